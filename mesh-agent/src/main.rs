@@ -1,0 +1,3 @@
+//! The supervisor beside a proxy.
+
+fn main() {}

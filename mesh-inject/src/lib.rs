@@ -1,0 +1,1 @@
+//! Pod in, pod with sidecar out: one pure function.

@@ -1,0 +1,1 @@
+//! Runs injected pods as processes in network namespaces.

@@ -1,0 +1,123 @@
+//! Makes mesh-proto's checked-in files from `.proto` sources: `cargo xtask codegen`.
+//!
+//! The sources of Envoy's API are those that the crate `envoy-types` ships; it is found
+//! in cargo's registry through `cargo metadata` and never compiled. The mesh's own
+//! messages are in `mesh-proto/proto`. Needs `protoc` on the PATH.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use prost::Message;
+
+/// The files whose messages a mesh needs; what they import comes along.
+const ROOTS: &[&str] = &[
+    "envoy/admin/v3/config_dump.proto",
+    "envoy/config/bootstrap/v3/bootstrap.proto",
+    "envoy/config/cluster/v3/cluster.proto",
+    "envoy/config/endpoint/v3/endpoint.proto",
+    "envoy/config/listener/v3/listener.proto",
+    "envoy/config/route/v3/route.proto",
+    "envoy/extensions/access_loggers/file/v3/file.proto",
+    "envoy/extensions/access_loggers/stream/v3/stream.proto",
+    "envoy/extensions/clusters/dns/v3/dns_cluster.proto",
+    "envoy/extensions/filters/http/router/v3/router.proto",
+    "envoy/extensions/filters/listener/http_inspector/v3/http_inspector.proto",
+    "envoy/extensions/filters/listener/original_dst/v3/original_dst.proto",
+    "envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.proto",
+    "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+    "envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto",
+    "envoy/extensions/load_balancing_policies/least_request/v3/least_request.proto",
+    "envoy/extensions/load_balancing_policies/random/v3/random.proto",
+    "envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.proto",
+    "envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.proto",
+    "envoy/extensions/transport_sockets/tls/v3/tls.proto",
+    "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
+    "envoy/service/discovery/v3/ads.proto",
+    "envoy/service/discovery/v3/discovery.proto",
+    "mesh/v1/rules.proto",
+    "mesh/v1/status.proto",
+];
+
+/// The folders of `envoy-types/proto` in which imports are looked for.
+const INCLUDES: &[&str] =
+    &["data-plane-api", "xds", "googleapis", "protoc-gen-validate", "cel-spec/proto", "client_model"];
+
+fn main() -> Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let out = match std::env::args().nth(1) {
+        Some(folder) => PathBuf::from(folder),
+        None => root.join("src/generated"),
+    };
+    std::fs::create_dir_all(&out)?;
+    let descriptors = compile(&root)?;
+    write_rust(descriptors.clone(), &out)?;
+    let bytes = strip(descriptors).encode_to_vec();
+    std::fs::write(out.join("descriptors.binpb"), bytes)?;
+    Ok(())
+}
+
+/// Runs `protoc` and gives all files, imports included.
+fn compile(root: &Path) -> Result<prost_types::FileDescriptorSet> {
+    let protos = envoy_protos()?;
+    let target = tempfile(&std::env::temp_dir());
+    let mut protoc = Command::new("protoc");
+    protoc.arg("--include_imports").arg("--descriptor_set_out").arg(&target);
+    protoc.arg("-I").arg(root.join("proto"));
+    for folder in INCLUDES {
+        protoc.arg("-I").arg(protos.join(folder));
+    }
+    let status = protoc.args(ROOTS).status().context(
+        "protoc did not start: install it (Debian's package is protobuf-compiler)",
+    )?;
+    ensure!(status.success(), "protoc failed");
+    let bytes = std::fs::read(&target)?;
+    std::fs::remove_file(&target)?;
+    Ok(prost_types::FileDescriptorSet::decode(bytes.as_slice())?)
+}
+
+fn tempfile(folder: &Path) -> PathBuf {
+    folder.join(format!("mesh-proto-{}.binpb", std::process::id()))
+}
+
+/// The folder of `.proto` files inside the crate `envoy-types`.
+fn envoy_protos() -> Result<PathBuf> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1"])
+        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")])
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(package) = packages.iter().find(|p| p["name"] == "envoy-types") else {
+        bail!("cargo metadata does not know the package envoy-types");
+    };
+    let manifest = package["manifest_path"].as_str().context("manifest_path is not a string")?;
+    Ok(Path::new(manifest).parent().context("manifest_path has no folder")?.join("proto"))
+}
+
+/// Rust for every package that is ours or Envoy's, without their comments.
+fn write_rust(descriptors: prost_types::FileDescriptorSet, out: &Path) -> Result<()> {
+    let mut config = prost_build::Config::new();
+    config
+        .out_dir(out)
+        .include_file("mod.rs")
+        .enable_type_names()
+        .type_name_domain(["."], "type.googleapis.com")
+        .disable_comments(["."]);
+    tonic_prost_build::configure()
+        .out_dir(out)
+        .build_server(true)
+        .build_client(true)
+        .include_file("mod.rs")
+        .compile_fds_with_config(descriptors, config)?;
+    Ok(())
+}
+
+/// Leaves out what only documentation needs: comments and positions.
+fn strip(mut descriptors: prost_types::FileDescriptorSet) -> prost_types::FileDescriptorSet {
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    descriptors
+}

@@ -1,0 +1,1 @@
+//! What every binary needs: drain, readiness, signals, telemetry, an admin server.

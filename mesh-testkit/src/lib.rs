@@ -1,0 +1,1 @@
+//! Test harness: fake upstreams, a scripted xDS server, network namespaces, real peers.

@@ -1,0 +1,3 @@
+//! The bookinfo sample application.
+
+fn main() {}

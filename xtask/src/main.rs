@@ -1,0 +1,3 @@
+//! Every chore of the project: build, test, bench, bookinfo.
+
+fn main() {}
