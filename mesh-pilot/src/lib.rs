@@ -1,0 +1,7 @@
+//! The control plane: from what users write to what each proxy is told.
+//!
+//! A change walks one way: [`platform`] makes an immutable snapshot of the model,
+//! [`translate`] turns it into one proxy's resources, and the discovery service sends them.
+
+pub mod platform;
+pub mod translate;

@@ -1,0 +1,1 @@
+//! Where the mesh is described: one adapter per platform.
