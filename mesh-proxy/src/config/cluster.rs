@@ -1,0 +1,90 @@
+//! Clusters and their endpoints.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Name;
+
+/// Envoy's `Cluster`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Cluster {
+    pub(crate) name: Name,
+    /// `alt_stat_name`, or the name.
+    pub(crate) stat_name: Name,
+    pub(crate) discovery: Discovery,
+    pub(crate) lb_policy: LbPolicy,
+    /// `connect_timeout`; Envoy's default is five seconds.
+    pub(crate) connect_timeout: Duration,
+    pub(crate) protocol: HttpProtocol,
+    /// `common_http_protocol_options.idle_timeout`: an unused connection is closed after
+    /// this long; Envoy's default is one hour.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// `max_requests_per_connection`.
+    pub(crate) max_requests_per_connection: Option<u32>,
+    pub(crate) thresholds: Thresholds,
+    /// `upstream_bind_config.source_address`.
+    pub(crate) bind_address: Option<IpAddr>,
+}
+
+/// Where the endpoints come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Discovery {
+    /// STATIC.
+    Static(Arc<LoadAssignment>),
+    /// STRICT_DNS: all addresses of all names, looked up again every `refresh`
+    /// (`dns_refresh_rate`, five seconds by default).
+    StrictDns { names: Vec<(String, u16, u32)>, refresh: Duration },
+    /// EDS by ADS, under this name (`service_name`, or the cluster's).
+    Eds { service_name: Name },
+    /// ORIGINAL_DST: the connection's own original destination.
+    OriginalDst,
+}
+
+/// `lb_policy`, or the `load_balancing_policy` that says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LbPolicy {
+    RoundRobin,
+    /// The best of `choice_count` picks, two by default.
+    LeastRequest {
+        choice_count: u32,
+    },
+    Random,
+    /// CLUSTER_PROVIDED, for ORIGINAL_DST.
+    ClusterProvided,
+}
+
+/// How the upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HttpProtocol {
+    Http1,
+    Http2,
+    /// `use_downstream_protocol_config`.
+    Downstream,
+}
+
+/// `circuit_breakers.thresholds` of the default priority; Envoy's defaults are 1024 and
+/// three retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Thresholds {
+    pub(crate) max_connections: u32,
+    pub(crate) max_pending_requests: u32,
+    pub(crate) max_requests: u32,
+    pub(crate) max_retries: u32,
+}
+
+/// Envoy's `ClusterLoadAssignment`, priority 0 alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LoadAssignment {
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// One address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    /// `load_balancing_weight`, at least 1.
+    pub(crate) weight: u32,
+    /// `health_status`: UNHEALTHY, DRAINING and TIMEOUT get no requests.
+    pub(crate) healthy: bool,
+}

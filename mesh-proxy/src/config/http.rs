@@ -1,0 +1,64 @@
+//! The HTTP connection manager.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AccessLog, Name, RouteTable};
+
+/// Envoy's `HttpConnectionManager`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HttpConnectionManager {
+    pub(crate) stat_prefix: Name,
+    pub(crate) codec: CodecType,
+    pub(crate) routes: RouteSource,
+    /// In order; the last one is the router.
+    pub(crate) http_filters: Vec<HttpFilter>,
+    /// `upgrade_configs` has an enabled "websocket".
+    pub(crate) websocket: bool,
+    /// `common_http_protocol_options.idle_timeout`: an idle connection is closed after
+    /// this long. `None`: never. Envoy's default is one hour.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// `stream_idle_timeout`; Envoy's default is five minutes, 0 is `None`.
+    pub(crate) stream_idle_timeout: Option<Duration>,
+    /// `request_timeout`: for the whole request to arrive. `None` by default.
+    pub(crate) request_timeout: Option<Duration>,
+    /// `drain_timeout`: between the two GOAWAYs. Envoy's default is five seconds.
+    pub(crate) drain_timeout: Duration,
+    /// `server_name`; Envoy's default is "envoy".
+    pub(crate) server_name: Name,
+    /// `server_header_transformation`: PASS_THROUGH keeps the upstream's.
+    pub(crate) pass_server_header: bool,
+    /// `use_remote_address`: append the peer to x-forwarded-for and set what an edge sets.
+    pub(crate) use_remote_address: bool,
+    /// `skip_xff_append`.
+    pub(crate) skip_xff_append: bool,
+    /// `generate_request_id`, true by default.
+    pub(crate) generate_request_id: bool,
+    /// `preserve_external_request_id`.
+    pub(crate) preserve_external_request_id: bool,
+    pub(crate) access_logs: Vec<Arc<AccessLog>>,
+}
+
+/// `codec_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodecType {
+    /// HTTP/2 when the connection opens with its preface, else HTTP/1.
+    Auto,
+    Http1,
+    Http2,
+}
+
+/// Where the route table comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum RouteSource {
+    /// `route_config`.
+    Inline(Arc<RouteTable>),
+    /// `rds.route_config_name`, by ADS. Taken anew for each request.
+    Rds(Name),
+}
+
+/// An HTTP filter and its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HttpFilter {
+    Router,
+}

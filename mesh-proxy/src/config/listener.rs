@@ -1,0 +1,74 @@
+//! Listeners, filter chains and network filters.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AccessLog, HttpConnectionManager, Name, Target};
+
+/// Envoy's `Listener`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Listener {
+    pub(crate) name: Name,
+    /// What it listens on; for a listener that is not bound, the original destination
+    /// that it takes connections for (0.0.0.0 or `::` takes every address of that port).
+    pub(crate) address: SocketAddr,
+    /// `bind_to_port`; false when connections reach it only through `use_original_dst`.
+    pub(crate) bind_to_port: bool,
+    /// `use_original_dst`: hand a redirected connection to the listener of its original
+    /// destination, when there is one.
+    pub(crate) use_original_dst: bool,
+    /// Whether the listener filter `original_dst` is there: the original destination
+    /// (SO_ORIGINAL_DST) becomes the connection's local address.
+    pub(crate) original_dst: bool,
+    /// Whether the listener filter `http_inspector` is there.
+    pub(crate) http_inspector: bool,
+    pub(crate) filter_chains: Vec<Arc<FilterChain>>,
+    pub(crate) default_filter_chain: Option<Arc<FilterChain>>,
+    /// Logs of connections that end before a filter chain took them.
+    pub(crate) access_logs: Vec<Arc<AccessLog>>,
+}
+
+/// Envoy's `FilterChain`. Its one filter is the terminal one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FilterChain {
+    /// Empty when the file gave none.
+    pub(crate) name: Name,
+    pub(crate) matcher: FilterChainMatch,
+    pub(crate) filter: NetworkFilter,
+}
+
+/// Envoy's `FilterChainMatch`: what is empty matches everything; the most specific chain
+/// wins, destination port before destination address before application protocol before
+/// source address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FilterChainMatch {
+    pub(crate) destination_port: Option<u16>,
+    /// Address and prefix length.
+    pub(crate) prefix_ranges: Vec<(IpAddr, u8)>,
+    /// "raw_buffer", or empty.
+    pub(crate) transport_protocol: Option<Name>,
+    /// As found by the inspectors: "http/1.1", "h2c".
+    pub(crate) application_protocols: Vec<Name>,
+    pub(crate) source_prefix_ranges: Vec<(IpAddr, u8)>,
+}
+
+/// What a filter chain ends in.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum NetworkFilter {
+    Http(Arc<HttpConnectionManager>),
+    Tcp(Arc<TcpProxy>),
+}
+
+/// Envoy's `TcpProxy`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TcpProxy {
+    pub(crate) stat_prefix: Name,
+    pub(crate) target: Target,
+    /// No byte in either direction for this long ends the connection. `None`: never.
+    /// Envoy's default is one hour.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// `max_connect_attempts`, at least 1.
+    pub(crate) max_connect_attempts: u32,
+    pub(crate) access_logs: Vec<Arc<AccessLog>>,
+}

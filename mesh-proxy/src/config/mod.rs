@@ -1,0 +1,30 @@
+//! Configuration in the proxy's own, validated types.
+//!
+//! Nothing behind this module sees a proto: `wire` turns Envoy's messages into these
+//! types, or into an [`Error`] that names the field. Every type compares by value, so
+//! that an update that changes nothing can be told.
+
+mod access_log;
+mod bootstrap;
+mod cluster;
+mod error;
+mod http;
+mod listener;
+mod route;
+
+pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget};
+pub(crate) use bootstrap::{AdsSource, Bootstrap};
+pub(crate) use cluster::{
+    Cluster, Discovery, Endpoint, HttpProtocol, LbPolicy, LoadAssignment, Thresholds,
+};
+pub(crate) use error::{Error, Path};
+pub(crate) use http::{CodecType, HttpConnectionManager, HttpFilter, RouteSource};
+pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
+pub(crate) use route::{
+    Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, Redirect, RetryOn,
+    RetryPolicy, Rewrite, Route, RouteMatch, RouteTable, StringMatch, StringPattern, Target,
+    VirtualHost, WeightedCluster,
+};
+
+/// The name of a resource, shared by all that refer to it.
+pub(crate) type Name = std::sync::Arc<str>;

@@ -1,0 +1,209 @@
+//! Route tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue, StatusCode};
+
+use super::Name;
+
+/// Envoy's `RouteConfiguration`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RouteTable {
+    pub(crate) name: Name,
+    pub(crate) virtual_hosts: Vec<Arc<VirtualHost>>,
+    pub(crate) request_headers: Vec<HeaderOp>,
+    pub(crate) response_headers: Vec<HeaderOp>,
+    /// `ignore_port_in_host_matching`.
+    pub(crate) ignore_port: bool,
+}
+
+/// Envoy's `VirtualHost`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VirtualHost {
+    pub(crate) name: Name,
+    /// Lower case: exact, `*.suffix`, `prefix.*`, or `*`. No two of a table are the same.
+    pub(crate) domains: Vec<Name>,
+    /// The first that matches wins.
+    pub(crate) routes: Vec<Arc<Route>>,
+    pub(crate) request_headers: Vec<HeaderOp>,
+    pub(crate) response_headers: Vec<HeaderOp>,
+}
+
+/// Envoy's `Route`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Route {
+    /// Empty when none was given.
+    pub(crate) name: Name,
+    pub(crate) matcher: RouteMatch,
+    pub(crate) action: Action,
+    pub(crate) request_headers: Vec<HeaderOp>,
+    pub(crate) response_headers: Vec<HeaderOp>,
+}
+
+/// Envoy's `RouteMatch`. All of it must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteMatch {
+    pub(crate) path: PathMatch,
+    /// `case_sensitive`, true by default.
+    pub(crate) case_sensitive: bool,
+    pub(crate) headers: Vec<HeaderMatch>,
+}
+
+/// Matched against the path without its query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PathMatch {
+    Prefix(String),
+    Exact(String),
+    /// `path_separated_prefix`: the prefix itself, or it followed by a slash.
+    SeparatedPrefix(String),
+}
+
+/// Envoy's `HeaderMatcher`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderMatch {
+    /// `:authority`, `:method`, `:path` and `:scheme` are understood too.
+    pub(crate) name: String,
+    pub(crate) value: HeaderValueMatch,
+    /// `invert_match`.
+    pub(crate) invert: bool,
+    /// `treat_missing_header_as_empty`.
+    pub(crate) missing_is_empty: bool,
+}
+
+/// What a header must look like. Several values of one name are joined by a comma first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderValueMatch {
+    /// `present_match`: true for there, false for absent.
+    Present(bool),
+    String(StringMatch),
+    /// `range_match`: an integer from the first (inclusive) to the second (exclusive).
+    Range(i64, i64),
+}
+
+/// Envoy's `StringMatcher`, without regular expressions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StringMatch {
+    pub(crate) pattern: StringPattern,
+    pub(crate) ignore_case: bool,
+}
+
+/// How a text is compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StringPattern {
+    Exact(String),
+    Prefix(String),
+    Suffix(String),
+    Contains(String),
+}
+
+/// What is done with a request that matched.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    Forward(Box<Forward>),
+    Redirect(Redirect),
+    /// `direct_response`: status and body.
+    Direct(StatusCode, bytes::Bytes),
+}
+
+/// Envoy's `RouteAction`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Forward {
+    pub(crate) target: Target,
+    /// `timeout`: until the whole response is there. Envoy's default is 15 s, 0 is `None`.
+    pub(crate) timeout: Option<Duration>,
+    /// `idle_timeout` of the stream; takes the place of the connection manager's.
+    pub(crate) idle_timeout: Option<Option<Duration>>,
+    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) path_rewrite: Option<Rewrite>,
+    /// `host_rewrite_literal`.
+    pub(crate) host_rewrite: Option<HeaderValue>,
+    /// `upgrade_configs` of the route: websocket on or off, over the connection manager's.
+    pub(crate) websocket: Option<bool>,
+}
+
+/// Where a request or a connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Cluster(Name),
+    /// At least one has a weight.
+    Weighted {
+        clusters: Vec<WeightedCluster>,
+        total: u32,
+    },
+}
+
+/// One of several clusters that share the traffic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WeightedCluster {
+    pub(crate) name: Name,
+    pub(crate) weight: u32,
+}
+
+/// How the path changes on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rewrite {
+    /// `prefix_rewrite`: what matched (the prefix, or the whole exact path) becomes this.
+    Prefix(String),
+}
+
+/// Envoy's `RedirectAction`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Redirect {
+    pub(crate) code: StatusCode,
+    /// `host_redirect`.
+    pub(crate) host: Option<Name>,
+    /// `path_redirect`; a query in it replaces the request's.
+    pub(crate) path: Option<Name>,
+    /// `scheme_redirect`, or "https" for `https_redirect`.
+    pub(crate) scheme: Option<Name>,
+    /// `port_redirect`.
+    pub(crate) port: Option<u16>,
+    /// `strip_query`.
+    pub(crate) strip_query: bool,
+}
+
+/// Envoy's `RetryPolicy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RetryPolicy {
+    pub(crate) on: RetryOn,
+    /// `num_retries`, 1 by default.
+    pub(crate) retries: u32,
+    /// `per_try_timeout`.
+    pub(crate) per_try_timeout: Option<Duration>,
+    /// `retriable_status_codes`, with the condition of that name.
+    pub(crate) status_codes: Vec<StatusCode>,
+    /// `retry_back_off`: base and maximum interval; 25 ms and ten times that by default.
+    pub(crate) back_off: (Duration, Duration),
+}
+
+/// The conditions of `retry_on`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RetryOn {
+    pub(crate) connect_failure: bool,
+    pub(crate) refused_stream: bool,
+    pub(crate) reset: bool,
+    pub(crate) reset_before_request: bool,
+    pub(crate) gateway_error: bool,
+    pub(crate) server_error: bool,
+    pub(crate) retriable_4xx: bool,
+    pub(crate) retriable_status_codes: bool,
+    /// gRPC status UNAVAILABLE in the response's headers.
+    pub(crate) grpc_unavailable: bool,
+    /// gRPC status CANCELLED.
+    pub(crate) grpc_cancelled: bool,
+}
+
+/// A change of headers; a list of them is applied in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderOp {
+    /// `APPEND_IF_EXISTS_OR_ADD`.
+    Append(HeaderName, HeaderValue),
+    /// `OVERWRITE_IF_EXISTS_OR_ADD`.
+    Set(HeaderName, HeaderValue),
+    /// `ADD_IF_ABSENT`.
+    AddIfAbsent(HeaderName, HeaderValue),
+    /// `OVERWRITE_IF_EXISTS`.
+    Overwrite(HeaderName, HeaderValue),
+    Remove(HeaderName),
+}
