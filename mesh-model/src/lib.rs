@@ -1,1 +1,21 @@
 //! The mesh in its own words: pure data, no I/O, no protos, no Kubernetes types.
+//!
+//! A platform adapter makes a [`Snapshot`], which never changes once made; everything
+//! after it reads that.
+
+mod name;
+mod policy;
+mod route;
+mod service;
+mod snapshot;
+mod workload;
+
+pub use name::{ServiceName, fqdn, short_names};
+pub use policy::{LoadBalancing, Subset, TrafficPolicy};
+pub use route::{
+    Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
+    StringMatch, TrafficRoute, ValueMatch,
+};
+pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
+pub use snapshot::{Contents, Snapshot};
+pub use workload::{Identity, Labels, Workload};

@@ -1,1 +1,88 @@
 //! Where the mesh is described: one adapter per platform.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use mesh_model::Snapshot;
+use mesh_rules::{Problem, RuleKey};
+use tokio::sync::watch;
+
+/// A place that describes the mesh: a folder of YAML files, a Kubernetes API server.
+///
+/// What cannot be read or does not check is listed in [`problems`](Self::problems), and its
+/// last good version stays in force.
+pub trait PlatformAdapter: Send + Sync + 'static {
+    /// The mesh as it is now, and each change of it. Versions grow; a change that means
+    /// nothing makes none.
+    fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>>;
+
+    /// What was refused, by source.
+    fn problems(&self) -> Vec<Problem>;
+
+    /// The rules in force, by kind, namespace and name.
+    fn rules(&self) -> Vec<StoredRule>;
+
+    /// Creates or replaces the rules of a text of one or more YAML documents, all or none.
+    /// `default_namespace` is taken for those without one. With `dry_run` they are only
+    /// checked. When it returns, the snapshot of [`Applied::version`] is published.
+    ///
+    /// A caller that stops waiting does not stop a write that has begun.
+    fn apply(
+        &self,
+        yaml: &str,
+        default_namespace: &str,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Applied, StoreError>> + Send;
+
+    /// Removes a rule, and gives the version of the first snapshot without it.
+    fn delete(&self, key: &RuleKey) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// A rule, as the user wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRule {
+    /// Its kind, namespace and name.
+    pub key: RuleKey,
+    /// One YAML document.
+    pub yaml: String,
+}
+
+/// What [`PlatformAdapter::apply`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// In the order of the text.
+    pub keys: Vec<RuleKey>,
+    /// The first snapshot that contains them.
+    pub version: u64,
+}
+
+/// Why rules were not stored. Nothing of them was.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The text cannot be read, or what it says does not check.
+    #[error("{}", problem_lines(.0))]
+    Refused(Vec<Problem>),
+    /// There is no such rule.
+    #[error("there is no {0}")]
+    NotFound(RuleKey),
+    /// The rule exists, in a file that the store does not keep itself.
+    #[error("{key} is written in {file}, which is not mine to change: edit that file")]
+    NotOurs {
+        /// The rule.
+        key: RuleKey,
+        /// The file, relative to the watched folder.
+        file: String,
+    },
+    /// The disk said no.
+    #[error("cannot write {path}: {error}")]
+    Io {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+fn problem_lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
