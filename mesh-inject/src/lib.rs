@@ -1,1 +1,40 @@
 //! Pod in, pod with sidecar out: one pure function.
+//!
+//! [`inject`] takes any Kubernetes object as a JSON tree, so that fields which this crate
+//! has never heard of come out as they went in, in their order. [`inject_pod`] is the same
+//! for one pod, and [`inject_yaml`] for a file of documents.
+//!
+//! A pod gets the init container `mesh-init`, which redirects its traffic, and the sidecar
+//! `mesh-proxy`. Istio's annotations that say what to redirect, and whether to inject at
+//! all, are understood; one that is not honoured is named in the [`PodReport`].
+
+mod config;
+mod containers;
+mod error;
+mod fields;
+mod opt;
+mod pod;
+mod traffic;
+mod workload;
+mod yaml;
+
+pub use config::Config;
+pub use error::Error;
+pub use pod::{Outcome, PodReport, Reason, inject_pod};
+pub use workload::{Injected, inject};
+pub use yaml::{InjectedYaml, inject_yaml};
+
+/// The init container that redirects the pod's traffic.
+pub const INIT_CONTAINER: &str = "mesh-init";
+/// The sidecar.
+pub const PROXY_CONTAINER: &str = "mesh-proxy";
+/// The volume of the sidecar's configuration.
+pub const CONFIG_VOLUME: &str = "mesh-proxy-config";
+/// The annotation that says what was added. A pod that has it is left alone.
+pub const STATUS_ANNOTATION: &str = "sidecar.mesh/status";
+/// The label that says which revision of the control plane injected the pod.
+pub const REVISION_LABEL: &str = "sidecar.mesh/rev";
+/// Our own form of `sidecar.istio.io/inject`, as a label or an annotation.
+pub const INJECT_KEY: &str = "sidecar.mesh/inject";
+/// The annotation that chooses another proxy for one pod, such as `envoy`.
+pub const PROXY_BINARY_ANNOTATION: &str = "sidecar.mesh/proxy-binary";

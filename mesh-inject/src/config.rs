@@ -1,0 +1,57 @@
+use serde_json::{Value, json};
+
+/// What a sidecar is made of. The defaults are those of an installation with no settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The image of both containers; its entry point is `mesh-agent`.
+    pub image: String,
+    /// `host:port` of the control plane's discovery service.
+    pub discovery_address: String,
+    /// The trust domain of the pod's identity.
+    pub trust_domain: String,
+    /// User and group of the sidecar; what they send is not redirected.
+    pub proxy_uid: u32,
+    /// Whether the sidecar is an init container with `restartPolicy: Always` (Kubernetes
+    /// 1.29), which starts before the application and stops after it, or a plain container.
+    pub native_sidecar: bool,
+    /// The proxy's worker threads; 0 is one per core.
+    pub concurrency: u32,
+    /// Seconds over which a draining proxy asks its clients to go elsewhere.
+    pub drain_time_s: u32,
+    /// Seconds for which a terminating sidecar takes connections as before: that an
+    /// endpoint goes away reaches its clients later than the signal reaches the pod.
+    pub minimum_drain_s: u32,
+    /// The agent's log level.
+    pub log_level: String,
+    /// The proxy's log level.
+    pub proxy_log_level: String,
+    /// Another proxy than the image's own: a name or a path inside the image.
+    pub proxy_binary: Option<String>,
+    /// The folder of the bootstrap inside the container.
+    pub config_dir: String,
+    /// The control plane's revision, kept as a label on the pod.
+    pub revision: String,
+    /// The sidecar's `resources`, as Kubernetes writes them.
+    pub resources: Value,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            image: "mesh/proxy".to_owned(),
+            discovery_address: "mesh-pilot.mesh-system.svc:15010".to_owned(),
+            trust_domain: "cluster.local".to_owned(),
+            proxy_uid: 1337,
+            native_sidecar: true,
+            concurrency: 2,
+            drain_time_s: 20,
+            minimum_drain_s: 5,
+            log_level: "info".to_owned(),
+            proxy_log_level: "warning".to_owned(),
+            proxy_binary: None,
+            config_dir: "/etc/mesh/proxy".to_owned(),
+            revision: "default".to_owned(),
+            resources: json!({"requests": {"cpu": "50m", "memory": "40Mi"}}),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The two containers and the volume.
+
+use serde_json::{Value, json};
+
+use crate::{CONFIG_VOLUME, Config, INIT_CONTAINER, PROXY_CONTAINER};
+
+/// What the sidecar must know of its pod beyond what the downward API tells it.
+pub(crate) struct Pod<'a> {
+    /// The labels, as a JSON object.
+    pub(crate) labels: String,
+    /// Seconds between SIGTERM and SIGKILL.
+    pub(crate) grace_s: u64,
+    pub(crate) proxy_binary: Option<&'a str>,
+}
+
+/// Between the agent's own deadline and kubelet's SIGKILL.
+const GRACE_MARGIN_S: u64 = 2;
+
+pub(crate) fn init(config: &Config, redirect: &[String]) -> Value {
+    json!({
+        "name": INIT_CONTAINER,
+        "image": config.image,
+        "args": redirect,
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "runAsNonRoot": false,
+            "privileged": false,
+            "allowPrivilegeEscalation": false,
+            // iptables locks a file under /run.
+            "readOnlyRootFilesystem": false,
+            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+        },
+        "resources": config.resources,
+    })
+}
+
+pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
+    let mut container = json!({
+        "name": PROXY_CONTAINER,
+        "image": config.image,
+        "args": sidecar_args(config, pod),
+        "env": env(config, pod),
+        "ports": [{"name": "http-mesh-prom", "containerPort": 15090, "protocol": "TCP"}],
+    });
+    if config.native_sidecar {
+        container["restartPolicy"] = json!("Always");
+    }
+    // The application starts only when the startup probe has passed: the first
+    // configuration is there before the first request.
+    container["startupProbe"] = json!({
+        "httpGet": {"path": "/healthz/ready", "port": 15021},
+        "periodSeconds": 1,
+        "timeoutSeconds": 3,
+        "failureThreshold": 600,
+    });
+    container["readinessProbe"] = json!({
+        "httpGet": {"path": "/healthz/ready", "port": 15021},
+        "periodSeconds": 15,
+        "timeoutSeconds": 3,
+        "failureThreshold": 4,
+    });
+    container["securityContext"] = json!({
+        "runAsUser": config.proxy_uid,
+        "runAsGroup": config.proxy_uid,
+        "runAsNonRoot": true,
+        "privileged": false,
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    });
+    container["resources"] = config.resources.clone();
+    container["volumeMounts"] = json!([{"name": CONFIG_VOLUME, "mountPath": config.config_dir}]);
+    container
+}
+
+pub(crate) fn volume() -> Value {
+    json!({"name": CONFIG_VOLUME, "emptyDir": {"medium": "Memory"}})
+}
+
+fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
+    let deadline = pod.grace_s.saturating_sub(GRACE_MARGIN_S).max(1);
+    let mut args = vec!["proxy".to_owned(), "sidecar".to_owned()];
+    let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
+    flag("--discovery-address", config.discovery_address.clone());
+    flag("--config-dir", config.config_dir.clone());
+    flag("--concurrency", config.concurrency.to_string());
+    flag("--drain-time-s", config.drain_time_s.to_string());
+    flag("--minimum-drain-s", u64::from(config.minimum_drain_s).min(deadline).to_string());
+    flag("--termination-drain-s", deadline.to_string());
+    flag("--log-level", config.log_level.clone());
+    flag("--proxy-log-level", config.proxy_log_level.clone());
+    if let Some(binary) = pod.proxy_binary.or(config.proxy_binary.as_deref()) {
+        flag("--proxy-binary", binary.to_owned());
+    }
+    args
+}
+
+fn env(config: &Config, pod: &Pod<'_>) -> Vec<Value> {
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    vec![
+        field("POD_NAME", "metadata.name"),
+        field("POD_NAMESPACE", "metadata.namespace"),
+        field("INSTANCE_IP", "status.podIP"),
+        field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
+        json!({"name": "MESH_LABELS", "value": pod.labels}),
+        json!({"name": "TRUST_DOMAIN", "value": config.trust_domain}),
+    ]
+}

@@ -1,0 +1,142 @@
+//! Whether a pod wants a sidecar.
+
+use serde_json::Value;
+
+use crate::fields::{describe, get, text};
+use crate::pod::Reason;
+use crate::{Error, INJECT_KEY, STATUS_ANNOTATION};
+
+const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+const ISTIO_STATUS: &str = "sidecar.istio.io/status";
+
+/// Why the pod is to be left alone, if it is.
+pub(crate) fn out(metadata: &Value, spec: &Value) -> Result<Option<Reason>, Error> {
+    if get(metadata, &["annotations", STATUS_ANNOTATION]).is_some() {
+        return Ok(Some(Reason::AlreadyInjected));
+    }
+    if get(metadata, &["annotations", ISTIO_STATUS]).is_some() {
+        return Ok(Some(Reason::OtherMesh));
+    }
+    // Istio too: the rules would redirect the traffic of the whole node.
+    if get(spec, &["hostNetwork"]).and_then(Value::as_bool) == Some(true) {
+        return Ok(Some(Reason::HostNetwork));
+    }
+    opted_out(metadata)
+}
+
+/// Ours before Istio's; and, as in Istio, a label before an annotation.
+fn opted_out(metadata: &Value) -> Result<Option<Reason>, Error> {
+    for key in [INJECT_KEY, ISTIO_INJECT] {
+        for place in ["labels", "annotations"] {
+            let Some(value) = get(metadata, &[place, key]) else { continue };
+            let path = format!("metadata.{place}[{key:?}]");
+            return match wanted(value, &path)? {
+                true => Ok(None),
+                false => Ok(Some(Reason::OptedOut(format!("{place}[{key:?}]")))),
+            };
+        }
+    }
+    Ok(None)
+}
+
+/// Istio's words for yes and no; it takes any other word for a no, which hides typing
+/// errors, so here that is an error.
+fn wanted(value: &Value, path: &str) -> Result<bool, Error> {
+    let Some(word) = value.as_str() else {
+        return Err(Error::field(
+            path,
+            describe(value),
+            "the string \"true\" or \"false\" (quoted)",
+        ));
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "y" | "on" | "" => Ok(true),
+        "false" | "no" | "n" | "off" => Ok(false),
+        _ => Err(Error::field(path, &format!("{word:?}"), "\"true\" or \"false\"")),
+    }
+}
+
+/// Istio's annotations on the pod that nothing here acts on.
+pub(crate) fn ignored(metadata: &Value) -> Vec<String> {
+    let Some(annotations) = get(metadata, &["annotations"]).and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let ours = |key: &str| key == ISTIO_INJECT || crate::traffic::is_known(key);
+    let istios = |key: &str| {
+        ["sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+    };
+    annotations.keys().filter(|key| istios(key) && !ours(key)).cloned().collect()
+}
+
+/// What is written in an annotation of the pod, which must be a string.
+pub(crate) fn annotation<'a>(metadata: &'a Value, key: &str) -> Result<Option<&'a str>, Error> {
+    match get(metadata, &["annotations", key]) {
+        None => Ok(None),
+        Some(Value::String(value)) => Ok(Some(value)),
+        Some(other) => Err(Error::field(
+            format!("metadata.annotations[{key:?}]"),
+            describe(other),
+            "a string (quoted)",
+        )),
+    }
+}
+
+/// The name to show: kind, namespace and name, as far as they are known.
+pub(crate) fn display_name(object: &Value) -> String {
+    let kind = text(object, &["kind"]).unwrap_or("object");
+    let name = text(object, &["metadata", "name"])
+        .or_else(|| text(object, &["metadata", "generateName"]))
+        .unwrap_or("(unnamed)");
+    match text(object, &["metadata", "namespace"]) {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_label_beats_an_annotation_and_ours_beats_istios() {
+        let spec = json!({});
+        let metadata = json!({
+            "labels": {"sidecar.istio.io/inject": "true"},
+            "annotations": {"sidecar.istio.io/inject": "false"},
+        });
+        assert_eq!(out(&metadata, &spec).unwrap(), None);
+        let metadata = json!({
+            "labels": {"sidecar.istio.io/inject": "true"},
+            "annotations": {"sidecar.mesh/inject": "no"},
+        });
+        assert!(matches!(out(&metadata, &spec).unwrap(), Some(Reason::OptedOut(_))));
+    }
+
+    #[test]
+    fn an_unknown_word_is_an_error_that_names_the_label() {
+        let metadata = json!({"labels": {"sidecar.istio.io/inject": "flase"}});
+        let error = out(&metadata, &json!({})).unwrap_err().to_string();
+        assert!(error.contains("metadata.labels[\"sidecar.istio.io/inject\"]"), "{error}");
+        let metadata = json!({"labels": {"sidecar.istio.io/inject": false}});
+        assert!(out(&metadata, &json!({})).is_err());
+    }
+
+    #[test]
+    fn names_what_it_does_not_honour() {
+        let metadata = json!({"annotations": {
+            "sidecar.istio.io/proxyCPU": "1",
+            "sidecar.istio.io/inject": "true",
+            "traffic.sidecar.istio.io/excludeInboundPorts": "1",
+            "traffic.sidecar.istio.io/kubevirtInterfaces": "x",
+            "example.com/own": "x",
+        }});
+        assert_eq!(
+            ignored(&metadata),
+            ["sidecar.istio.io/proxyCPU", "traffic.sidecar.istio.io/kubevirtInterfaces"]
+        );
+    }
+}
