@@ -1,7 +1,8 @@
-//! The data plane.
+//! The data plane's program.
 
-#![allow(dead_code, unused_imports)] // while its parts are being put together
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-mod config;
-
-fn main() {}
+fn main() -> std::process::ExitCode {
+    mesh_proxy::cli::main()
+}

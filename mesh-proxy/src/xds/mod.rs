@@ -1,0 +1,1 @@
+//! The control thread: configuration by ADS.
