@@ -1,6 +1,8 @@
 //! Each `tests/golden/<case>.in.yaml` and the `<case>.out.yaml` it must become.
 //! `UPDATE_GOLDEN=1` writes the outputs anew.
 
+#![allow(clippy::unwrap_used, reason = "a failed test says where")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,1 +1,5 @@
 //! SPIFFE identities.
+
+mod spiffe;
+
+pub use spiffe::{SpiffeError, SpiffeId};
