@@ -10,4 +10,4 @@ mod generated;
 pub mod any;
 pub mod text;
 
-pub use generated::{envoy, mesh, xds};
+pub use generated::{envoy, google, mesh, xds};
