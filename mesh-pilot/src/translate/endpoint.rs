@@ -1,0 +1,64 @@
+//! The addresses behind each EDS cluster.
+
+use mesh_model::{Endpoint, Labels, Service, Snapshot};
+use mesh_proto::envoy::config::endpoint::v3 as wire_endpoint;
+use wire_endpoint::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint};
+
+use super::cluster::{client_chooses, outbound_name};
+use super::wire;
+
+/// One for each EDS cluster, in the clusters' order. One without a ready endpoint is there
+/// too, empty: a cluster waits for it before it serves.
+pub(super) fn all(snapshot: &Snapshot) -> Vec<ClusterLoadAssignment> {
+    let mut assignments = Vec::new();
+    let everything = Labels::new();
+    for service in snapshot.services() {
+        let policy = snapshot.policy(&service.hostname);
+        let subsets = policy.iter().flat_map(|policy| &policy.subsets);
+        let parts = std::iter::once(("", &everything))
+            .chain(subsets.map(|subset| (subset.name.as_str(), &subset.labels)))
+            .filter(|(subset, _)| !client_chooses(service, subset));
+        let parts: Vec<_> = parts.collect();
+        for port in &service.ports {
+            for (subset, labels) in &parts {
+                assignments.push(assignment(service, port.number, subset, labels));
+            }
+        }
+    }
+    assignments
+}
+
+fn assignment(
+    service: &Service,
+    port: u16,
+    subset: &str,
+    labels: &Labels,
+) -> ClusterLoadAssignment {
+    let lb_endpoints: Vec<_> = service
+        .endpoints_of(port)
+        .filter(|endpoint| endpoint.ready && has_labels(endpoint, labels))
+        .map(lb_endpoint)
+        .collect();
+    let mut endpoints = Vec::new();
+    if !lb_endpoints.is_empty() {
+        endpoints.push(LocalityLbEndpoints { lb_endpoints, ..Default::default() });
+    }
+    ClusterLoadAssignment {
+        cluster_name: outbound_name(port, subset, &service.hostname),
+        endpoints,
+        ..Default::default()
+    }
+}
+
+fn has_labels(endpoint: &Endpoint, labels: &Labels) -> bool {
+    labels.iter().all(|(key, value)| endpoint.label(key) == Some(value))
+}
+
+fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
+    let address = Some(wire::ip_address(endpoint.address, endpoint.port));
+    let endpoint = wire_endpoint::Endpoint { address, ..Default::default() };
+    LbEndpoint {
+        host_identifier: Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)),
+        ..Default::default()
+    }
+}

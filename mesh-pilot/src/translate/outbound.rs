@@ -1,0 +1,94 @@
+//! The listeners for what the application sends.
+
+use std::collections::BTreeSet;
+
+use mesh_model::{Service, ServicePort, Snapshot};
+use mesh_proto::envoy::config::core::v3::TrafficDirection;
+use mesh_proto::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener};
+use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::Rds;
+use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+
+use super::cluster::{BLACK_HOLE, PASSTHROUGH, outbound_name};
+use super::{http, wire};
+
+const PORT: u16 = 15001;
+
+/// Where the redirection leads: hands each connection to the listener of its original
+/// destination, and passes on what has none.
+pub(super) fn virtual_listener() -> Listener {
+    Listener {
+        name: "virtualOutbound".to_owned(),
+        address: Some(wire::address("0.0.0.0", PORT)),
+        use_original_dst: Some(true),
+        filter_chains: vec![trap("virtualOutbound-trap", PORT)],
+        default_filter_chain: Some(chain("virtualOutbound-passthrough", http::tcp(PASSTHROUGH))),
+        traffic_direction: TrafficDirection::Outbound.into(),
+        ..Default::default()
+    }
+}
+
+/// A chain for connections made to the proxy's own port: passing them on would be a loop.
+pub(super) fn trap(name: &str, port: u16) -> FilterChain {
+    let destination =
+        FilterChainMatch { destination_port: Some(port.into()), ..Default::default() };
+    FilterChain { filter_chain_match: Some(destination), ..chain(name, http::tcp(BLACK_HOLE)) }
+}
+
+pub(super) fn chain(name: &str, filter: Filter) -> FilterChain {
+    FilterChain { name: name.to_owned(), filters: vec![filter], ..Default::default() }
+}
+
+/// One for each number of an HTTP port, then one for each address of a TCP port.
+pub(super) fn service_listeners(snapshot: &Snapshot) -> Vec<Listener> {
+    let ports = || {
+        let services = snapshot.services().iter();
+        services.flat_map(|service| service.ports.iter().map(move |port| (service, port)))
+    };
+    let http_ports: BTreeSet<u16> =
+        ports().filter(|(_, port)| port.protocol.is_http()).map(|(_, port)| port.number).collect();
+    let mut listeners: Vec<_> = http_ports.into_iter().map(http_listener).collect();
+    let mut taken = BTreeSet::new();
+    for (service, port) in ports().filter(|(_, port)| !port.protocol.is_http()) {
+        let tcp = tcp_listeners(service, port);
+        listeners.extend(tcp.into_iter().filter(|listener| taken.insert(listener.name.clone())));
+    }
+    listeners
+}
+
+fn http_listener(port: u16) -> Listener {
+    let name = format!("0.0.0.0_{port}");
+    let routes = RouteSpecifier::Rds(Rds {
+        config_source: Some(wire::ads()),
+        route_config_name: port.to_string(),
+    });
+    let filter = http::connection_manager(&format!("outbound_{name}"), routes);
+    unbound(name, "0.0.0.0", port, filter)
+}
+
+/// At the virtual address; of a headless service, at each pod, or an HTTP listener of the
+/// same number would take its connections.
+fn tcp_listeners(service: &Service, port: &ServicePort) -> Vec<Listener> {
+    let places: BTreeSet<_> = match service.address {
+        Some(address) => [(address, port.number)].into(),
+        None => service.endpoints_of(port.number).map(|e| (e.address, e.port)).collect(),
+    };
+    let cluster = outbound_name(port.number, "", &service.hostname);
+    places
+        .into_iter()
+        .map(|(address, port)| {
+            let name = format!("{address}_{port}");
+            unbound(name, &address.to_string(), port, http::tcp(&cluster))
+        })
+        .collect()
+}
+
+fn unbound(name: String, address: &str, port: u16, filter: Filter) -> Listener {
+    Listener {
+        filter_chains: vec![chain("", filter)],
+        name,
+        address: Some(wire::address(address, port)),
+        bind_to_port: Some(false),
+        traffic_direction: TrafficDirection::Outbound.into(),
+        ..Default::default()
+    }
+}

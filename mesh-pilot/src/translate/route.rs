@@ -1,0 +1,206 @@
+//! Routes: from the model's to Envoy's.
+
+use mesh_model::{
+    Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite, Snapshot,
+    StringMatch, TrafficRoute, ValueMatch,
+};
+use mesh_proto::envoy::config::route::v3 as wire_route;
+use mesh_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
+use wire_route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
+use wire_route::{
+    HeaderMatcher, RedirectAction, RetryPolicy, Route, RouteAction, RouteMatch, WeightedCluster,
+    header_matcher, redirect_action, route_match, weighted_cluster,
+};
+
+use super::{cluster, wire};
+
+/// Only what is provably safe: no byte of the request was taken, or the other side says
+/// that it did not process it. Anything more is the user's choice.
+const SAFE_RETRIES: &str = "connect-failure,refused-stream,reset-before-request";
+/// Istio's default.
+const DEFAULT_ATTEMPTS: u32 = 2;
+
+/// Every request to one cluster, once, without a limit of time.
+pub(super) fn to_cluster(name: &str, cluster: &str) -> Route {
+    let target = ClusterSpecifier::Cluster(cluster.to_owned());
+    forward(name, any_path(), RouteAction { cluster_specifier: Some(target), ..no_limits() })
+}
+
+/// The route of a service without a rule.
+pub(super) fn default(cluster: &str) -> Route {
+    let target = ClusterSpecifier::Cluster(cluster.to_owned());
+    let action = RouteAction {
+        cluster_specifier: Some(target),
+        retry_policy: retry_policy(None),
+        ..no_limits()
+    };
+    forward("default", any_path(), action)
+}
+
+/// The routes of a rule, as they apply to requests on `port`: one for each match.
+pub(super) fn of_rule(snapshot: &Snapshot, rule: &TrafficRoute, port: u16) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for http in &rule.http {
+        if http.matches.is_empty() {
+            routes.push(route(snapshot, http, &HttpMatch::default(), port));
+        }
+        let matches = http.matches.iter().filter(|m| m.port.is_none_or(|wanted| wanted == port));
+        routes.extend(matches.map(|matcher| route(snapshot, http, matcher, port)));
+    }
+    routes
+}
+
+fn route(snapshot: &Snapshot, http: &HttpRoute, matcher: &HttpMatch, port: u16) -> Route {
+    let matched = route_match(matcher);
+    match &http.action {
+        Action::Redirect(to) => Route {
+            name: http.name.clone(),
+            r#match: Some(matched),
+            action: Some(wire_route::route::Action::Redirect(redirect(to))),
+            ..Default::default()
+        },
+        Action::Forward { destinations, timeout, retries, rewrite } => {
+            let Rewrite { path, authority } = rewrite;
+            let action = RouteAction {
+                cluster_specifier: Some(target(snapshot, destinations, port)),
+                timeout: Some(timeout.map_or_else(wire::no_timeout, wire::duration)),
+                retry_policy: retry_policy(retries.as_ref()),
+                prefix_rewrite: path.clone().unwrap_or_default(),
+                host_rewrite_specifier: authority
+                    .clone()
+                    .map(HostRewriteSpecifier::HostRewriteLiteral),
+                ..Default::default()
+            };
+            forward(&http.name, matched, action)
+        }
+    }
+}
+
+fn forward(name: &str, matched: RouteMatch, action: RouteAction) -> Route {
+    Route {
+        name: name.to_owned(),
+        r#match: Some(matched),
+        action: Some(wire_route::route::Action::Route(action)),
+        ..Default::default()
+    }
+}
+
+/// Envoy would end a request after 15 s.
+fn no_limits() -> RouteAction {
+    RouteAction { timeout: Some(wire::no_timeout()), ..Default::default() }
+}
+
+fn any_path() -> RouteMatch {
+    route_match(&HttpMatch::default())
+}
+
+fn route_match(matcher: &HttpMatch) -> RouteMatch {
+    use route_match::PathSpecifier;
+    let path = match &matcher.path {
+        None => PathSpecifier::Prefix("/".to_owned()),
+        Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
+        Some(StringMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
+        Some(StringMatch::Regex(regex)) => PathSpecifier::SafeRegex(regex_matcher(regex)),
+    };
+    let method = matcher.method.as_ref().map(|method| HeaderMatcher {
+        name: ":method".to_owned(),
+        header_match_specifier: Some(string_header(method)),
+        ..Default::default()
+    });
+    RouteMatch {
+        path_specifier: Some(path),
+        case_sensitive: matcher.ignore_path_case.then_some(false),
+        headers: method.into_iter().chain(matcher.headers.iter().map(header)).collect(),
+        ..Default::default()
+    }
+}
+
+fn header(header: &HeaderMatch) -> HeaderMatcher {
+    let specifier = match &header.value {
+        ValueMatch::Present => header_matcher::HeaderMatchSpecifier::PresentMatch(true),
+        ValueMatch::Is(text) => string_header(text),
+    };
+    HeaderMatcher {
+        name: header.name.clone(),
+        invert_match: header.invert,
+        header_match_specifier: Some(specifier),
+        ..Default::default()
+    }
+}
+
+fn string_header(text: &StringMatch) -> header_matcher::HeaderMatchSpecifier {
+    use string_matcher::MatchPattern;
+    let pattern = match text {
+        StringMatch::Exact(text) => MatchPattern::Exact(text.clone()),
+        StringMatch::Prefix(text) => MatchPattern::Prefix(text.clone()),
+        StringMatch::Regex(regex) => MatchPattern::SafeRegex(regex_matcher(regex)),
+    };
+    header_matcher::HeaderMatchSpecifier::StringMatch(StringMatcher {
+        match_pattern: Some(pattern),
+        ..Default::default()
+    })
+}
+
+fn regex_matcher(regex: &str) -> RegexMatcher {
+    RegexMatcher { regex: regex.to_owned(), ..Default::default() }
+}
+
+/// A destination with no share gets no cluster entry; Envoy would keep it for nothing.
+fn target(snapshot: &Snapshot, destinations: &[Destination], port: u16) -> ClusterSpecifier {
+    let mut shares = destinations.iter().filter(|destination| destination.weight > 0);
+    if let (Some(only), None) = (shares.next(), shares.next()) {
+        return ClusterSpecifier::Cluster(cluster_of(snapshot, only, port));
+    }
+    let clusters = destinations.iter().filter(|destination| destination.weight > 0);
+    let clusters = clusters.map(|destination| weighted_cluster::ClusterWeight {
+        name: cluster_of(snapshot, destination, port),
+        weight: Some(destination.weight),
+        ..Default::default()
+    });
+    ClusterSpecifier::WeightedClusters(WeightedCluster {
+        clusters: clusters.collect(),
+        ..Default::default()
+    })
+}
+
+/// The port that the rule names, else the only one of the destination, else the one that
+/// the client called: Istio's order.
+fn cluster_of(snapshot: &Snapshot, destination: &Destination, called: u16) -> String {
+    let only = || match snapshot.service(&destination.host)?.ports.as_slice() {
+        [port] => Some(port.number),
+        _ => None,
+    };
+    let port = destination.port.or_else(only).unwrap_or(called);
+    let subset = destination.subset.as_deref().unwrap_or_default();
+    cluster::outbound_name(port, subset, &destination.host)
+}
+
+/// `None` where the user wants none.
+fn retry_policy(retries: Option<&Retries>) -> Option<RetryPolicy> {
+    let wanted = retries.map(|retries| retries.retry_on.as_str()).filter(|on| !on.is_empty());
+    let attempts = retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.attempts);
+    let per_try = retries.and_then(|retries| retries.per_try_timeout);
+    (attempts > 0).then(|| RetryPolicy {
+        retry_on: wanted.unwrap_or(SAFE_RETRIES).to_owned(),
+        num_retries: Some(attempts),
+        per_try_timeout: per_try.map(wire::duration),
+        ..Default::default()
+    })
+}
+
+fn redirect(to: &Redirect) -> RedirectAction {
+    use redirect_action::{PathRewriteSpecifier, RedirectResponseCode};
+    let code = match to.code {
+        302 => RedirectResponseCode::Found,
+        303 => RedirectResponseCode::SeeOther,
+        307 => RedirectResponseCode::TemporaryRedirect,
+        308 => RedirectResponseCode::PermanentRedirect,
+        _ => RedirectResponseCode::MovedPermanently,
+    };
+    RedirectAction {
+        host_redirect: to.authority.clone().unwrap_or_default(),
+        path_rewrite_specifier: to.path.clone().map(PathRewriteSpecifier::PathRedirect),
+        response_code: code.into(),
+        ..Default::default()
+    }
+}

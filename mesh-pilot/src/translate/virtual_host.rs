@@ -1,0 +1,68 @@
+//! The route table of each HTTP port: a virtual host for each service that has it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use mesh_model::{Service, Snapshot, short_names};
+use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
+
+use super::cluster::{PASSTHROUGH, outbound_name};
+use super::{Proxy, route};
+
+/// One for each number of an HTTP service port, by number.
+pub(super) fn tables(snapshot: &Snapshot, proxy: &Proxy) -> Vec<RouteConfiguration> {
+    let mut by_port: BTreeMap<u16, Vec<&Service>> = BTreeMap::new();
+    for service in snapshot.services() {
+        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+            by_port.entry(port.number).or_default().push(service);
+        }
+    }
+    let tables = by_port.into_iter();
+    tables.map(|(port, services)| table(snapshot, proxy, port, &services)).collect()
+}
+
+fn table(
+    snapshot: &Snapshot,
+    proxy: &Proxy,
+    port: u16,
+    services: &[&Service],
+) -> RouteConfiguration {
+    // A domain that is there twice would have the proxy refuse the whole table.
+    let mut taken = HashSet::new();
+    let mut virtual_hosts = Vec::with_capacity(services.len() + 1);
+    for service in services {
+        let mut domains = domains(service, port, &proxy.namespace);
+        domains.retain(|domain| taken.insert(domain.clone()));
+        if domains.is_empty() {
+            continue;
+        }
+        let routes = match snapshot.route(&service.hostname) {
+            Some(rule) => route::of_rule(snapshot, rule, port),
+            None => vec![route::default(&outbound_name(port, "", &service.hostname))],
+        };
+        virtual_hosts.push(VirtualHost {
+            name: format!("{}:{port}", service.hostname),
+            domains,
+            routes,
+            ..Default::default()
+        });
+    }
+    virtual_hosts.push(VirtualHost {
+        name: "allow_any".to_owned(),
+        domains: vec!["*".to_owned()],
+        routes: vec![route::to_cluster("allow_any", PASSTHROUGH)],
+        ..Default::default()
+    });
+    RouteConfiguration { name: port.to_string(), virtual_hosts, ..Default::default() }
+}
+
+/// Each name by which a client in `namespace` may call the service, with and without the
+/// port: a client writes it unless it is the scheme's own.
+fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
+    let mut names = vec![service.hostname.clone()];
+    names.extend(short_names(&service.name, namespace));
+    names.extend(service.address.map(|address| match address {
+        std::net::IpAddr::V4(v4) => v4.to_string(),
+        std::net::IpAddr::V6(v6) => format!("[{v6}]"),
+    }));
+    names.into_iter().flat_map(|name| [name.clone(), format!("{name}:{port}")]).collect()
+}
