@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Cluster, Listener, Name};
 
@@ -23,8 +24,16 @@ pub(crate) struct Bootstrap {
 pub(crate) struct AdsSource {
     /// The static cluster of the control plane (`envoy_grpc.cluster_name`).
     pub(crate) cluster: Name,
-    /// Whether `lds_config` says ADS.
-    pub(crate) listeners: bool,
-    /// Whether `cds_config` says ADS.
-    pub(crate) clusters: bool,
+    /// `lds_config`, when it says ADS.
+    pub(crate) listeners: Option<Subscription>,
+    /// `cds_config`, when it says ADS.
+    pub(crate) clusters: Option<Subscription>,
+}
+
+/// A `ConfigSource` that says ADS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subscription {
+    /// How long the start waits for the first answer. `None`: for ever. Envoy's default is
+    /// 15 seconds.
+    pub(crate) initial_fetch_timeout: Option<Duration>,
 }

@@ -25,6 +25,37 @@ pub(crate) struct Cluster {
     pub(crate) thresholds: Thresholds,
     /// `upstream_bind_config.source_address`.
     pub(crate) bind_address: Option<IpAddr>,
+    /// Of the HTTP/2 connections to the endpoints.
+    pub(crate) http2: Http2Options,
+    /// `dns_lookup_family`.
+    pub(crate) dns_family: DnsFamily,
+    /// `eds_config.initial_fetch_timeout`: how long the cluster waits for its first
+    /// endpoints before it counts as there without any. `None`: for ever. Envoy's default
+    /// is 15 seconds.
+    pub(crate) initial_fetch_timeout: Option<Duration>,
+}
+
+/// Which addresses of a name are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DnsFamily {
+    /// AUTO: IPv6 ones, or IPv4 ones when there are none.
+    #[default]
+    PreferV6,
+    V4Only,
+    V6Only,
+    /// IPv4 ones, or IPv6 ones when there are none.
+    PreferV4,
+    All,
+}
+
+/// `http2_protocol_options`; what is `None` is left to the codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Http2Options {
+    pub(crate) max_concurrent_streams: Option<u32>,
+    /// Bytes, 65535 or more.
+    pub(crate) initial_stream_window_size: Option<u32>,
+    /// Bytes, 65535 or more.
+    pub(crate) initial_connection_window_size: Option<u32>,
 }
 
 /// Where the endpoints come from.

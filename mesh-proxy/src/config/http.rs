@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AccessLog, Name, RouteTable};
+use super::{AccessLog, Http2Options, Name, RouteTable};
 
 /// Envoy's `HttpConnectionManager`.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,9 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) idle_timeout: Option<Duration>,
     /// `stream_idle_timeout`; Envoy's default is five minutes, 0 is `None`.
     pub(crate) stream_idle_timeout: Option<Duration>,
+    /// `request_headers_timeout`: for the whole request head to arrive, from its first
+    /// byte. `None` by default.
+    pub(crate) request_headers_timeout: Option<Duration>,
     /// `request_timeout`: for the whole request to arrive. `None` by default.
     pub(crate) request_timeout: Option<Duration>,
     /// `drain_timeout`: between the two GOAWAYs. Envoy's default is five seconds.
@@ -37,6 +40,12 @@ pub(crate) struct HttpConnectionManager {
     /// `preserve_external_request_id`.
     pub(crate) preserve_external_request_id: bool,
     pub(crate) access_logs: Vec<Arc<AccessLog>>,
+    /// Of the HTTP/2 connections of clients.
+    pub(crate) http2: Http2Options,
+    /// `rds.config_source.initial_fetch_timeout`: how long the listener waits for its
+    /// first route table before it serves without. `None`: for ever. Envoy's default is
+    /// 15 seconds.
+    pub(crate) rds_initial_fetch_timeout: Option<Duration>,
 }
 
 /// `codec_type`.

@@ -23,6 +23,12 @@ pub(crate) struct Listener {
     pub(crate) original_dst: bool,
     /// Whether the listener filter `http_inspector` is there.
     pub(crate) http_inspector: bool,
+    /// `listener_filters_timeout`: how long the inspectors wait for bytes. `None`: for
+    /// ever. Envoy's default is 15 seconds.
+    pub(crate) listener_filters_timeout: Option<Duration>,
+    /// `continue_on_listener_filters_timeout`: go on to the filter chains rather than
+    /// close the connection.
+    pub(crate) continue_on_listener_filters_timeout: bool,
     pub(crate) filter_chains: Vec<Arc<FilterChain>>,
     pub(crate) default_filter_chain: Option<Arc<FilterChain>>,
     /// Logs of connections that end before a filter chain took them.

@@ -13,9 +13,10 @@ mod listener;
 mod route;
 
 pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget};
-pub(crate) use bootstrap::{AdsSource, Bootstrap};
+pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
-    Cluster, Discovery, Endpoint, HttpProtocol, LbPolicy, LoadAssignment, Thresholds,
+    Cluster, Discovery, DnsFamily, Endpoint, Http2Options, HttpProtocol, LbPolicy, LoadAssignment,
+    Thresholds,
 };
 pub(crate) use error::{Error, Path};
 pub(crate) use http::{CodecType, HttpConnectionManager, HttpFilter, RouteSource};

@@ -28,6 +28,9 @@ pub(crate) struct VirtualHost {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) request_headers: Vec<HeaderOp>,
     pub(crate) response_headers: Vec<HeaderOp>,
+    /// `include_request_attempt_count`: say which attempt this is to the upstream, in
+    /// `x-envoy-attempt-count`.
+    pub(crate) include_request_attempt_count: bool,
 }
 
 /// Envoy's `Route`.
