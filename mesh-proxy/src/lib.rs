@@ -2,7 +2,13 @@
 
 #![allow(dead_code, unused_imports)] // while its parts are being put together
 
+mod access_log;
 mod admin;
 pub mod cli;
 mod config;
+mod listener;
+mod network;
+mod server;
+mod stats;
+mod worker;
 mod xds;

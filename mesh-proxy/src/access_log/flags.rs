@@ -1,0 +1,89 @@
+//! Why a request or a connection did not go well, in Envoy's letters.
+
+/// A set of Envoy's response flags.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags(u32);
+
+impl Flags {
+    /// Nothing to tell.
+    pub(crate) const NONE: Self = Self(0);
+    /// LH: the local service failed its health check.
+    pub(crate) const FAILED_LOCAL_HEALTH_CHECK: Self = Self(1);
+    /// UH: the cluster has no healthy endpoint.
+    pub(crate) const NO_HEALTHY_UPSTREAM: Self = Self(1 << 1);
+    /// UT: the upstream did not answer in time.
+    pub(crate) const UPSTREAM_REQUEST_TIMEOUT: Self = Self(1 << 2);
+    /// LR: reset by the proxy itself.
+    pub(crate) const LOCAL_RESET: Self = Self(1 << 3);
+    /// UR: reset by the upstream.
+    pub(crate) const UPSTREAM_REMOTE_RESET: Self = Self(1 << 4);
+    /// UF: no connection to the upstream could be made.
+    pub(crate) const UPSTREAM_CONNECTION_FAILURE: Self = Self(1 << 5);
+    /// UC: the connection to the upstream ended.
+    pub(crate) const UPSTREAM_CONNECTION_TERMINATION: Self = Self(1 << 6);
+    /// UO: a circuit breaker is open.
+    pub(crate) const UPSTREAM_OVERFLOW: Self = Self(1 << 7);
+    /// NR: no route, or no filter chain.
+    pub(crate) const NO_ROUTE: Self = Self(1 << 8);
+    /// DC: the downstream ended the connection.
+    pub(crate) const DOWNSTREAM_CONNECTION_TERMINATION: Self = Self(1 << 13);
+    /// URX: no try is left.
+    pub(crate) const UPSTREAM_RETRY_LIMIT: Self = Self(1 << 14);
+    /// SI: nothing happened on the stream for too long.
+    pub(crate) const STREAM_IDLE_TIMEOUT: Self = Self(1 << 15);
+    /// DPE: the downstream broke its protocol.
+    pub(crate) const DOWNSTREAM_PROTOCOL_ERROR: Self = Self(1 << 17);
+    /// DT: the request or connection took longer than it may.
+    pub(crate) const DURATION_TIMEOUT: Self = Self(1 << 21);
+    /// UPE: the upstream broke its protocol.
+    pub(crate) const UPSTREAM_PROTOCOL_ERROR: Self = Self(1 << 22);
+    /// NC: the route's cluster is not known.
+    pub(crate) const NO_CLUSTER: Self = Self(1 << 23);
+
+    /// Adds the flags of `other`.
+    pub(crate) fn insert(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether all flags of `other` are there.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The letters of each flag that is set, in Envoy's order.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        NAMES.iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| *name)
+    }
+}
+
+const NAMES: [(Flags, &str); 16] = [
+    (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH"),
+    (Flags::NO_HEALTHY_UPSTREAM, "UH"),
+    (Flags::UPSTREAM_REQUEST_TIMEOUT, "UT"),
+    (Flags::LOCAL_RESET, "LR"),
+    (Flags::UPSTREAM_REMOTE_RESET, "UR"),
+    (Flags::UPSTREAM_CONNECTION_FAILURE, "UF"),
+    (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC"),
+    (Flags::UPSTREAM_OVERFLOW, "UO"),
+    (Flags::NO_ROUTE, "NR"),
+    (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC"),
+    (Flags::UPSTREAM_RETRY_LIMIT, "URX"),
+    (Flags::STREAM_IDLE_TIMEOUT, "SI"),
+    (Flags::DOWNSTREAM_PROTOCOL_ERROR, "DPE"),
+    (Flags::DURATION_TIMEOUT, "DT"),
+    (Flags::UPSTREAM_PROTOCOL_ERROR, "UPE"),
+    (Flags::NO_CLUSTER, "NC"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_themselves_in_order() {
+        let mut flags = Flags::UPSTREAM_RETRY_LIMIT;
+        flags.insert(Flags::UPSTREAM_CONNECTION_FAILURE);
+        assert_eq!(flags.names().collect::<Vec<_>>(), ["UF", "URX"]);
+        assert_eq!(Flags::NONE.names().count(), 0);
+    }
+}

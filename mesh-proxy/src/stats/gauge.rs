@@ -1,0 +1,64 @@
+//! Gauges.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A value that goes up and down, for the process as a whole. A clone is the same gauge.
+#[derive(Clone, Default)]
+pub(crate) struct Gauge(Arc<AtomicU64>);
+
+/// One unit of a gauge, given back when dropped.
+pub(crate) struct Held(Gauge);
+
+impl Gauge {
+    /// Adds one.
+    pub(crate) fn inc(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one away.
+    pub(crate) fn dec(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Adds one until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.inc();
+        Held(self.clone())
+    }
+
+    /// Adds one until the guard is dropped, unless there are `limit` already. Never more
+    /// than `limit` are held at once.
+    pub(crate) fn try_hold(&self, limit: u64) -> Option<Held> {
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                (now < limit).then_some(now + 1)
+            })
+            .ok()
+            .map(|_| Held(self.clone()))
+    }
+
+    /// Sets the value.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<AtomicU64> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(super) fn upgrade(weak: &Weak<AtomicU64>) -> Option<Self> {
+        weak.upgrade().map(Self)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

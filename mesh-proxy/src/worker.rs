@@ -1,0 +1,131 @@
+//! Worker threads: each one OS thread with a runtime of its own, its own sockets and its
+//! own connection pools. Nothing on a worker is shared with another one but [`Shared`].
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::server::Shared;
+use crate::stats;
+
+/// What a task on a worker thread finds there. Kept in an [`Rc`]: it never leaves its
+/// thread, whose tasks are started with [`tokio::task::spawn_local`].
+pub(crate) struct Worker {
+    /// From 0.
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    random: Cell<u64>,
+}
+
+/// Something that is done on a worker's thread.
+type Job = Box<dyn FnOnce(&Rc<Worker>) + Send>;
+
+/// The way from the control side to the workers. A clone reaches the same ones; before
+/// they are started there is nobody to reach, and what is sent is dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Workers(Arc<OnceLock<Vec<UnboundedSender<Job>>>>);
+
+impl Worker {
+    fn new(index: usize, shared: Arc<Shared>) -> Self {
+        // The keys of a hasher are the standard library's only randomness.
+        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
+        Self { index, shared, random: Cell::new(seed) }
+    }
+
+    /// The next of this worker's random numbers (SplitMix64), uniform over all of `u64`.
+    /// Good enough to spread load, not to keep secrets.
+    pub(crate) fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Workers {
+    /// Starts `count` threads, each with `shared`. They end when the process does.
+    pub(crate) fn start(&self, count: usize, shared: &Arc<Shared>) -> io::Result<()> {
+        let mut senders = Vec::with_capacity(count);
+        for index in 0..count {
+            let (sender, receiver) = unbounded_channel();
+            spawn(index, shared.clone(), receiver)?;
+            senders.push(sender);
+        }
+        self.0.set(senders).map_err(|_| io::Error::other("the workers were started before"))
+    }
+
+    /// How many there are: 0 before they are started.
+    pub(crate) fn count(&self) -> usize {
+        self.0.get().map_or(0, Vec::len)
+    }
+
+    /// Does `job` on the thread of worker `index`, soon.
+    pub(crate) fn run(&self, index: usize, job: impl FnOnce(&Rc<Worker>) + Send + 'static) {
+        if let Some(worker) = self.0.get().and_then(|workers| workers.get(index)) {
+            // A worker that is gone has ended with the process.
+            let _ = worker.send(Box::new(job));
+        }
+    }
+
+    /// Does `job` on every worker's thread, soon.
+    pub(crate) fn run_on_all(&self, job: impl FnOnce(&Rc<Worker>) + Clone + Send + 'static) {
+        for index in 0..self.count() {
+            self.run(index, job.clone());
+        }
+    }
+}
+
+fn spawn(
+    index: usize,
+    shared: Arc<Shared>,
+    jobs: UnboundedReceiver<Job>,
+) -> io::Result<JoinHandle<()>> {
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("worker_{index}")).spawn(move || {
+        stats::set_worker(index);
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                let _ = ready.send(Ok(()));
+                run(&runtime, Rc::new(Worker::new(index, shared)), jobs);
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    })?;
+    started.recv().map_err(|_| io::Error::other("a worker thread ended at once"))??;
+    Ok(thread)
+}
+
+fn run(runtime: &LocalRuntime, worker: Rc<Worker>, mut jobs: UnboundedReceiver<Job>) {
+    runtime.block_on(async {
+        while let Some(job) = jobs.recv().await {
+            job(&worker);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_run_on_every_worker() {
+        let shared = Shared::new(3);
+        shared.workers.start(3, &shared).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        shared.workers.run_on_all(move |worker| {
+            let index = worker.index;
+            tokio::task::spawn_local(async move { sender.send(index).unwrap() });
+        });
+        let mut seen: Vec<_> = receiver.iter().take(3).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2]);
+    }
+}
