@@ -1,3 +1,60 @@
 //! Every chore of the project: build, test, bench, bookinfo.
+//!
+//! It is the first thing that a new user compiles, so it uses few crates and no runtime.
 
-fn main() {}
+mod binomial;
+mod bookinfo;
+mod build;
+mod ci;
+mod codegen;
+mod command;
+mod http;
+mod paths;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+/// Every chore of the project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build the mesh's binaries.
+    Build {
+        /// With fat LTO, as they are shipped and measured. Slow.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Bring the bookinfo sample up in a mesh on this machine, until Ctrl-C.
+    Bookinfo(bookinfo::Args),
+    /// Run every test, the whole mesh included.
+    Test(test::Args),
+    /// What the server runs: format, clippy, generated files, cargo deny, every test.
+    Ci,
+    /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
+    /// the rest from Debian's packages.
+    Tools(tools::Args),
+    /// Make mesh-proto's checked-in files from their .proto sources.
+    Codegen {
+        /// Only say whether they are up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().chore {
+        Chore::Build { release } => build::build(release).map(drop),
+        Chore::Bookinfo(args) => bookinfo::run(&args),
+        Chore::Test(args) => test::run(&args),
+        Chore::Ci => ci::run(),
+        Chore::Tools(args) => tools::run(&args),
+        Chore::Codegen { check } => codegen::run(check),
+    }
+}

@@ -1,0 +1,97 @@
+//! The bookinfo sample in a mesh on this machine.
+
+mod check;
+mod leftovers;
+mod mesh;
+mod rules;
+mod traffic;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::bookinfo::mesh::Mesh;
+use crate::command::{as_root, is_root};
+use crate::{build, paths, tools};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Check by itself that traffic is shifted, then take it down.
+    #[arg(long)]
+    check: bool,
+    /// After the check, leave it up until Ctrl-C.
+    #[arg(long, requires = "check")]
+    keep: bool,
+    /// Install what is missing without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Args {
+    /// `--check`, with nobody there to ask.
+    pub(crate) fn check() -> Self {
+        Self { check: true, keep: false, yes: true }
+    }
+}
+
+/// Builds, brings bookinfo up, and waits for Ctrl-C; or checks it.
+///
+/// # Errors
+/// When a part does not come up, when the check fails, or when this is not root and there
+/// is no sudo.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    // Known before the minutes that building takes.
+    as_root("meshctl")?;
+    tools::install(tools::Purpose::Run, args.yes)?;
+    let folder = build::build(false)?;
+    if args.check {
+        return check::run(&folder, args.keep);
+    }
+    let stop = stop_signals()?;
+    let mut mesh = Mesh::up(&folder)?;
+    let took = mesh.wait_for_page(&stop)?;
+    eprintln!("\nthe first good page came {:.1} s after the start\n", took.as_secs_f64());
+    eprintln!("{}", what_next(&mesh));
+    mesh.wait(&stop)
+}
+
+/// A flag that Ctrl-C and SIGTERM set instead of ending this program: meshctl gets Ctrl-C
+/// too and must be waited for.
+fn stop_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone()).context("registering a signal")?;
+    }
+    Ok(stop)
+}
+
+fn stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+fn what_next(mesh: &Mesh) -> String {
+    let meshctl = paths::typed(mesh.meshctl());
+    let root = if is_root() { "" } else { "sudo " };
+    let rules = "samples/bookinfo/rules";
+    format!(
+        "The page, whose stars change on reload:  http://{address}/productpage\n\
+         \n\
+         In another terminal, in this folder:\n\
+         \n\
+         half without stars, half with red ones, v2 never:\n\
+         \x20   {meshctl} route set reviews v1=50 v3=50\n\
+         what is in force, and who has it:\n\
+         \x20   {meshctl} route get\n\
+         \x20   {meshctl} proxy-status\n\
+         Istio's rules as they are (log in as jason on the page for v2):\n\
+         \x20   {root}{meshctl} local apply -f {rules}/destination-rule-all.yaml \
+         -f {rules}/virtual-service-reviews-test-v2.yaml\n\
+         inside a sidecar:\n\
+         \x20   {root}{meshctl} local exec productpage -- curl -s 127.0.0.1:15000/clusters\n\
+         \n\
+         Ctrl-C ends the mesh.",
+        address = mesh::PAGE,
+    )
+}

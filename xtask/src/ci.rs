@@ -1,0 +1,53 @@
+//! What must pass before a change lands.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::command::{self, cargo};
+use crate::{codegen, test, tools};
+
+type Part = (&'static str, fn() -> Result<()>);
+
+const PARTS: [Part; 5] = [
+    ("format", || command::run(cargo().args(["fmt", "--all", "--check"]))),
+    ("clippy", clippy),
+    ("generated files", || codegen::run(true)),
+    ("cargo deny", deny),
+    ("tests", || test::run(&test::Args::unattended())),
+];
+
+/// Runs every part in turn, up to the first that fails, and says how long each took.
+///
+/// # Errors
+/// Those of the part that failed.
+pub(crate) fn run() -> Result<()> {
+    let mut took: Vec<(&str, Duration)> = Vec::new();
+    let mut outcome = Ok(());
+    for (name, part) in PARTS {
+        eprintln!("\n== {name}");
+        let start = Instant::now();
+        outcome = part().with_context(|| name);
+        took.push((name, start.elapsed()));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    eprintln!();
+    for (name, time) in took {
+        eprintln!("{:>7.1} s  {name}", time.as_secs_f64());
+    }
+    outcome
+}
+
+fn clippy() -> Result<()> {
+    let args = ["clippy", "--workspace", "--all-targets", "--", "--deny=warnings"];
+    command::run(cargo().args(args))
+}
+
+fn deny() -> Result<()> {
+    let deny = tools::cargo_deny()?;
+    let mut command = std::process::Command::new(deny);
+    command.current_dir(crate::paths::root());
+    command::run(command.args(["check", "bans", "licenses", "sources"]))
+}

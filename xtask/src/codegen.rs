@@ -1,0 +1,57 @@
+//! The files that are generated from protos and checked in.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{self, cargo};
+use crate::{paths, tools};
+
+/// Makes `mesh-proto/src/generated` anew; with `check` only compares.
+///
+/// # Errors
+/// When the generator fails; with `check` also when a file differs.
+pub(crate) fn run(check: bool) -> Result<()> {
+    tools::install(tools::Purpose::Codegen, false)?;
+    let folder = paths::root().join("mesh-proto/src/generated");
+    let fresh = tempfile::tempdir().context("making a temporary folder")?;
+    let mut generator = cargo();
+    generator.args(["run", "--quiet", "--package", "mesh-proto-codegen", "--"]).arg(fresh.path());
+    command::run(&mut generator)?;
+
+    let (old, new) = (read(&folder)?, read(fresh.path())?);
+    let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
+    let differing: Vec<_> = names.filter(|name| old.get(*name) != new.get(*name)).collect();
+    if check {
+        ensure!(
+            differing.is_empty(),
+            "{} is not what its sources make: {differing:?} differ; run `cargo xtask codegen` \
+             and commit the result",
+            paths::typed(&folder)
+        );
+        return Ok(());
+    }
+    for name in &differing {
+        let path = folder.join(name);
+        match new.get(*name) {
+            Some(bytes) => std::fs::write(&path, bytes),
+            None => std::fs::remove_file(&path),
+        }
+        .with_context(|| path.display().to_string())?;
+    }
+    eprintln!("{} of {} files changed in {}", differing.len(), new.len(), paths::typed(&folder));
+    Ok(())
+}
+
+fn read(folder: &Path) -> Result<BTreeMap<OsString, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let path = entry.path();
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        files.insert(entry.file_name(), bytes);
+    }
+    Ok(files)
+}

