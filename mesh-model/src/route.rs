@@ -100,8 +100,6 @@ pub enum StringMatch {
     Exact(String),
     /// It begins with this.
     Prefix(String),
-    /// The whole of it matches this RE2 expression.
-    Regex(String),
 }
 
 /// When and how often a request is sent again.
@@ -111,8 +109,10 @@ pub struct Retries {
     pub attempts: u32,
     /// For each attempt; `None`: what is left of the route's timeout.
     pub per_try_timeout: Option<Duration>,
-    /// Envoy's conditions, comma separated; empty: those of the mesh's default.
-    pub retry_on: String,
+    /// Envoy's conditions; empty, with no codes: those of the mesh's default.
+    pub conditions: Vec<String>,
+    /// Response codes on which to try again.
+    pub status_codes: Vec<u16>,
 }
 
 /// Changes to a request.

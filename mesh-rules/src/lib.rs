@@ -1,5 +1,19 @@
 //! What users write: Istio's rules, parsed, checked and turned into the model.
+//!
+//! A text becomes [`Document`]s, each of which becomes a [`Rule`] or a list of
+//! [`Problem`]s; [`check`] holds rules against the services that there are. Nothing is
+//! skipped silently: a field that we do not honour is refused by name.
 
+mod check;
+mod document;
+pub mod istio;
+mod nearest;
 mod problem;
+pub mod route;
+mod rule;
 
+pub use check::{Refusal, check};
+pub use document::{Document, documents};
+pub use nearest::nearest;
 pub use problem::{Problem, RuleKey};
+pub use rule::{Meaning, Rule, is_rule, parse, rule};

@@ -5,7 +5,7 @@ use mesh_model::{
     StringMatch, TrafficRoute, ValueMatch,
 };
 use mesh_proto::envoy::config::route::v3 as wire_route;
-use mesh_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
+use mesh_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher};
 use wire_route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 use wire_route::{
     HeaderMatcher, RedirectAction, RetryPolicy, Route, RouteAction, RouteMatch, WeightedCluster,
@@ -100,7 +100,6 @@ fn route_match(matcher: &HttpMatch) -> RouteMatch {
         None => PathSpecifier::Prefix("/".to_owned()),
         Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
         Some(StringMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
-        Some(StringMatch::Regex(regex)) => PathSpecifier::SafeRegex(regex_matcher(regex)),
     };
     let method = matcher.method.as_ref().map(|method| HeaderMatcher {
         name: ":method".to_owned(),
@@ -133,16 +132,11 @@ fn string_header(text: &StringMatch) -> header_matcher::HeaderMatchSpecifier {
     let pattern = match text {
         StringMatch::Exact(text) => MatchPattern::Exact(text.clone()),
         StringMatch::Prefix(text) => MatchPattern::Prefix(text.clone()),
-        StringMatch::Regex(regex) => MatchPattern::SafeRegex(regex_matcher(regex)),
     };
     header_matcher::HeaderMatchSpecifier::StringMatch(StringMatcher {
         match_pattern: Some(pattern),
         ..Default::default()
     })
-}
-
-fn regex_matcher(regex: &str) -> RegexMatcher {
-    RegexMatcher { regex: regex.to_owned(), ..Default::default() }
 }
 
 /// A destination with no share gets no cluster entry; Envoy would keep it for nothing.
@@ -177,13 +171,27 @@ fn cluster_of(snapshot: &Snapshot, destination: &Destination, called: u16) -> St
 
 /// `None` where the user wants none.
 fn retry_policy(retries: Option<&Retries>) -> Option<RetryPolicy> {
-    let wanted = retries.map(|retries| retries.retry_on.as_str()).filter(|on| !on.is_empty());
-    let attempts = retries.map_or(DEFAULT_ATTEMPTS, |retries| retries.attempts);
-    let per_try = retries.and_then(|retries| retries.per_try_timeout);
-    (attempts > 0).then(|| RetryPolicy {
-        retry_on: wanted.unwrap_or(SAFE_RETRIES).to_owned(),
-        num_retries: Some(attempts),
-        per_try_timeout: per_try.map(wire::duration),
+    let Some(retries) = retries else {
+        return Some(RetryPolicy {
+            retry_on: SAFE_RETRIES.to_owned(),
+            num_retries: Some(DEFAULT_ATTEMPTS),
+            ..Default::default()
+        });
+    };
+    let mut retry_on = retries.conditions.join(",");
+    if !retries.status_codes.is_empty() {
+        let separator = if retry_on.is_empty() { "" } else { "," };
+        retry_on += separator;
+        retry_on += "retriable-status-codes";
+    }
+    if retry_on.is_empty() {
+        retry_on = SAFE_RETRIES.to_owned();
+    }
+    (retries.attempts > 0).then(|| RetryPolicy {
+        retry_on,
+        num_retries: Some(retries.attempts),
+        per_try_timeout: retries.per_try_timeout.map(wire::duration),
+        retriable_status_codes: retries.status_codes.iter().copied().map(u32::from).collect(),
         ..Default::default()
     })
 }

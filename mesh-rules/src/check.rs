@@ -1,0 +1,157 @@
+//! Whether rules fit each other and the services that there are.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use mesh_model::{Action, Destination, Service, TrafficPolicy, TrafficRoute};
+
+use crate::nearest::did_you_mean;
+use crate::{Meaning, Problem, Rule, RuleKey};
+
+/// A rule that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The position of the rule in what was checked.
+    pub rule: usize,
+    /// Why.
+    pub problem: Problem,
+}
+
+/// Holds `rules` against each other and against `services`: hosts, ports and subsets must
+/// exist, and one service has one rule of each kind. Of two that want the same, the later
+/// is refused.
+pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
+    let mut policies = HashMap::new();
+    for rule in rules {
+        if let Meaning::Policy(policy) = &rule.meaning {
+            policies.entry(policy.host.as_str()).or_insert(policy);
+        }
+    }
+    let services = services.iter().map(|service| (service.hostname.as_str(), service)).collect();
+    let mut checker =
+        Checker { services, policies, owners: BTreeMap::new(), current: 0, refusals: Vec::new() };
+    for (position, rule) in rules.iter().enumerate() {
+        checker.current = position;
+        checker.rule(rule);
+    }
+    checker.refusals
+}
+
+struct Checker<'a> {
+    services: BTreeMap<&'a str, &'a Arc<Service>>,
+    policies: HashMap<&'a str, &'a TrafficPolicy>,
+    /// Who has what: by kind and host, and by key.
+    owners: BTreeMap<(&'a str, &'a str), &'a RuleKey>,
+    current: usize,
+    refusals: Vec<Refusal>,
+}
+
+impl<'a> Checker<'a> {
+    fn rule(&mut self, rule: &'a Rule) {
+        match &rule.meaning {
+            Meaning::Route(route) => self.route(rule, route),
+            Meaning::Policy(policy) => {
+                self.host(rule, "spec.host", &policy.host);
+                self.claim(rule, "spec.host", &policy.host);
+            }
+        }
+    }
+
+    fn refuse(&mut self, rule: &Rule, path: &str, message: String) {
+        let source = rule.source.clone();
+        let problem = Problem { source, path: path.to_owned(), message };
+        self.refusals.push(Refusal { rule: self.current, problem });
+    }
+
+    fn claim(&mut self, rule: &'a Rule, path: &str, host: &'a str) {
+        let owner = *self.owners.entry((&rule.key.kind, host)).or_insert(&rule.key);
+        if owner != &rule.key {
+            let message = format!("{host} already has the {owner}; put both into one");
+            self.refuse(rule, path, message);
+        }
+    }
+
+    fn host(&mut self, rule: &Rule, path: &str, host: &str) -> Option<&'a Arc<Service>> {
+        let found = self.services.get(host).copied();
+        if found.is_none() {
+            let message = unknown_service(host, self.services.values().copied());
+            self.refuse(rule, path, message);
+        }
+        found
+    }
+
+    fn route(&mut self, rule: &'a Rule, route: &'a TrafficRoute) {
+        for (i, host) in route.hosts.iter().enumerate() {
+            let path = format!("spec.hosts[{i}]");
+            self.host(rule, &path, host);
+            self.claim(rule, &path, host);
+        }
+        for (i, http) in route.http.iter().enumerate() {
+            if let Action::Forward { destinations, .. } = &http.action {
+                for (j, destination) in destinations.iter().enumerate() {
+                    let path = format!("spec.http[{i}].route[{j}].destination");
+                    self.destination(rule, &path, destination);
+                }
+            }
+        }
+    }
+
+    fn destination(&mut self, rule: &Rule, path: &str, destination: &Destination) {
+        let Some(service) = self.host(rule, &format!("{path}.host"), &destination.host) else {
+            return;
+        };
+        if let Some(port) = destination.port
+            && service.port(port).is_none()
+        {
+            let message = format!(
+                "{} has no port {port}; it has {}",
+                service.hostname,
+                list(service.ports.iter().map(|port| port.number.to_string()))
+            );
+            self.refuse(rule, &format!("{path}.port.number"), message);
+        }
+        let Some(subset) = &destination.subset else { return };
+        let policy = self.policies.get(destination.host.as_str()).copied();
+        let names = || policy.iter().flat_map(|policy| &policy.subsets).map(|s| s.name.as_str());
+        if names().any(|name| name == subset) {
+            return;
+        }
+        let message = match policy {
+            None => format!(
+                "there is no subset \"{subset}\": {} has no DestinationRule; apply one that \
+                 declares it first, or in the same file",
+                service.hostname
+            ),
+            Some(policy) => format!(
+                "there is no subset \"{subset}\"{}; DestinationRule {}/{} has {}",
+                did_you_mean(subset, names()),
+                policy.name.namespace,
+                policy.name.name,
+                list(names().map(str::to_owned))
+            ),
+        };
+        self.refuse(rule, &format!("{path}.subset"), message);
+    }
+}
+
+fn unknown_service<'a>(host: &str, services: impl Iterator<Item = &'a Arc<Service>>) -> String {
+    let hostnames: Vec<&str> = services.map(|service| service.hostname.as_str()).collect();
+    format!(
+        "there is no service {host}{}; there are {}",
+        did_you_mean(host, hostnames.iter().copied()),
+        list(hostnames.iter().map(|name| (*name).to_owned()))
+    )
+}
+
+/// `a, b, c`; says so when there are none, and leaves out what nobody would read.
+pub(crate) fn list(names: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<String> = names.collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN => {
+            format!("{} and {} more", names[..SHOWN].join(", "), count - SHOWN)
+        }
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,191 @@
+//! `DestinationRule`: the type, and its meaning.
+
+use std::collections::BTreeMap;
+
+use mesh_model::{LoadBalancing, ServiceName};
+use serde::{Deserialize, Serialize};
+
+use super::{Findings, Resource};
+use crate::Problem;
+
+/// Istio's `DestinationRule.spec`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DestinationRuleSpec {
+    /// A service, in the rule's namespace when it is a short name.
+    #[serde(default)]
+    pub host: String,
+    /// For the whole service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic_policy: Option<TrafficPolicy>,
+    /// Its named parts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subsets: Vec<Subset>,
+    /// Only `*`, which is also the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export_to: Vec<String>,
+}
+
+/// Istio's `TrafficPolicy`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrafficPolicy {
+    /// Which endpoint a request goes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancer>,
+    /// How connections are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_pool: Option<ConnectionPool>,
+    /// Whether they are encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// Istio's `LoadBalancerSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadBalancer {
+    /// `LEAST_REQUEST`, `ROUND_ROBIN`, `RANDOM`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub simple: Option<String>,
+}
+
+/// Istio's `ConnectionPoolSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionPool {
+    /// For TCP, and HTTP over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpPool>,
+}
+
+/// Istio's `TCPSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TcpPool {
+    /// For a connection to be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<String>,
+}
+
+/// Istio's `ClientTLSSettings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Only `DISABLE`.
+    #[serde(default)]
+    pub mode: String,
+}
+
+/// Istio's `Subset`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Subset {
+    /// Unique within the rule.
+    pub name: String,
+    /// The labels that its pods have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Over that of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic_policy: Option<TrafficPolicy>,
+}
+
+/// What a `DestinationRule` means, or all that is wrong with it by itself.
+pub(crate) fn policy(
+    source: &str,
+    resource: &Resource<DestinationRuleSpec>,
+    name: ServiceName,
+    cluster_domain: &str,
+) -> Result<mesh_model::TrafficPolicy, Vec<Problem>> {
+    let spec = &resource.spec;
+    let mut findings = Findings::new(source);
+    if spec.host.is_empty() {
+        findings.add("spec.host", "it is missing; name the service that the rule is for");
+    }
+    if spec.host.contains('*') {
+        findings.add("spec.host", format!("\"{}\": wildcards are not supported yet", spec.host));
+    }
+    findings.exported(&spec.export_to);
+    let whole = "spec.trafficPolicy";
+    let load_balancing = balancing(&mut findings, whole, spec.traffic_policy.as_ref());
+    let connect_timeout = connecting(&mut findings, whole, spec.traffic_policy.as_ref());
+    encryption(&mut findings, whole, spec.traffic_policy.as_ref());
+
+    let mut subsets: Vec<mesh_model::Subset> = Vec::with_capacity(spec.subsets.len());
+    for (i, subset) in spec.subsets.iter().enumerate() {
+        let path = format!("spec.subsets[{i}]");
+        if subset.name.is_empty() {
+            findings.add(format!("{path}.name"), "it is empty");
+        }
+        if subsets.iter().any(|earlier| earlier.name == subset.name) {
+            findings.add(format!("{path}.name"), format!("\"{}\" is there twice", subset.name));
+        }
+        let own = format!("{path}.trafficPolicy");
+        let policy = subset.traffic_policy.as_ref();
+        if policy.is_some_and(|policy| policy.connection_pool.is_some() || policy.tls.is_some()) {
+            findings.add(&own, "a subset's connectionPool and tls are not supported yet");
+        }
+        subsets.push(mesh_model::Subset {
+            name: subset.name.clone(),
+            labels: subset.labels.clone(),
+            load_balancing: balancing(&mut findings, &own, policy),
+        });
+    }
+    let host = mesh_model::fqdn(&spec.host, &name.namespace, cluster_domain);
+    findings.finish(mesh_model::TrafficPolicy {
+        name,
+        host,
+        load_balancing,
+        connect_timeout,
+        subsets,
+    })
+}
+
+fn balancing(
+    findings: &mut Findings<'_>,
+    path: &str,
+    policy: Option<&TrafficPolicy>,
+) -> Option<LoadBalancing> {
+    let simple = policy?.load_balancer.as_ref()?.simple.as_deref()?;
+    match simple {
+        "UNSPECIFIED" => None,
+        // The second is Istio's old name of the first.
+        "LEAST_REQUEST" | "LEAST_CONN" => Some(LoadBalancing::LeastRequest),
+        "ROUND_ROBIN" => Some(LoadBalancing::RoundRobin),
+        "RANDOM" => Some(LoadBalancing::Random),
+        other => {
+            findings.add(
+                format!("{path}.loadBalancer.simple"),
+                format!(
+                    "\"{other}\" is not supported; there are LEAST_REQUEST, ROUND_ROBIN, RANDOM"
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn connecting(
+    findings: &mut Findings<'_>,
+    path: &str,
+    policy: Option<&TrafficPolicy>,
+) -> Option<std::time::Duration> {
+    let tcp = policy?.connection_pool.as_ref()?.tcp.as_ref()?;
+    let path = format!("{path}.connectionPool.tcp.connectTimeout");
+    let timeout = findings.duration(&path, tcp.connect_timeout.as_deref())?;
+    if timeout.is_zero() {
+        findings.add(path, "it must be more than 0");
+    }
+    Some(timeout)
+}
+
+fn encryption(findings: &mut Findings<'_>, path: &str, policy: Option<&TrafficPolicy>) {
+    if let Some(tls) = policy.and_then(|policy| policy.tls.as_ref())
+        && tls.mode != "DISABLE"
+    {
+        let message =
+            format!("\"{}\" is not supported yet: the mesh does not encrypt yet", tls.mode);
+        findings.add(format!("{path}.tls.mode"), message);
+    }
+}

@@ -1,0 +1,216 @@
+//! `VirtualService`: the type, and its meaning.
+
+mod action;
+mod matches;
+
+use std::collections::BTreeMap;
+
+use mesh_model::{ServiceName, TrafficRoute};
+use serde::{Deserialize, Serialize};
+
+use super::{Findings, Resource};
+use crate::Problem;
+
+/// Istio's `VirtualService.spec`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VirtualServiceSpec {
+    /// The services whose requests are routed.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Only `mesh`, which is also the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
+    /// The first whose match accepts a request is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpRoute>,
+    /// Only `*`, which is also the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export_to: Vec<String>,
+}
+
+/// Istio's `HTTPRoute`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpRoute {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Any of them is enough; none: every request.
+    #[serde(rename = "match", default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<HttpMatch>,
+    /// Where the requests go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<WeightedDestination>,
+    /// The answer, instead of a destination.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<Redirect>,
+    /// Changes to the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewrite: Option<Rewrite>,
+    /// For the whole request; `0s`: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    /// When it is sent again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<Retries>,
+}
+
+/// Istio's `HTTPMatchRequest`: all that is said must hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpMatch {
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<StringMatch>,
+    /// The method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<StringMatch>,
+    /// Headers; an empty condition: the header is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, StringMatch>,
+    /// Conditions on headers that must not hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without_headers: BTreeMap<String, StringMatch>,
+    /// The service port that the client called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// For an exact or prefix `uri`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_uri_case: bool,
+}
+
+/// Istio's `StringMatch`: one of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StringMatch {
+    /// It is this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<String>,
+    /// It begins with this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
+
+/// Istio's `HTTPRouteDestination`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WeightedDestination {
+    /// Where.
+    pub destination: Destination,
+    /// The share, relative to the others of the route. A single one needs none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<i64>,
+}
+
+/// Istio's `Destination`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Destination {
+    /// A service, in the rule's namespace when it is a short name.
+    pub host: String,
+    /// A subset of its `DestinationRule`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subset: Option<String>,
+    /// Its port; not needed when it has one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<Port>,
+}
+
+/// Istio's `PortSelector`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Port {
+    /// A port of the service.
+    pub number: u16,
+}
+
+/// Istio's `HTTPRewrite`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// Takes the place of the matched path or prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The new `Host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+}
+
+/// Istio's `HTTPRedirect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redirect {
+    /// The new path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The new host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// 301 when it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_code: Option<u16>,
+}
+
+/// Istio's `HTTPRetry`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retries {
+    /// At most so many after the first; 0: never.
+    #[serde(default)]
+    pub attempts: u32,
+    /// For each attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_try_timeout: Option<String>,
+    /// Envoy's conditions and response codes, comma separated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<String>,
+}
+
+/// What a `VirtualService` means, or all that is wrong with it by itself.
+pub(crate) fn route(
+    source: &str,
+    resource: &Resource<VirtualServiceSpec>,
+    name: ServiceName,
+    cluster_domain: &str,
+) -> Result<TrafficRoute, Vec<Problem>> {
+    let spec = &resource.spec;
+    let mut findings = Findings::new(source);
+    let fqdn = |host: &str| mesh_model::fqdn(host, &name.namespace, cluster_domain);
+
+    if spec.hosts.is_empty() {
+        findings.add("spec.hosts", "it is empty; name the service whose requests are routed");
+    }
+    for (i, host) in spec.hosts.iter().enumerate() {
+        let path = format!("spec.hosts[{i}]");
+        if host.contains('*') {
+            findings.add(&path, format!("\"{host}\": wildcards are not supported yet"));
+        }
+        if spec.hosts[..i].iter().any(|earlier| fqdn(earlier) == fqdn(host)) {
+            findings.add(path, format!("\"{host}\" is named twice"));
+        }
+    }
+    if let Some(gateway) = spec.gateways.iter().find(|gateway| *gateway != "mesh") {
+        let message = format!("\"{gateway}\": gateways are not supported yet, only \"mesh\"");
+        findings.add("spec.gateways", message);
+    }
+    findings.exported(&spec.export_to);
+    if spec.http.is_empty() {
+        findings.add("spec.http", "there is no route; add one with a destination");
+    }
+    let routes = spec.http.iter().enumerate();
+    let http = routes.map(|(i, http)| {
+        let path = format!("spec.http[{i}]");
+        mesh_model::HttpRoute {
+            name: http.name.clone().unwrap_or_default(),
+            matches: matches::of(&mut findings, &path, &http.matches),
+            action: action::of(&mut findings, &path, http, &fqdn),
+        }
+    });
+    let http = http.collect();
+    let hosts = spec.hosts.iter().map(|host| fqdn(host)).collect();
+    findings.finish(TrafficRoute { name, hosts, http })
+}

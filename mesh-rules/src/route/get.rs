@@ -1,0 +1,96 @@
+//! `meshctl route get`.
+
+use mesh_model::{Action, HeaderMatch, HttpMatch, StringMatch, ValueMatch};
+
+use crate::{Meaning, Rule};
+
+/// One route, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The service's name, with the namespace unless it is the rule's.
+    pub service: String,
+    /// Which requests it takes: `*`, or `header end-user = jason`.
+    pub matches: String,
+    /// Where they go: `v1 50%, v3 50%`.
+    pub destinations: String,
+}
+
+/// The routes of `rules`, in their order.
+pub fn get(rules: &[Rule]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for rule in rules {
+        let Meaning::Route(route) = &rule.meaning else { continue };
+        for host in &route.hosts {
+            rows.extend(route.http.iter().map(|http| Row {
+                service: short(host, &route.name.namespace),
+                matches: any_of(&http.matches),
+                destinations: action(&http.action, host),
+            }));
+        }
+    }
+    rows
+}
+
+/// `reviews`, or `reviews.shop` outside of its namespace.
+fn short(host: &str, namespace: &str) -> String {
+    let mut labels = host.split('.');
+    match (labels.next(), labels.next(), labels.next()) {
+        (Some(name), Some(own), Some("svc")) if own == namespace => name.to_owned(),
+        (Some(name), Some(own), Some("svc")) => format!("{name}.{own}"),
+        _ => host.to_owned(),
+    }
+}
+
+fn any_of(matches: &[HttpMatch]) -> String {
+    let texts: Vec<_> = matches.iter().map(all_of).collect();
+    if texts.is_empty() { "*".to_owned() } else { texts.join(" or ") }
+}
+
+fn all_of(matcher: &HttpMatch) -> String {
+    let mut parts = Vec::new();
+    parts.extend(matcher.path.as_ref().map(|path| text("path", path)));
+    parts.extend(matcher.method.as_ref().map(|method| text("method", method)));
+    parts.extend(matcher.headers.iter().map(header));
+    parts.extend(matcher.port.map(|port| format!("port {port}")));
+    if parts.is_empty() { "*".to_owned() } else { parts.join(" and ") }
+}
+
+fn header(header: &HeaderMatch) -> String {
+    let not = if header.invert { "not " } else { "" };
+    let what = format!("{not}header {}", header.name);
+    match &header.value {
+        ValueMatch::Present => what,
+        ValueMatch::Is(value) => text(&what, value),
+    }
+}
+
+fn text(what: &str, matcher: &StringMatch) -> String {
+    match matcher {
+        StringMatch::Exact(value) => format!("{what} = {value}"),
+        StringMatch::Prefix(value) => format!("{what} = {value}*"),
+    }
+}
+
+fn action(action: &Action, host: &str) -> String {
+    match action {
+        Action::Redirect(to) => format!(
+            "redirect {} to {}{}",
+            to.code,
+            to.authority.as_deref().unwrap_or_default(),
+            to.path.as_deref().unwrap_or_default()
+        ),
+        Action::Forward { destinations, .. } => {
+            let total: u32 = destinations.iter().map(|destination| destination.weight).sum();
+            let share = |weight: u32| f64::from(weight) * 100.0 / f64::from(total.max(1));
+            let texts = destinations.iter().map(|destination| {
+                let subset = destination.subset.as_deref().unwrap_or("all versions");
+                let name = match destination.host == host {
+                    true => subset.to_owned(),
+                    false => format!("{} {subset}", destination.host),
+                };
+                format!("{name} {}%", (share(destination.weight) * 10.0).round() / 10.0)
+            });
+            texts.collect::<Vec<_>>().join(", ")
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use mesh_model::{Protocol, Service, ServicePort, TargetPort};
+
+use super::*;
+use crate::check;
+
+fn read(text: &str) -> Result<Vec<Rule>, Vec<Problem>> {
+    parse("x.yaml", text, "default", "cluster.local")
+}
+
+fn virtual_service(http: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: reviews}}\n\
+         spec:\n  hosts: [reviews]\n  http:\n  - {http}\n"
+    )
+}
+
+fn refused(text: &str) -> String {
+    let problems = read(text).expect_err(text);
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn names_each_field_that_it_does_not_honour() {
+    let route = "route: [{destination: {host: reviews}}]";
+    for (http, path, message) in [
+        (format!("{{{route}, mirror: {{host: x}}}}"), "spec.http[0].mirror", "not supported yet"),
+        (format!("{{{route}, timeuot: 1s}}"), "spec.http[0].timeuot", "did you mean \"timeout\"?"),
+        (
+            format!("{{{route}, zzz: 1s}}"),
+            "spec.http[0].zzz",
+            "no such field; there are name, match",
+        ),
+        (
+            format!("{{{route}, match: [{{headers: {{a: {{regex: b}}}}}}]}}"),
+            "spec.http[0].match[0].headers.a.regex",
+            "not supported yet",
+        ),
+        (
+            "{route: [{destination: {host: reviews}, weight: \"50\"}]}".to_owned(),
+            "spec.http[0].route[0].weight",
+            "invalid type: string \"50\"",
+        ),
+        ("{route: [{destination: {}}]}".to_owned(), "spec.http[0].route[0].destination", "`host`"),
+        ("{name: a}".to_owned(), "spec.http[0].route", "no destination"),
+        (format!("{{{route}, timeout: 10}}"), "spec.http[0].timeout", "expected a string"),
+        (format!("{{{route}, timeout: soon}}"), "spec.http[0].timeout", "write it like 10s"),
+        (format!("{{{route}, rewrite: {{}}}}"), "spec.http[0].rewrite", "write uri or authority"),
+        (
+            format!("{{{route}, retries: {{retryOn: 'gateway-error,moon'}}}}"),
+            "spec.http[0].retries.retryOn",
+            "\"moon\" is not supported",
+        ),
+        (
+            format!("{{{route}, redirect: {{uri: /x}}}}"),
+            "spec.http[0]",
+            "route and redirect exclude each other",
+        ),
+    ] {
+        let text = refused(&virtual_service(&http));
+        assert!(text.starts_with(&format!("x.yaml: {path}: ")), "{http}: {text}");
+        assert!(text.contains(message), "{http}: {text}");
+    }
+}
+
+#[test]
+fn refuses_other_kinds_and_names() {
+    for (text, expected) in [
+        ("{apiVersion: networking.istio.io/v1, kind: Gateway}", "Gateway (networking.istio.io/v1)"),
+        ("{kind: VirtualService}", "apiVersion"),
+        ("{a: b}", "no apiVersion and kind"),
+        ("# nothing", "nothing in it"),
+        ("a: [", "not YAML"),
+        (
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: ../x}, \
+             spec: {host: a}}",
+            "metadata.name: \"../x\" is no name",
+        ),
+    ] {
+        let problems = refused(text);
+        assert!(problems.contains(expected), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn weights_are_as_in_istio() {
+    let weights = |route: &str| {
+        let rules = read(&virtual_service(&format!("{{route: {route}}}")))
+            .map_err(|problems| problems[0].to_string())?;
+        let Meaning::Route(route) = &rules[0].meaning else { panic!("{rules:?}") };
+        let mesh_model::Action::Forward { destinations, .. } = &route.http[0].action else {
+            panic!("{route:?}")
+        };
+        Ok::<_, String>(destinations.iter().map(|d| d.weight).collect::<Vec<_>>())
+    };
+    let to = |weight: &str| format!("{{destination: {{host: reviews}}{weight}}}");
+    assert_eq!(weights(&format!("[{}]", to(""))), Ok(vec![100]));
+    assert_eq!(weights(&format!("[{}]", to(", weight: 0"))), Ok(vec![100]));
+    assert_eq!(weights(&format!("[{},{}]", to(", weight: 1"), to(""))), Ok(vec![1, 0]));
+    let zero = weights(&format!("[{},{}]", to(", weight: 0"), to(""))).unwrap_err();
+    assert!(zero.contains("spec.http[0].route: the weights add up to 0"), "{zero}");
+    let negative = weights(&format!("[{},{}]", to(", weight: -1"), to(""))).unwrap_err();
+    assert!(negative.contains("route[0].weight: -1 is no share"), "{negative}");
+    let big = to(", weight: 4294967295");
+    let huge = weights(&format!("[{big},{big}]")).unwrap_err();
+    assert!(huge.contains("at most 4294967295"), "{huge}");
+}
+
+fn reviews() -> Vec<Arc<Service>> {
+    let name = ServiceName { name: "reviews".into(), namespace: "default".into() };
+    let port = ServicePort {
+        name: "http".into(),
+        number: 9080,
+        target: TargetPort::Number(9080),
+        protocol: Protocol::Http,
+    };
+    vec![Arc::new(Service {
+        hostname: name.hostname("cluster.local"),
+        name,
+        address: None,
+        ports: vec![port],
+        endpoints: Vec::new(),
+    })]
+}
+
+#[test]
+fn holds_rules_against_the_mesh() {
+    let subsets = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r}\n\
+                   spec: {host: reviews, subsets: [{name: v1}, {name: v3}]}\n---\n";
+    let to = |rest: &str| virtual_service(&format!("{{route: [{{destination: {rest}}}]}}"));
+    let other = to("{host: reviews}").replace("name: reviews", "name: zzz");
+    for (text, expected) in [
+        (format!("{subsets}{}", to("{host: reviews, subset: v3}")), None),
+        (
+            format!("{subsets}{}", to("{host: reviews, subset: v4}")),
+            Some("destination.subset: there is no subset \"v4\"; did you mean"),
+        ),
+        (to("{host: reviews, subset: v1}"), Some("has no DestinationRule; apply one")),
+        (
+            to("{host: reviewz}"),
+            Some("spec.http[0].route[0].destination.host: there is no service reviewz.default"),
+        ),
+        (to("{host: reviews, port: {number: 80}}"), Some("has no port 80; it has 9080")),
+        (
+            format!("{}---\n{other}", to("{host: reviews}")),
+            Some("already has the VirtualService default/reviews"),
+        ),
+    ] {
+        let rules = read(&text).unwrap();
+        let refusals = check(&rules.iter().collect::<Vec<_>>(), &reviews());
+        match expected {
+            None => assert_eq!(refusals, []),
+            Some(expected) => {
+                let [refusal] = refusals.as_slice() else { panic!("{text}: {refusals:?}") };
+                assert!(refusal.problem.to_string().contains(expected), "{}", refusal.problem);
+            }
+        }
+    }
+}
