@@ -5,8 +5,10 @@
 mod access_log;
 mod admin;
 pub mod cli;
+mod cluster;
 mod config;
 mod listener;
+mod load_balancer;
 mod network;
 mod server;
 mod stats;

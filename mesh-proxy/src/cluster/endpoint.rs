@@ -1,0 +1,71 @@
+//! One address of a cluster.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::Notify;
+
+/// An address with what is counted about it, for all workers together.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// Unique in the process: an address that is removed and comes back is another one.
+    pub(crate) id: u64,
+    pub(crate) address: SocketAddr,
+    pub(crate) stats: EndpointStats,
+    is_removed: AtomicBool,
+    removal: Notify,
+}
+
+/// Envoy's host statistics, as `/clusters` shows them.
+#[derive(Debug, Default)]
+pub(crate) struct EndpointStats {
+    pub(crate) rq_active: AtomicU64,
+    pub(crate) rq_total: AtomicU64,
+    pub(crate) rq_success: AtomicU64,
+    pub(crate) rq_error: AtomicU64,
+    pub(crate) rq_timeout: AtomicU64,
+    pub(crate) cx_active: AtomicU64,
+    pub(crate) cx_total: AtomicU64,
+    pub(crate) cx_connect_fail: AtomicU64,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: NEXT.fetch_add(1, Relaxed),
+            address,
+            stats: EndpointStats::default(),
+            is_removed: AtomicBool::new(false),
+            removal: Notify::new(),
+        }
+    }
+
+    pub(crate) fn active_requests(&self) -> u64 {
+        self.stats.rq_active.load(Relaxed)
+    }
+
+    /// Whether it is no longer part of its cluster.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.is_removed.load(Relaxed)
+    }
+
+    /// Waits until it is no longer part of its cluster.
+    pub(crate) async fn removed(&self) {
+        // Made before the check, so that a removal in between is not missed.
+        let removal = self.removal.notified();
+        if !self.is_removed() {
+            removal.await;
+        }
+    }
+
+    pub(super) fn remove(&self) {
+        self.is_removed.store(true, Relaxed);
+        self.removal.notify_waiters();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn test_active_requests(&self, active: u64) {
+        self.stats.rq_active.store(active, Relaxed);
+    }
+}

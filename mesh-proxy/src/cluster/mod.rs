@@ -1,0 +1,259 @@
+//! Clusters: named groups of endpoints, and what holds for each as a whole.
+//!
+//! [`Manager`] keeps them by name; workers read it without a lock. What an endpoint counts
+//! belongs to cluster and address and survives updates of both.
+
+mod discovery;
+mod dns;
+mod endpoint;
+mod limits;
+mod manager;
+mod original_dst;
+mod stats;
+
+pub(crate) use endpoint::{Endpoint, EndpointStats};
+pub(crate) use limits::{Overflow, Permit};
+pub(crate) use manager::Manager;
+pub(crate) use stats::ClusterStats;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+
+use crate::config::{self, Discovery, LoadAssignment, Thresholds};
+use crate::load_balancer::{Balancer, Host, Hosts};
+use crate::stats::{Gauge, Registry};
+use limits::Limits;
+use original_dst::OriginalDestinations;
+
+/// A cluster at work.
+pub(crate) struct Cluster {
+    pub(crate) config: Arc<config::Cluster>,
+    pub(crate) limits: Arc<Limits>,
+    registry: Registry,
+    /// Made when the first request or connection asks for them.
+    stats: OnceLock<ClusterStats>,
+    membership: Membership,
+    members: ArcSwap<Members>,
+    balancer: Balancer,
+    originals: OriginalDestinations,
+    warm: AtomicBool,
+}
+
+/// The endpoints of a cluster.
+#[derive(Default)]
+struct Members {
+    /// All, with what the configuration says of each.
+    all: Vec<(Arc<Endpoint>, config::Endpoint)>,
+    /// Those that may get requests.
+    available: Hosts,
+}
+
+struct Membership {
+    total: Gauge,
+    healthy: Gauge,
+}
+
+/// What a choice of endpoint may depend on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PickContext<'a> {
+    /// Where the downstream connection was going, for ORIGINAL_DST.
+    pub(crate) destination: Option<SocketAddr>,
+    /// The ids of endpoints to avoid if there are others.
+    pub(crate) tried: &'a [u64],
+}
+
+impl Cluster {
+    /// A cluster without endpoints yet, or with those of the one that it replaces.
+    fn new(config: Arc<config::Cluster>, registry: &Registry, old: Option<&Self>) -> Self {
+        let prefix = format!("cluster.{}", config.stat_name);
+        let membership = Membership {
+            total: registry.gauge(&format!("{prefix}.membership_total")),
+            healthy: registry.gauge(&format!("{prefix}.membership_healthy")),
+        };
+        let old = old.filter(|old| old.config.bind_address == config.bind_address);
+        Self {
+            limits: old.map_or_else(Arc::default, |old| Arc::clone(&old.limits)),
+            registry: registry.clone(),
+            stats: OnceLock::new(),
+            membership,
+            members: old.map_or_else(ArcSwap::default, |old| ArcSwap::new(old.members.load_full())),
+            balancer: Balancer::new(config.lb_policy),
+            originals: OriginalDestinations::default(),
+            warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
+            config,
+        }
+    }
+
+    /// The endpoint for a request or a connection; `None` when none may be used. Takes no
+    /// lock, except for an original destination that is met for the first time.
+    pub(crate) fn pick(&self, context: PickContext<'_>) -> Option<Arc<Endpoint>> {
+        if matches!(self.config.discovery, Discovery::OriginalDst) {
+            return context.destination.map(|address| self.originals.endpoint(address));
+        }
+        self.balancer.pick(&self.members.load().available, context.tried).cloned()
+    }
+
+    /// Whether [`Cluster::pick`] has more than one endpoint to choose from.
+    pub(crate) fn has_choice(&self) -> bool {
+        self.members.load().available.all().len() > 1
+    }
+
+    pub(crate) fn stats(&self) -> &ClusterStats {
+        self.stats.get_or_init(|| ClusterStats::new(&self.registry, &self.config.stat_name))
+    }
+
+    pub(crate) fn thresholds(&self) -> &Thresholds {
+        &self.config.thresholds
+    }
+
+    /// Whether its endpoints are known: the first assignment came, or the first DNS answer.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Acquire)
+    }
+
+    /// Shows each endpoint with its configuration.
+    pub(crate) fn visit(&self, see: &mut dyn FnMut(&Endpoint, &config::Endpoint)) {
+        for (endpoint, config) in &self.members.load().all {
+            see(endpoint, config);
+        }
+        self.originals.visit(&mut |endpoint| {
+            let config = config::Endpoint { address: endpoint.address, weight: 1, healthy: true };
+            see(endpoint, &config);
+        });
+    }
+
+    /// Takes these endpoints: what was there at the same address stays with all that it
+    /// counts, what is gone closes its idle connections. Called by the control side alone.
+    fn assign(&self, assignment: &LoadAssignment) {
+        let old = self.members.load_full();
+        let all: Vec<_> = assignment
+            .endpoints
+            .iter()
+            .map(|config| (old.endpoint(config.address), config.clone()))
+            .collect();
+        let available = all
+            .iter()
+            .filter(|(_, config)| config.healthy)
+            .map(|(endpoint, config)| Host {
+                endpoint: Arc::clone(endpoint),
+                weight: config.weight.max(1),
+            })
+            .collect::<Vec<_>>();
+        self.membership.total.set(all.len() as u64);
+        self.membership.healthy.set(available.len() as u64);
+        let new = Arc::new(Members { all, available: Hosts::new(available) });
+        self.members.store(Arc::clone(&new));
+        self.warm.store(true, Ordering::Release);
+        for (endpoint, _) in &old.all {
+            if !new.all.iter().any(|(kept, _)| Arc::ptr_eq(kept, endpoint)) {
+                endpoint.remove();
+            }
+        }
+    }
+
+    /// Ends its endpoints' idle connections, except of those that `successor` took over.
+    fn retire(&self, successor: Option<&Self>) {
+        let kept = successor.map(|successor| successor.members.load_full());
+        for (endpoint, _) in &self.members.load().all {
+            let is_kept = kept.as_ref().is_some_and(|kept| kept.has(endpoint));
+            if !is_kept {
+                endpoint.remove();
+            }
+        }
+        self.originals.visit(&mut Endpoint::remove);
+    }
+}
+
+impl Members {
+    /// The endpoint at this address, or a new one.
+    fn endpoint(&self, address: SocketAddr) -> Arc<Endpoint> {
+        let known = self.all.iter().find(|(endpoint, _)| endpoint.address == address);
+        known.map_or_else(|| Arc::new(Endpoint::new(address)), |(known, _)| Arc::clone(known))
+    }
+
+    fn has(&self, endpoint: &Arc<Endpoint>) -> bool {
+        self.all.iter().any(|(known, _)| Arc::ptr_eq(known, endpoint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn config(lb_policy: config::LbPolicy) -> Arc<config::Cluster> {
+        Arc::new(config::Cluster {
+            name: "c".into(),
+            stat_name: "c".into(),
+            discovery: Discovery::Eds { service_name: "c".into() },
+            lb_policy,
+            connect_timeout: Duration::from_secs(5),
+            protocol: config::HttpProtocol::Http1,
+            idle_timeout: None,
+            max_requests_per_connection: None,
+            thresholds: Thresholds {
+                max_connections: 1,
+                max_pending_requests: 1,
+                max_requests: 1,
+                max_retries: 1,
+            },
+            bind_address: None,
+            http2: config::Http2Options::default(),
+            dns_family: config::DnsFamily::default(),
+            initial_fetch_timeout: None,
+        })
+    }
+
+    fn assignment(ports: &[u16]) -> LoadAssignment {
+        let endpoint = |port: &u16| config::Endpoint {
+            address: ([127, 0, 0, 1], *port).into(),
+            weight: 1,
+            healthy: *port != 9,
+        };
+        LoadAssignment { endpoints: ports.iter().map(endpoint).collect() }
+    }
+
+    #[test]
+    fn an_endpoint_survives_updates_at_its_address() {
+        let registry = Registry::new(1);
+        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &registry, None);
+        assert!(cluster.pick(PickContext::default()).is_none());
+        cluster.assign(&assignment(&[1]));
+        let first = cluster.pick(PickContext::default()).unwrap();
+        first.test_active_requests(7);
+        cluster.assign(&assignment(&[2, 1]));
+        let next = Cluster::new(config(config::LbPolicy::Random), &registry, Some(&cluster));
+        cluster.retire(Some(&next));
+        next.assign(&assignment(&[1]));
+        let again = next.pick(PickContext::default()).unwrap();
+        assert_eq!(again.active_requests(), 7);
+        assert!(!again.is_removed());
+        next.assign(&assignment(&[3]));
+        assert!(again.is_removed());
+    }
+
+    #[test]
+    fn unhealthy_endpoints_get_nothing() {
+        let cluster = Cluster::new(config(config::LbPolicy::Random), &Registry::new(1), None);
+        cluster.assign(&assignment(&[9]));
+        assert!(cluster.is_warm());
+        assert!(cluster.pick(PickContext::default()).is_none());
+        let mut seen = 0;
+        cluster.visit(&mut |_, _| seen += 1);
+        assert_eq!(seen, 1);
+    }
+
+    #[test]
+    fn avoids_what_was_tried() {
+        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &Registry::new(1), None);
+        cluster.assign(&assignment(&[1, 2]));
+        let first = cluster.pick(PickContext::default()).unwrap();
+        for _ in 0..10 {
+            let context = PickContext { tried: &[first.id], ..PickContext::default() };
+            assert_ne!(cluster.pick(context).unwrap().id, first.id);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What is counted for a cluster, under Envoy's names.
+
+use crate::stats::{Counter, Gauge, Histogram, Registry};
+
+/// `cluster.<name>.*`
+pub(crate) struct ClusterStats {
+    pub(crate) cx_total: Counter,
+    pub(crate) cx_active: Gauge,
+    pub(crate) cx_http1_total: Counter,
+    pub(crate) cx_http2_total: Counter,
+    pub(crate) cx_connect_fail: Counter,
+    pub(crate) cx_connect_timeout: Counter,
+    pub(crate) cx_destroy: Counter,
+    pub(crate) cx_idle_timeout: Counter,
+    pub(crate) cx_max_requests: Counter,
+    pub(crate) cx_none_healthy: Counter,
+    pub(crate) cx_overflow: Counter,
+    pub(crate) rq_total: Counter,
+    pub(crate) rq_active: Gauge,
+    pub(crate) rq_completed: Counter,
+    pub(crate) rq_by_class: [Counter; 5],
+    pub(crate) rq_pending_total: Counter,
+    pub(crate) rq_pending_active: Gauge,
+    pub(crate) rq_pending_overflow: Counter,
+    pub(crate) rq_pending_failure_eject: Counter,
+    pub(crate) rq_per_try_timeout: Counter,
+    pub(crate) rq_retry: Counter,
+    pub(crate) rq_retry_success: Counter,
+    pub(crate) rq_retry_overflow: Counter,
+    pub(crate) rq_retry_limit_exceeded: Counter,
+    pub(crate) rq_rx_reset: Counter,
+    pub(crate) rq_timeout: Counter,
+    pub(crate) rq_time: Histogram,
+}
+
+impl ClusterStats {
+    pub(super) fn new(registry: &Registry, name: &str) -> Self {
+        let full = |stat: &str| format!("cluster.{name}.upstream_{stat}");
+        let counter = |stat| registry.counter(&full(stat));
+        let gauge = |stat| registry.gauge(&full(stat));
+        // The first eight made share each worker's cache line: those of every request.
+        Self {
+            rq_total: counter("rq_total"),
+            rq_completed: counter("rq_completed"),
+            rq_by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+                .map(|class| registry.counter(&full(&format!("rq_{class}")))),
+            cx_total: counter("cx_total"),
+            cx_active: gauge("cx_active"),
+            cx_http1_total: counter("cx_http1_total"),
+            cx_http2_total: counter("cx_http2_total"),
+            cx_connect_fail: counter("cx_connect_fail"),
+            cx_connect_timeout: counter("cx_connect_timeout"),
+            cx_destroy: counter("cx_destroy"),
+            cx_idle_timeout: counter("cx_idle_timeout"),
+            cx_max_requests: counter("cx_max_requests"),
+            cx_none_healthy: counter("cx_none_healthy"),
+            cx_overflow: counter("cx_overflow"),
+            rq_active: gauge("rq_active"),
+            rq_pending_total: counter("rq_pending_total"),
+            rq_pending_active: gauge("rq_pending_active"),
+            rq_pending_overflow: counter("rq_pending_overflow"),
+            rq_pending_failure_eject: counter("rq_pending_failure_eject"),
+            rq_per_try_timeout: counter("rq_per_try_timeout"),
+            rq_retry: counter("rq_retry"),
+            rq_retry_success: counter("rq_retry_success"),
+            rq_retry_overflow: counter("rq_retry_overflow"),
+            rq_retry_limit_exceeded: counter("rq_retry_limit_exceeded"),
+            rq_rx_reset: counter("rq_rx_reset"),
+            rq_timeout: counter("rq_timeout"),
+            rq_time: registry.histogram(&full("rq_time")),
+        }
+    }
+
+    /// Counts a response of this status.
+    pub(crate) fn count_response(&self, status: http::StatusCode) {
+        self.rq_completed.inc();
+        if let Some(class) = self.rq_by_class.get(usize::from(status.as_u16() / 100) - 1) {
+            class.inc();
+        }
+    }
+}

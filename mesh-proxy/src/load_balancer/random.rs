@@ -1,0 +1,36 @@
+//! Random numbers for choices, not for secrets: a small generator for each thread.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+thread_local! {
+    // The standard library's hash keys are seeded by the operating system.
+    static STATE: Cell<u64> = Cell::new(RandomState::new().build_hasher().finish());
+}
+
+/// A random number (SplitMix64: Steele, Lea and Flood, 2014).
+pub(crate) fn next() -> u64 {
+    let state = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    STATE.set(state);
+    let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// A random number below `limit`; 0 when that is 0.
+pub(crate) fn below(limit: u64) -> u64 {
+    // The high half of the product is even enough: the bias is limit in 2^64.
+    ((u128::from(next()) * u128::from(limit)) >> 64) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stays_below_its_limit() {
+        assert_eq!(below(0), 0);
+        assert_eq!(below(1), 0);
+        assert!((0..1000).all(|_| below(3) < 3));
+    }
+}
