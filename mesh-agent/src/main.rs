@@ -1,3 +1,9 @@
 //! The supervisor beside a proxy.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    mesh_agent::run(mesh_agent::Cli::parse())
+}

@@ -86,7 +86,7 @@ fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
     flag("--config-dir", config.config_dir.clone());
     flag("--concurrency", config.concurrency.to_string());
     flag("--drain-time-s", config.drain_time_s.to_string());
-    flag("--minimum-drain-s", u64::from(config.minimum_drain_s).min(deadline).to_string());
+    flag("--minimum-drain-s", u64::from(config.minimum_drain_s).min(deadline / 2).to_string());
     flag("--termination-drain-s", deadline.to_string());
     flag("--log-level", config.log_level.clone());
     flag("--proxy-log-level", config.proxy_log_level.clone());

@@ -200,6 +200,6 @@ mod tests {
         spec["terminationGracePeriodSeconds"] = json!(3);
         inject_pod(&mut metadata, &mut spec, &Config::default()).unwrap();
         let args = spec["initContainers"][1]["args"].to_string();
-        assert!(args.contains(r#""--minimum-drain-s","1","--termination-drain-s","1""#), "{args}");
+        assert!(args.contains(r#""--minimum-drain-s","0","--termination-drain-s","1""#), "{args}");
     }
 }

@@ -1,0 +1,50 @@
+//! The supervisor beside a proxy: `redirect` sends a pod's traffic through the proxy,
+//! `proxy` runs it.
+//!
+//! The program is in a library so that its parts can be tested; it has no other user.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod exit;
+pub mod proxy;
+pub mod redirect;
+
+/// The command line.
+#[derive(Parser)]
+#[command(name = "mesh-agent", version, about = "Redirects a pod's traffic, and runs its proxy")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Redirect this network namespace's traffic to the proxy (iptables; needs NET_ADMIN)
+    Redirect(redirect::Args),
+    /// Run a proxy: write its bootstrap, start it, watch it, drain it
+    #[command(subcommand)]
+    Proxy(Role),
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// The proxy beside one workload
+    Sidecar(proxy::Args),
+}
+
+/// Runs the command to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Redirect(args) => redirect::run(&args).map(|()| exit::OK),
+        Command::Proxy(Role::Sidecar(args)) => proxy::run(args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("mesh-agent: {error:#}");
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}

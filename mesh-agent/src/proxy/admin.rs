@@ -1,0 +1,111 @@
+//! The proxy's admin pages, asked on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_BODY: usize = 1 << 20;
+
+/// Where the pages are.
+#[derive(Clone, Copy)]
+pub(super) struct Admin {
+    address: SocketAddr,
+}
+
+impl Admin {
+    pub(super) fn new(port: u16) -> Self {
+        Self { address: (Ipv4Addr::LOCALHOST, port).into() }
+    }
+
+    /// Whether the proxy is live: it has its first configuration and takes connections.
+    pub(super) async fn live(&self) -> Result<(), String> {
+        match self.ask(Method::GET, "/ready").await {
+            // mesh-proxy and Envoy: 200 and LIVE, else 503 and the state's name.
+            Ok((StatusCode::OK, body)) if body.trim() == "LIVE" => Ok(()),
+            Ok((_, body)) => Err(format!("the proxy is {}", body.trim())),
+            Err(error) => Err(format!("the proxy does not answer: {error:#}")),
+        }
+    }
+
+    /// Asks Envoy to turn its clients away, and in the end to close its listeners.
+    pub(super) async fn drain_listeners(&self) -> anyhow::Result<()> {
+        let (status, body) = self.ask(Method::POST, "/drain_listeners?graceful&skip_exit").await?;
+        anyhow::ensure!(status == StatusCode::OK, "{status}: {}", body.trim());
+        Ok(())
+    }
+
+    /// Connections that the proxy's listeners have now, its admin pages apart.
+    pub(super) async fn connections(&self) -> anyhow::Result<u64> {
+        let path = "/stats?filter=^listener%5C..*downstream_cx_active$";
+        let (_, body) = self.ask(Method::GET, path).await?;
+        Ok(sum(&body))
+    }
+
+    async fn ask(&self, method: Method, path: &str) -> anyhow::Result<(StatusCode, String)> {
+        tokio::time::timeout(TIMEOUT, self.ask_unbounded(method, path))
+            .await
+            .with_context(|| format!("no answer from {} within {TIMEOUT:?}", self.address))?
+    }
+
+    async fn ask_unbounded(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> anyhow::Result<(StatusCode, String)> {
+        let stream = TcpStream::connect(self.address)
+            .await
+            .with_context(|| format!("cannot connect to {}", self.address))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.address.to_string())
+            .body(Empty::<Bytes>::new())?;
+        let answer = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_BODY);
+            let body = body.collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        // The connection has to be driven for the answer to come; alone it never ends first.
+        tokio::pin!(answer);
+        tokio::select! {
+            answer = &mut answer => answer,
+            _ = connection => answer.await,
+        }
+    }
+}
+
+/// Lines such as `listener.0.0.0.0_15006.downstream_cx_active: 2`. Workers' own lines count
+/// too: what matters is only whether there is any.
+fn sum(stats: &str) -> u64 {
+    stats
+        .lines()
+        .filter(|line| !line.starts_with("listener.admin."))
+        .filter_map(|line| line.rsplit_once(": ")?.1.trim().parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_connections_of_listeners() {
+        let stats = "listener.0.0.0.0_15001.downstream_cx_active: 2\n\
+                     listener.admin.downstream_cx_active: 1\n\
+                     listener.admin.main_thread.downstream_cx_active: 1\n\
+                     listener.0.0.0.0_15006.downstream_cx_active: 3\n";
+        assert_eq!(sum(stats), 5);
+        assert_eq!(sum(""), 0);
+    }
+}

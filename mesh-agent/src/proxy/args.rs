@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+/// What to run, for which workload. The environment's variables are those that injection
+/// sets, most of them by Kubernetes' downward API.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// HOST:PORT of the control plane's discovery service
+    #[arg(long)]
+    pub discovery_address: String,
+    /// Folder for the proxy's bootstrap, rev0.json
+    #[arg(long)]
+    pub config_dir: PathBuf,
+    /// The proxy: a path, or a name looked for beside this program and then in the PATH.
+    /// Anything with `envoy` in its name is treated as a stock Envoy
+    #[arg(long, default_value = "mesh-proxy")]
+    pub proxy_binary: PathBuf,
+    /// The proxy's worker threads; 0 is one per core
+    #[arg(long, default_value_t = 2)]
+    pub concurrency: u32,
+    /// Seconds over which the draining proxy asks its clients to go elsewhere
+    #[arg(long, default_value_t = 20)]
+    pub drain_time_s: u64,
+    /// After the first signal, seconds for which connections are taken as before: that this
+    /// endpoint goes away reaches its clients later than the signal reaches it
+    #[arg(long, default_value_t = 5)]
+    pub minimum_drain_s: u64,
+    /// After the first signal, seconds until the remaining connections are cut; keep it
+    /// below the pod's grace period
+    #[arg(long, default_value_t = 28)]
+    pub termination_drain_s: u64,
+    /// This program's log level
+    #[arg(long, default_value = "info")]
+    pub log_level: String,
+    /// The proxy's log level
+    #[arg(long, default_value = "warning")]
+    pub proxy_log_level: String,
+    /// The pod's name
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: String,
+    /// The pod's namespace
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub pod_namespace: String,
+    /// The pod's address, or addresses separated by commas
+    #[arg(long, env = "INSTANCE_IP")]
+    pub instance_ip: String,
+    /// The pod's service account
+    #[arg(long, env = "SERVICE_ACCOUNT", default_value = "default")]
+    pub service_account: String,
+    /// The pod's labels, as a JSON object
+    #[arg(long, env = "MESH_LABELS", default_value = "{}")]
+    pub labels: String,
+    /// The trust domain of the pod's identity
+    #[arg(long, env = "TRUST_DOMAIN", default_value = "cluster.local")]
+    pub trust_domain: String,
+    /// The DNS domain of the cluster's services
+    #[arg(long, env = "CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// The cluster that the pod is in
+    #[arg(long, env = "CLUSTER_ID", default_value = "local")]
+    pub cluster_id: String,
+    /// The mesh that the pod is in; the trust domain when not given
+    #[arg(long, env = "MESH_ID")]
+    pub mesh_id: Option<String>,
+    /// The proxy's admin port, on 127.0.0.1
+    #[arg(long, default_value_t = 15000)]
+    pub admin_port: u16,
+    /// Port of this program's own pages
+    #[arg(long, default_value_t = 15020)]
+    pub status_port: u16,
+    /// Port of /healthz/ready
+    #[arg(long, default_value_t = 15021)]
+    pub readiness_port: u16,
+}

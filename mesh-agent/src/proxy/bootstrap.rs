@@ -1,0 +1,154 @@
+//! The proxy's first file: who it is, and where to ask for the rest. Envoy's bootstrap,
+//! in JSON, for mesh-proxy and for a stock Envoy alike.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use super::node::Node;
+
+const CLUSTER: &str = "xds-grpc";
+
+/// Where the control plane is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// The text is not `HOST:PORT`.
+#[derive(Debug, thiserror::Error)]
+#[error("--discovery-address {0:?} is not HOST:PORT, such as mesh-pilot.mesh-system.svc:15010")]
+pub struct BadDiscovery(String);
+
+impl FromStr for Discovery {
+    type Err = BadDiscovery;
+
+    fn from_str(text: &str) -> Result<Self, BadDiscovery> {
+        let bad = || BadDiscovery(text.to_owned());
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bracketed.unwrap_or(host);
+        let scheme_or_bare_ipv6 = bracketed.is_none() && host.contains([':', '/']);
+        if host.is_empty() || scheme_or_bare_ipv6 {
+            return Err(bad());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+/// The document.
+pub fn build(node: &Node, discovery: &Discovery, admin_port: u16) -> Value {
+    // Without a limit: the proxy is live only when the control plane has answered, not
+    // after Envoy's 15 seconds with nothing.
+    let by_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
+    json!({
+        "node": node.to_json(),
+        "admin": {"address": socket_address("127.0.0.1", admin_port)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": CLUSTER}}],
+            },
+            "cds_config": by_ads,
+            "lds_config": by_ads,
+        },
+        "static_resources": {"clusters": [control_plane(discovery)]},
+    })
+}
+
+fn control_plane(discovery: &Discovery) -> Value {
+    let is_address = discovery.host.parse::<IpAddr>().is_ok();
+    let address = socket_address(&discovery.host, discovery.port);
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({
+        "name": CLUSTER,
+        "type": if is_address { "STATIC" } else { "STRICT_DNS" },
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": CLUSTER,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": {options: {
+            "@type": format!("type.googleapis.com/{options}"),
+            "explicit_http_config": {"http2_protocol_options": {
+                // A control plane whose machine died sends no FIN; this finds out.
+                "connection_keepalive": {"interval": "30s", "timeout": "10s"},
+            }},
+        }},
+    })
+}
+
+fn socket_address(address: &str, port: u16) -> Value {
+    json!({"socket_address": {"address": address, "port_value": port}})
+}
+
+/// Writes the document as `<folder>/rev0.json`, readable by the proxy's user and group
+/// alone, and gives the path. The folder is made when missing.
+pub fn write(folder: &Path, document: &Value) -> anyhow::Result<PathBuf> {
+    let advice = || {
+        format!(
+            "cannot write the bootstrap in {}: is --config-dir a folder that the proxy's user may write to?",
+            folder.display()
+        )
+    };
+    fs::create_dir_all(folder).with_context(advice)?;
+    let (path, temporary) = (folder.join("rev0.json"), folder.join(".rev0.json.new"));
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&temporary)
+        .with_context(advice)?;
+    file.write_all(format!("{document:#}\n").as_bytes()).with_context(advice)?;
+    fs::rename(&temporary, &path).with_context(advice)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let parse = |text: &str| text.parse::<Discovery>();
+        assert_eq!(parse("pilot:15010").unwrap().host, "pilot");
+        assert_eq!(parse("[fd00::1]:15010").unwrap().host, "fd00::1");
+        for bad in ["pilot", "pilot:", ":15010", "pilot:0", "http://pilot:15010", "fd00::1:15010"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_needs_no_dns() {
+        let kind = |text: &str| control_plane(&text.parse().unwrap())["type"].clone();
+        assert_eq!(kind("10.244.0.1:15010"), "STATIC");
+        assert_eq!(kind("[fd00::1]:15010"), "STATIC");
+        assert_eq!(kind("pilot.mesh-system:15010"), "STRICT_DNS");
+    }
+
+    #[test]
+    fn others_cannot_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(&folder.path().join("a/b"), &json!({"a": 1})).unwrap();
+        assert_eq!(path.file_name().unwrap(), "rev0.json");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7, 0);
+        let error = write(&path, &json!({})).unwrap_err().to_string();
+        assert!(error.contains("--config-dir"), "{error}");
+    }
+}

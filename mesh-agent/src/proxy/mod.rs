@@ -1,0 +1,28 @@
+//! `mesh-agent proxy`: runs a proxy from its first configuration to its last connection.
+
+mod admin;
+mod args;
+mod binary;
+pub mod bootstrap;
+mod child;
+pub mod node;
+mod orphans;
+mod readiness;
+mod run;
+mod supervisor;
+
+pub use args::Args;
+
+use anyhow::Context;
+
+/// Runs the proxy until it is told to end, and gives the exit code (see [`crate::exit`]).
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    mesh_runtime::telemetry::init(&args.log_level)?;
+    // One thread: a child is killed when the thread that started it ends, and so the
+    // thread that starts it must be the one that lasts.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(run::run(args))
+}
