@@ -1,0 +1,210 @@
+//! The supervisor's socket, by which other commands talk to it: a line of JSON each way.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Weak;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::error::{Context, Error, Result};
+use crate::host;
+use crate::manifest::{Document, Manifests};
+use crate::mesh::{Applied, Mesh};
+use crate::pod::PodStatus;
+use crate::state::{StateDir, give_to_caller};
+
+/// What runs in a mesh.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// The supervisor.
+    pub pid: u32,
+    /// Its pods, by name.
+    pub pods: Vec<PodStatus>,
+    /// Addresses on this machine, with the service that each leads to.
+    pub published: Vec<(SocketAddr, String)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Request {
+    Report,
+    Apply(Vec<Source>),
+    Down,
+}
+
+/// A document on its way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Source {
+    at: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Response {
+    Report(Report),
+    Applied(Applied),
+    Stopping,
+    Refused(String),
+}
+
+pub(crate) fn listen(state: &StateDir) -> Result<UnixListener> {
+    let path = state.control_socket();
+    let listener = UnixListener::bind(&path).context(|| path.display().to_string())?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
+        .context(|| path.display().to_string())?;
+    // They may look and end; to run other programs as other users takes root still.
+    give_to_caller(&path)?;
+    Ok(listener)
+}
+
+/// Answers until the mesh is gone.
+pub(crate) async fn serve(listener: UnixListener, mesh: Weak<Mesh>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let mesh = Weak::clone(&mesh);
+        // A client that goes away is no concern of the mesh.
+        tokio::spawn(async move { answer(stream, mesh).await.ok() });
+    }
+}
+
+async fn answer(stream: UnixStream, mesh: Weak<Mesh>) -> std::io::Result<()> {
+    let is_root = stream.peer_cred()?.uid() == 0;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    let response = match (serde_json::from_str(&line), mesh.upgrade()) {
+        (Err(error), _) => Response::Refused(format!("not a request: {error}")),
+        (_, None) => Response::Refused("the mesh is stopping".to_owned()),
+        (Ok(Request::Report), Some(mesh)) => Response::Report(mesh.report()),
+        (Ok(Request::Down), Some(mesh)) => {
+            mesh.request_down();
+            Response::Stopping
+        }
+        (Ok(Request::Apply(_)), Some(_)) if !is_root => {
+            Response::Refused("to run pods needs root: use sudo".to_owned())
+        }
+        (Ok(Request::Apply(sources)), Some(mesh)) => match apply(&mesh, sources).await {
+            Ok(applied) => Response::Applied(applied),
+            Err(error) => Response::Refused(error.to_string()),
+        },
+    };
+    let mut line = serde_json::to_vec(&response)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+async fn apply(mesh: &Mesh, sources: Vec<Source>) -> Result<Applied> {
+    let mut documents = Vec::new();
+    for source in sources {
+        for document in Document::parse(&source.at, &source.text)? {
+            // The place is the user's own, not that in the request.
+            documents.push(Document { at: source.at.clone(), ..document });
+        }
+    }
+    mesh.apply(Manifests::from_documents(documents)?).await
+}
+
+/// Talks to a running mesh.
+#[derive(Debug, Clone)]
+pub struct Client {
+    state: StateDir,
+}
+
+impl Client {
+    /// For the mesh of this state folder.
+    pub fn new(state: StateDir) -> Self {
+        Self { state }
+    }
+
+    /// What is running.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] when no mesh is.
+    pub async fn report(&self) -> Result<Report> {
+        match self.ask(&Request::Report).await? {
+            Response::Report(report) => Ok(report),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Takes over Deployments, Pods, Services and ServiceAccounts; returns when new pods
+    /// are ready and old ones are gone.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`], or the mesh's own words.
+    pub async fn apply(&self, documents: Vec<Document>) -> Result<Applied> {
+        let source = |document: Document| Source { at: document.at, text: document.text };
+        let request = Request::Apply(documents.into_iter().map(source).collect());
+        match self.ask(&request).await? {
+            Response::Applied(applied) => Ok(applied),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Stops the mesh and waits until it is gone; without one, clears what a killed one
+    /// has left. Tells whether there was anything.
+    ///
+    /// # Errors
+    /// When it does not go, or something cannot be removed.
+    pub async fn down(&self) -> Result<bool> {
+        match self.ask(&Request::Down).await {
+            Ok(_) => self.wait_gone().await.map(|()| true),
+            Err(Error::NotRunning(_)) => self.clear().await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn wait_gone(&self) -> Result<()> {
+        // A pod's grace period is the user's to choose, so there is no deadline here.
+        loop {
+            match self.state.lock() {
+                Err(Error::Running { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Ok(_) => return Ok(()),
+                // Not root: the folder is what can be seen.
+                Err(_) if self.state.root().exists() => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn clear(&self) -> Result<bool> {
+        host::check()?;
+        let _lock = self.state.lock()?;
+        let cleared = host::clear().await?;
+        let existed = self.state.root().exists();
+        self.state.remove()?;
+        Ok(cleared || existed)
+    }
+
+    async fn ask(&self, request: &Request) -> Result<Response> {
+        let path = self.state.control_socket();
+        let stream = UnixStream::connect(&path).await.map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                Error::NotRunning(path.clone())
+            }
+            _ => Error::Io { what: path.display().to_string(), source },
+        })?;
+        let mut line = serde_json::to_vec(request)
+            .map_err(|error| Error::failed(format!("request: {error}")))?;
+        line.push(b'\n');
+        let mut stream = BufReader::new(stream);
+        let what = || path.display().to_string();
+        stream.write_all(&line).await.context(what)?;
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await.context(what)?;
+        match serde_json::from_str(&answer) {
+            Ok(Response::Refused(why)) => Err(Error::failed(why)),
+            Ok(response) => Ok(response),
+            Err(_) => Err(Error::failed("the local mesh stopped before it answered")),
+        }
+    }
+}
+
+fn unexpected(response: &Response) -> Error {
+    Error::failed(format!("the local mesh answered with something else: {response:?}"))
+}

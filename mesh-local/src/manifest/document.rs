@@ -1,0 +1,101 @@
+//! One YAML document with the place that it came from.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Key;
+use crate::error::{Context, Error, Result};
+
+/// One YAML document.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// File and number, for messages: `bookinfo.yaml document 3 (line 41)`.
+    pub at: String,
+    /// The text as the user wrote it.
+    pub text: String,
+    /// The same, parsed.
+    pub value: Value,
+}
+
+impl Document {
+    /// Reads a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// When it cannot be read or a document is not YAML.
+    pub fn read(file: &Path) -> Result<Vec<Self>> {
+        if file == Path::new("-") {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context(|| "standard input".to_owned())?;
+            return Self::parse("standard input", &text);
+        }
+        let text = std::fs::read_to_string(file).context(|| file.display().to_string())?;
+        Self::parse(&file.display().to_string(), &text)
+    }
+
+    /// Splits a text at its `---` lines; empty documents are left out.
+    ///
+    /// # Errors
+    /// Names the document that is not YAML.
+    pub fn parse(source: &str, text: &str) -> Result<Vec<Self>> {
+        let mut documents = Vec::new();
+        for (index, (line, text)) in split(text).into_iter().enumerate() {
+            let at = format!("{source} document {} (line {line})", index + 1);
+            let value: Value = serde_saphyr::from_str(&text)
+                .map_err(|error| Error::manifest(&at, error.without_snippet().to_string()))?;
+            documents.push(Self { at, text, value });
+        }
+        Ok(documents)
+    }
+
+    /// `kind`, or nothing.
+    pub fn kind(&self) -> &str {
+        self.value["kind"].as_str().unwrap_or_default()
+    }
+
+    /// `apiVersion`, or nothing.
+    pub fn api_version(&self) -> &str {
+        self.value["apiVersion"].as_str().unwrap_or_default()
+    }
+
+    /// `metadata.namespace` and `metadata.name`.
+    pub(crate) fn key(&self) -> Result<Key> {
+        key_of(&self.value).ok_or_else(|| Error::manifest(&self.at, "metadata.name is missing"))
+    }
+
+    /// One top-level section as a type.
+    pub(crate) fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        T::deserialize(&self.value[name])
+            .map_err(|error| Error::manifest(&self.at, format!("{name}: {error}")))
+    }
+}
+
+/// Namespace and name of any Kubernetes object; nothing without a name.
+pub(crate) fn key_of(object: &Value) -> Option<Key> {
+    let metadata = &object["metadata"];
+    let name = metadata["name"].as_str().filter(|name| !name.is_empty())?.to_owned();
+    let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
+    Some(Key { namespace, name })
+}
+
+/// The documents with the line that each begins at. A `---` at the start of a line is
+/// always a separator in YAML, block scalars included (they are indented).
+fn split(text: &str) -> Vec<(usize, String)> {
+    let mut documents = vec![(1, String::new())];
+    for (index, line) in text.lines().enumerate() {
+        if line == "---" || line.starts_with("--- ") {
+            documents.push((index + 2, String::new()));
+        } else if let Some((_, document)) = documents.last_mut() {
+            document.push_str(line);
+            document.push('\n');
+        }
+    }
+    documents.retain(|(_, text)| !is_blank(text));
+    documents
+}
+
+fn is_blank(text: &str) -> bool {
+    text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+}

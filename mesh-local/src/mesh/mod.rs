@@ -1,0 +1,135 @@
+//! The running mesh: brought up, changed, taken down.
+
+mod pods;
+mod start;
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+pub(crate) use pods::Pods;
+pub use start::Settings;
+pub(crate) use world::World;
+
+use crate::control::Report;
+use crate::error::{Error, Result};
+use crate::host;
+use crate::manifest::Manifests;
+use crate::pilot::Pilot;
+use crate::plan::{self, Commands, PodOptions};
+use crate::publish::Publish;
+use crate::state::Lock;
+use crate::stop::Stop;
+
+/// How long new pods may take to be ready, at a start and at a change.
+const READY: Duration = Duration::from_secs(60);
+
+/// A running mesh.
+#[derive(Debug)]
+pub struct Mesh {
+    world: Arc<World>,
+    pods: Arc<Pods>,
+    options: PodOptions,
+    commands: Commands,
+    publish: Vec<Publish>,
+    /// What is running; the lock also makes one change wait for the other.
+    manifests: Mutex<Manifests>,
+    pilot: Mutex<Option<Pilot>>,
+    /// The control socket and the published ports.
+    servers: Mutex<JoinSet<()>>,
+    down: Stop,
+    lock: Mutex<Option<Lock>>,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Applied {
+    /// Pods that were started.
+    pub started: Vec<String>,
+    /// Pods that were stopped.
+    pub stopped: Vec<String>,
+}
+
+impl Mesh {
+    /// Waits until every pod is ready.
+    ///
+    /// # Errors
+    /// When a pod cannot be made or is not ready after a minute; names it and says why.
+    pub async fn wait_ready(&self) -> Result<()> {
+        self.pods.wait_ready(|_| true, READY).await
+    }
+
+    /// Waits until somebody asks for the end over the control socket.
+    pub async fn down_requested(&self) {
+        self.down.subscribe().stopped().await;
+    }
+
+    /// What is running.
+    pub fn report(&self) -> Report {
+        let publish = &self.publish;
+        Report {
+            pid: std::process::id(),
+            pods: self.pods.statuses(),
+            published: publish.iter().map(|p| (p.address(), p.service.to_string())).collect(),
+        }
+    }
+
+    pub(crate) fn request_down(&self) {
+        self.down.stop();
+    }
+
+    /// Takes over new and changed Deployments, Pods and Services: new pods are started and
+    /// ready before those that they replace are stopped. Rules are left to the caller.
+    ///
+    /// # Errors
+    /// When the manifests cannot be run, or a new pod does not become ready; then the new
+    /// pods are stopped again and everything is as before.
+    pub async fn apply(&self, newer: Manifests) -> Result<Applied> {
+        let mut current = self.manifests.lock().await;
+        let mut wanted = current.clone();
+        wanted.merge(newer);
+        let plans = plan::pods(&wanted, &self.options, &self.commands)?;
+        self.world.set_services(&wanted)?;
+        self.pods.write_hosts()?;
+        let change = self.pods.difference(plans);
+        let names = |keys: &[crate::manifest::Key]| keys.iter().map(ToString::to_string).collect();
+        let new: Vec<_> = change.start.iter().map(|plan| plan.key.clone()).collect();
+        let applied = Applied { started: names(&new), stopped: names(&change.stop) };
+        // A pod of its own keeps its name, so the old one has to go first.
+        let (replaced, old): (Vec<_>, Vec<_>) =
+            change.stop.into_iter().partition(|key| new.contains(key));
+        self.pods.stop(&replaced).await;
+        self.pods.start(change.start)?;
+        if let Err(error) = self.pods.wait_ready(|key| new.contains(key), READY).await {
+            self.pods.stop(&new).await;
+            self.world.set_services(&current)?;
+            let before = plan::pods(&current, &self.options, &self.commands)?;
+            self.pods.start(self.pods.difference(before).start)?;
+            return Err(Error::failed(format!("{error}; the new pods were stopped again")));
+        }
+        self.pods.stop(&old).await;
+        *current = wanted;
+        Ok(applied)
+    }
+
+    /// Stops everything in order and removes all traces. A second call does nothing.
+    ///
+    /// # Errors
+    /// The first thing that could not be removed; the rest is removed all the same.
+    pub async fn stop(&self) -> Result<()> {
+        let Some(lock) = self.lock.lock().await.take() else { return Ok(()) };
+        self.servers.lock().await.shutdown().await;
+        self.pods.stop_all().await;
+        if let Some(pilot) = self.pilot.lock().await.take() {
+            pilot.stop().await;
+        }
+        let cleared = host::clear().await;
+        let removed = self.world.state.remove();
+        drop(lock);
+        cleared?;
+        removed
+    }
+}

@@ -1,0 +1,146 @@
+//! The running pods.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::World;
+use crate::error::{Error, Result};
+use crate::manifest::Key;
+use crate::plan::PodPlan;
+use crate::pod::{Pod, PodPhase, PodStatus, RunningPod};
+
+/// The running pods, by name.
+#[derive(Debug)]
+pub(crate) struct Pods {
+    pub(crate) world: Arc<World>,
+    running: Mutex<BTreeMap<Key, RunningPod>>,
+}
+
+/// What must happen to come from what runs to what is wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    pub(crate) start: Vec<PodPlan>,
+    pub(crate) stop: Vec<Key>,
+}
+
+impl Pods {
+    pub(crate) fn new(world: Arc<World>) -> Self {
+        Self { world, running: Mutex::default() }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Key, RunningPod>> {
+        // Every change is one insertion or removal, so a panic elsewhere leaves it whole.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pods that are new or changed, and pods that are gone or changed.
+    pub(crate) fn difference(&self, wanted: BTreeMap<Key, PodPlan>) -> Difference {
+        let running = self.running();
+        let same = |key: &Key, revision: u64| {
+            running.get(key).is_some_and(|running| running.pod.plan.revision == revision)
+        };
+        let is_stopped = |(key, running): &(&Key, &RunningPod)| {
+            wanted.get(*key).is_none_or(|plan| plan.revision != running.pod.plan.revision)
+        };
+        let stop = running.iter().filter(is_stopped).map(|(key, _)| key.clone()).collect();
+        let start = wanted.into_values().filter(|plan| !same(&plan.key, plan.revision)).collect();
+        Difference { start, stop }
+    }
+
+    /// Starts pods, all at once, and does not wait for them.
+    pub(crate) fn start(&self, plans: Vec<PodPlan>) -> Result<()> {
+        for plan in plans {
+            let address = self.world.pod_address(&plan.key)?;
+            let key = plan.key.clone();
+            let pod = RunningPod::start(plan, address, Arc::clone(&self.world));
+            self.running().insert(key, pod);
+        }
+        Ok(())
+    }
+
+    /// Stops pods, all at once, and waits until nothing of them is left.
+    pub(crate) async fn stop(&self, keys: &[Key]) {
+        let stopped: Vec<_> = keys.iter().filter_map(|key| self.running().remove(key)).collect();
+        stop_together(stopped).await;
+        keys.iter().for_each(|key| self.world.release_pod(key));
+    }
+
+    pub(crate) async fn stop_all(&self) {
+        let stopped = std::mem::take(&mut *self.running());
+        stop_together(stopped.into_values()).await;
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<PodStatus> {
+        self.running().values().map(RunningPod::status).collect()
+    }
+
+    /// The ready pods among those that are asked for.
+    pub(crate) fn ready(&self, asked: impl Fn(&PodPlan) -> bool) -> Vec<Arc<Pod>> {
+        let running = self.running();
+        let ready = running
+            .values()
+            .filter(|running| asked(&running.pod.plan) && running.status().is_ready());
+        ready.map(|running| Arc::clone(&running.pod)).collect()
+    }
+
+    /// Brings every pod's hosts file up to date.
+    pub(crate) fn write_hosts(&self) -> Result<()> {
+        self.running().values().try_for_each(|running| running.pod.write_hosts())
+    }
+
+    /// Waits until the pods that are asked for are ready, or one has failed for good.
+    pub(crate) async fn wait_ready(
+        &self,
+        asked: impl Fn(&Key) -> bool,
+        deadline: Duration,
+    ) -> Result<()> {
+        let watches: Vec<_> = {
+            let running = self.running();
+            let asked = running.iter().filter(|(key, _)| asked(key));
+            asked.map(|(_, running)| running.watch()).collect()
+        };
+        let all = async {
+            for mut watch in watches.clone() {
+                let settled =
+                    |status: &PodStatus| status.is_ready() || status.phase == PodPhase::Failed;
+                match watch.wait_for(settled).await {
+                    Ok(status) if status.is_ready() => {}
+                    Ok(status) => return Err(failed(&status)),
+                    Err(_) => return Err(Error::failed("a pod was stopped before it was ready")),
+                }
+            }
+            Ok(())
+        };
+        tokio::time::timeout(deadline, all).await.unwrap_or_else(|_| {
+            let late = watches.iter().map(|watch| watch.borrow().clone());
+            let late: Vec<_> = late.filter(|status| !status.is_ready()).map(|s| why(&s)).collect();
+            let seconds = deadline.as_secs();
+            Err(Error::failed(format!("not ready after {seconds} s: {}", late.join("; "))))
+        })
+    }
+}
+
+async fn stop_together(pods: impl IntoIterator<Item = RunningPod>) {
+    let mut tasks: JoinSet<()> = pods.into_iter().map(RunningPod::stop).collect();
+    while tasks.join_next().await.is_some() {}
+}
+
+fn failed(status: &PodStatus) -> Error {
+    let message = status.message.as_deref().unwrap_or("failed");
+    Error::failed(format!("pod {}: {message}", status.name))
+}
+
+/// Which containers keep a pod from being ready.
+fn why(status: &PodStatus) -> String {
+    let waiting = status.containers.iter().filter(|container| !container.init && !container.ready);
+    let containers: Vec<_> = waiting
+        .map(|container| match &container.last_end {
+            Some(end) => format!("{} ended ({end})", container.name),
+            None => container.name.clone(),
+        })
+        .collect();
+    format!("pod {} (container {})", status.name, containers.join(", "))
+}

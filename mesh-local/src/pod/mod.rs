@@ -1,0 +1,11 @@
+//! A running pod.
+
+mod check;
+mod container;
+mod life;
+mod object;
+mod status;
+
+pub(crate) use check::http_get;
+pub(crate) use life::{Pod, RunningPod};
+pub use status::{ContainerState, ContainerStatus, PodPhase, PodStatus};

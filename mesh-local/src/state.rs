@@ -1,0 +1,225 @@
+//! The state folder of a local mesh.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Context, Error, Result};
+use crate::manifest::Key;
+
+/// Where everything of one local mesh is.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+impl StateDir {
+    /// Where it is unless the user says otherwise.
+    pub const DEFAULT: &str = "/run/mesh-local";
+
+    /// Takes the folder as it is, or is not yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The pilot's API.
+    pub fn pilot_socket(&self) -> PathBuf {
+        self.root.join("pilot.sock")
+    }
+
+    /// The supervisor's own socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    /// A container's output.
+    pub fn container_log(&self, pod: &Key, container: &str) -> PathBuf {
+        let namespace = match pod.namespace.as_str() {
+            "default" => String::new(),
+            namespace => format!("{namespace}."),
+        };
+        self.root.join("logs").join(format!("{namespace}{}.{container}.log", pod.name))
+    }
+
+    /// The pilot's output.
+    pub fn pilot_log(&self) -> PathBuf {
+        self.root.join("logs/pilot.log")
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// The folder that the pilot watches.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.join("config")
+    }
+
+    pub(crate) fn pods(&self) -> PathBuf {
+        self.root.join("pods")
+    }
+
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.root.join("bin")
+    }
+
+    pub(crate) fn pod_file(&self, pod: &Key) -> PathBuf {
+        self.config().join("pods").join(format!("{}.{}.yaml", pod.namespace, pod.name))
+    }
+
+    pub(crate) fn service_file(&self, service: &Key) -> PathBuf {
+        self.config().join("services").join(format!("{}.{}.yaml", service.namespace, service.name))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        // Beside the folder, as the folder comes and goes.
+        let mut name = self.root.as_os_str().to_owned();
+        name.push(".lock");
+        PathBuf::from(name)
+    }
+
+    /// Takes the folder for this process, for as long as the lock lives.
+    ///
+    /// # Errors
+    /// [`Error::Running`] when another process has it.
+    pub(crate) fn lock(&self) -> Result<Lock> {
+        let path = self.lock_file();
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).context(|| parent.display().to_string())?;
+        }
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = file.context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                let pid = pid.trim().parse().unwrap_or_default();
+                return Err(Error::Running { pid, state: self.root.clone() });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(Error::Io { what: path.display().to_string(), source });
+            }
+        }
+        let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        written.context(|| path.display().to_string())?;
+        Ok(Lock { path, _file: file })
+    }
+
+    /// Makes the folder and those in it, empty.
+    pub(crate) fn create(&self) -> Result<()> {
+        self.remove()?;
+        let folders = ["config/rules", "config/services", "config/pods", "logs", "pods", "bin"];
+        for folder in folders.map(|folder| self.root.join(folder)) {
+            std::fs::create_dir_all(&folder).context(|| folder.display().to_string())?;
+        }
+        for folder in [&self.root, &self.pods(), &self.bin()] {
+            // The pods' users pass through these, whatever the umask.
+            let mode = std::fs::Permissions::from_mode(0o755);
+            std::fs::set_permissions(folder, mode).context(|| folder.display().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Removes the folder; that there is none is fine.
+    pub(crate) fn remove(&self) -> Result<()> {
+        // Not a folder that somebody named by mistake.
+        if self.root.exists() && !self.root.join("config").exists() && !is_empty(&self.root) {
+            return Err(Error::failed(format!(
+                "{} is not the state folder of a local mesh; choose another with --state-dir",
+                self.root.display()
+            )));
+        }
+        match std::fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { what: self.root.display().to_string(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// The running supervisor's hold on the state folder. Dropping it, or dying, ends it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Under the lock still; whoever waits for it finds a file without a name, or none.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Writes an object as YAML so that a reader sees the old file or the new one.
+pub(crate) fn write_object(path: &Path, object: &Value) -> Result<()> {
+    let text = serde_saphyr::to_string(object)
+        .map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}"));
+    std::fs::write(&temporary, text).context(|| temporary.display().to_string())?;
+    std::fs::rename(&temporary, path).context(|| path.display().to_string())
+}
+
+/// Removes a file; that there is none is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { what: path.display().to_string(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file to the user who called sudo, if one did.
+pub(crate) fn give_to_caller(path: &Path) -> Result<()> {
+    let id = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    match (id("SUDO_UID"), id("SUDO_GID")) {
+        (None, None) => Ok(()),
+        (user, group) => chown(path, user, group).context(|| path.display().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_lock_names_the_first_ones_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path().join("mesh"));
+        let lock = state.lock().unwrap();
+        let error = state.lock().unwrap_err().to_string();
+        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
+        drop(lock);
+        state.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("thesis.txt"), "").unwrap();
+        let error = StateDir::new(folder.path()).create().unwrap_err().to_string();
+        assert!(error.contains("--state-dir"), "{error}");
+        let state = StateDir::new(folder.path().join("mesh"));
+        state.create().unwrap();
+        state.create().unwrap();
+        state.remove().unwrap();
+        assert!(!state.root().exists());
+    }
+}
