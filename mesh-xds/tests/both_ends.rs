@@ -1,5 +1,7 @@
 //! The client against the server's state machine, over real connections.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;

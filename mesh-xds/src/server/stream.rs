@@ -93,14 +93,16 @@ impl Stream {
         deadlines.filter(|deadline| *deadline > now).min()
     }
 
+    /// Whether something is to be sent, now or when what it waits for is answered.
+    pub fn has_due(&mut self) -> bool {
+        let Some(resources) = self.resources.clone() else { return false };
+        ResourceType::ALL.into_iter().any(|resource_type| self.is_due(&resources, resource_type))
+    }
+
     /// Whether the client has answered, with ACK or NACK, for all that it is to be told.
     pub fn is_done(&mut self) -> bool {
-        let Some(resources) = self.resources.clone() else { return false };
-        ResourceType::ALL.into_iter().all(|resource_type| {
-            let answered = |s: &Subscription| s.waits_until().is_none();
-            self.types[resource_type.index()].as_ref().is_none_or(answered)
-                && !self.is_due(&resources, resource_type)
-        })
+        let waits = self.types.iter().flatten().any(|s| s.waits_until().is_some());
+        self.resources.is_some() && !waits && !self.has_due()
     }
 
     /// What is known of a type; `None` when the client did not ask for it.
