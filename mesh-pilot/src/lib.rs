@@ -3,5 +3,11 @@
 //! A change walks one way: [`platform`] makes an immutable snapshot of the model,
 //! [`translate`] turns it into one proxy's resources, and the discovery service sends them.
 
+pub mod ads;
+pub mod api;
+pub mod cli;
+pub mod fleet;
+pub mod http;
 pub mod platform;
+pub mod run;
 pub mod translate;

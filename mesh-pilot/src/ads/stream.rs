@@ -1,0 +1,167 @@
+//! One proxy's stream, from its first request to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mesh_model::Snapshot;
+use mesh_proto::envoy::config::core::v3::Node;
+use mesh_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+use mesh_runtime::drain::Watcher;
+use mesh_xds::server::{Outcome, Store, Stream};
+use tokio::sync::{mpsc, watch};
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::encode::encode;
+use crate::fleet::{Connection, Fleet};
+use crate::translate::{Proxy, translate};
+
+/// A stream and what it works with.
+pub(super) struct ProxyStream {
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) store: Arc<Store>,
+    pub(super) drain: Watcher,
+    pub(super) requests: Streaming<DiscoveryRequest>,
+    pub(super) responses: mpsc::Sender<Result<DiscoveryResponse, Status>>,
+}
+
+/// Why a stream ended, for the log.
+type End = &'static str;
+
+impl ProxyStream {
+    /// Serves the proxy until it leaves or the drain begins.
+    pub(super) async fn run(mut self, peer: Option<SocketAddr>) {
+        let Some(first) = self.receive().await else { return };
+        let node = first.node.clone().unwrap_or_default();
+        let proxy = match Proxy::from_node(&node) {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                warn!(?peer, %error, "a client that is no proxy of the mesh");
+                let _ = self.responses.send(Err(Status::invalid_argument(error.to_string()))).await;
+                return;
+            }
+        };
+        let connection = self.fleet.connect(proxy.clone(), version(&node));
+        info!(proxy = proxy.id, ?peer, version = version(&node), "proxy connected");
+        let mut session = Session { proxy, connection, stream: Stream::default() };
+        session.request(&first);
+        let end = self.serve(&mut session).await;
+        info!(proxy = session.proxy.id, reason = end, "proxy disconnected");
+    }
+
+    async fn receive(&mut self) -> Option<DiscoveryRequest> {
+        tokio::select! {
+            message = self.requests.message() => message.ok().flatten(),
+            _ = self.drain.begun() => None,
+        }
+    }
+
+    async fn serve(&mut self, session: &mut Session) -> End {
+        // The snapshot that is already there counts as a change.
+        self.snapshots.mark_changed();
+        loop {
+            let deadline = session.stream.deadline(Instant::now());
+            tokio::select! {
+                message = self.requests.message() => match message {
+                    Ok(Some(request)) => session.request(&request),
+                    Ok(None) => return "the proxy ended the stream",
+                    Err(status) => {
+                        debug!(proxy = session.proxy.id, %status, "xDS stream broke");
+                        return "the connection broke";
+                    }
+                },
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return "the platform adapter ended";
+                    }
+                    let snapshot = self.snapshots.borrow_and_update().clone();
+                    session.translate(&snapshot, &self.store);
+                }
+                () = sleep_until(deadline) => {
+                    warn!(proxy = session.proxy.id, "the proxy owes an answer; not waiting for it");
+                }
+                _ = self.drain.begun() => return "the control plane ends",
+            }
+            while let Some(response) = session.stream.next_response(Instant::now()) {
+                session.sending(&response);
+                if self.responses.send(Ok(response)).await.is_err() {
+                    return "the proxy is gone";
+                }
+            }
+            session.connection.update(&mut session.stream);
+        }
+    }
+}
+
+/// The proxy and what it has.
+struct Session {
+    proxy: Proxy,
+    connection: Connection,
+    stream: Stream,
+}
+
+impl Session {
+    fn translate(&mut self, snapshot: &Snapshot, store: &Store) {
+        // Nothing has been read yet: an empty mesh would be taken for the truth.
+        if snapshot.version() == 0 {
+            return;
+        }
+        let resources = encode(store, &translate(snapshot, &self.proxy));
+        self.stream.set_resources(Arc::new(resources));
+        self.connection.translated(snapshot.version(), self.stream.has_due());
+    }
+
+    fn request(&mut self, request: &DiscoveryRequest) {
+        let proxy = &self.proxy.id;
+        match self.stream.request(request) {
+            Outcome::Asked(resource_type) => {
+                debug!(proxy, %resource_type, names = request.resource_names.len(), "asked");
+            }
+            Outcome::Acked(resource_type) => {
+                debug!(proxy, %resource_type, version = request.version_info, "accepted");
+            }
+            Outcome::Rejected { resource_type, version, error } => {
+                warn!(proxy, %resource_type, version, error, "rejected");
+                self.connection.rejected(resource_type);
+            }
+            Outcome::Stale(resource_type) => debug!(proxy, %resource_type, "stale answer"),
+            Outcome::UnknownType => {
+                debug!(proxy, type_url = request.type_url, "asked for a type that is not served");
+            }
+        }
+    }
+
+    fn sending(&mut self, response: &DiscoveryResponse) {
+        debug!(
+            proxy = self.proxy.id,
+            type_url = response.type_url,
+            version = response.version_info,
+            resources = response.resources.len(),
+            "sending"
+        );
+        self.connection.sending(response);
+    }
+}
+
+/// "mesh-proxy 0.1.0", "envoy 1.40.0".
+fn version(node: &Node) -> String {
+    use mesh_proto::envoy::config::core::v3::node::UserAgentVersionType;
+    let version = match &node.user_agent_version_type {
+        Some(UserAgentVersionType::UserAgentVersion(version)) => version.clone(),
+        Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
+            let version = build.version.unwrap_or_default();
+            format!("{}.{}.{}", version.major_number, version.minor_number, version.patch)
+        }
+        None => String::new(),
+    };
+    format!("{} {version}", node.user_agent_name).trim().to_owned()
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

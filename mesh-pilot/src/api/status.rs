@@ -1,0 +1,105 @@
+//! The Status service: proxies, services, problems, rollouts.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use mesh_proto::mesh::v1::{
+    self as wire, ListProblemsRequest, ListProblemsResponse, ListProxiesRequest,
+    ListProxiesResponse, ListServicesRequest, ListServicesResponse, WatchRolloutRequest,
+    status_server,
+};
+use mesh_runtime::drain::Watcher;
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response};
+
+use super::convert;
+use crate::fleet::Fleet;
+use crate::platform::PlatformAdapter;
+
+pub(super) struct Status<P> {
+    pub(super) platform: Arc<P>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) drain: Watcher,
+}
+
+type Rollouts = Pin<Box<dyn Stream<Item = Result<wire::Rollout, tonic::Status>> + Send>>;
+
+#[tonic::async_trait]
+impl<P: PlatformAdapter> status_server::Status for Status<P> {
+    type WatchRolloutStream = Rollouts;
+
+    async fn list_proxies(
+        &self,
+        _: Request<ListProxiesRequest>,
+    ) -> Result<Response<ListProxiesResponse>, tonic::Status> {
+        let proxies = self.fleet.proxies().into_iter().map(convert::proxy).collect();
+        Ok(Response::new(ListProxiesResponse { proxies }))
+    }
+
+    async fn list_services(
+        &self,
+        _: Request<ListServicesRequest>,
+    ) -> Result<Response<ListServicesResponse>, tonic::Status> {
+        let snapshot = self.platform.snapshots().borrow().clone();
+        let services =
+            snapshot.services().iter().map(|service| convert::service(service)).collect();
+        Ok(Response::new(ListServicesResponse { services }))
+    }
+
+    async fn list_problems(
+        &self,
+        _: Request<ListProblemsRequest>,
+    ) -> Result<Response<ListProblemsResponse>, tonic::Status> {
+        let problems = self.platform.problems().into_iter().map(convert::problem).collect();
+        Ok(Response::new(ListProblemsResponse { problems }))
+    }
+
+    async fn watch_rollout(
+        &self,
+        request: Request<WatchRolloutRequest>,
+    ) -> Result<Response<Self::WatchRolloutStream>, tonic::Status> {
+        let version = request.into_inner().version;
+        let latest = self.platform.snapshots().borrow().version();
+        if version > latest {
+            return Err(tonic::Status::out_of_range(format!(
+                "there is no snapshot {version} yet, the latest is {latest}; \
+                 was the control plane restarted?"
+            )));
+        }
+        let (sender, rollouts) = mpsc::channel(1);
+        tokio::spawn(follow(self.fleet.clone(), version, sender, self.drain.clone()));
+        Ok(Response::new(Box::pin(ReceiverStream::new(rollouts))))
+    }
+}
+
+/// Sends a rollout each time it changes, until it is done or nobody listens.
+async fn follow(
+    fleet: Arc<Fleet>,
+    version: u64,
+    sender: mpsc::Sender<Result<wire::Rollout, tonic::Status>>,
+    mut drain: Watcher,
+) {
+    let mut changes = fleet.changes();
+    let mut last = None;
+    loop {
+        changes.mark_unchanged();
+        let rollout = fleet.rollout(version);
+        let done = rollout.done;
+        if last.as_ref() != Some(&rollout) {
+            if sender.send(Ok(convert::rollout(rollout.clone()))).await.is_err() {
+                return;
+            }
+            last = Some(rollout);
+        }
+        if done {
+            return;
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = sender.closed() => return,
+            _ = drain.begun() => return,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// The control plane: tells each proxy of the mesh what to do.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// Folder of Kubernetes YAML that describes the mesh; watched for changes.
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: PathBuf,
+
+    /// Where proxies ask for their configuration (xDS over gRPC, without TLS).
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:15010")]
+    pub xds_address: SocketAddr,
+
+    /// Unix socket where meshctl asks; owned by who called sudo.
+    #[arg(long, value_name = "PATH", default_value = "/run/mesh-local/pilot.sock")]
+    pub api_socket: PathBuf,
+
+    /// Where /ready, /metrics and /debug are served.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:15014")]
+    pub http_address: SocketAddr,
+
+    /// Domain of the identities of workloads.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub trust_domain: String,
+
+    /// Domain of the full names of services.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+
+    /// error, warn, info, debug, trace, or a list such as info,mesh_xds=debug.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+}

@@ -1,0 +1,96 @@
+//! The parts put together, from the first socket to the end of the drain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use mesh_runtime::admin;
+use mesh_runtime::drain;
+use mesh_runtime::readiness::Readiness;
+use mesh_runtime::shutdown::Signals;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::ads::Discovery;
+use crate::api::{self, Socket};
+use crate::cli::Cli;
+use crate::fleet::Fleet;
+use crate::http::Monitoring;
+use crate::platform::PlatformAdapter;
+
+/// Open calls have this long to be answered after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What is listened on; taken before the mesh is read, so that a second control plane
+/// stops before it touches anything.
+pub struct Listeners {
+    xds: TcpListener,
+    http: TcpListener,
+    api: Socket,
+}
+
+impl Listeners {
+    /// Binds the addresses of the command line. An error names the one that is in use.
+    pub async fn bind(cli: &Cli) -> anyhow::Result<Self> {
+        Ok(Self {
+            xds: admin::bind(cli.xds_address, "xDS (--xds-address)").await?,
+            http: admin::bind(cli.http_address, "monitoring (--http-address)").await?,
+            api: Socket::bind(&cli.api_socket).await?,
+        })
+    }
+}
+
+/// Serves the mesh that `platform` describes until SIGTERM or SIGINT.
+pub async fn run<P: PlatformAdapter>(listeners: Listeners, platform: P) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot handle signals")?;
+    let (trigger, drain) = drain::channel();
+    let platform = Arc::new(platform);
+    let fleet = Arc::new(Fleet::default());
+    let readiness = Readiness::default();
+    let mut servers = JoinSet::new();
+
+    let mut snapshots = platform.snapshots();
+    let discovery = Discovery::new(snapshots.clone(), fleet.clone(), drain.clone());
+    let pages = Monitoring {
+        fleet: fleet.clone(),
+        snapshots: snapshots.clone(),
+        readiness: readiness.clone(),
+    };
+    let first_snapshot = readiness.wait_for("the first reading of the mesh");
+    servers.spawn(async move {
+        let served = discovery.serve(listeners.xds).await;
+        served.context("the xDS server ended")
+    });
+    let http_drain = drain.clone();
+    servers.spawn(async move {
+        let served = admin::serve(listeners.http, pages.pages(), http_drain).await;
+        served.context("the monitoring server ended")
+    });
+    servers.spawn(async move {
+        let served = api::serve(listeners.api, platform, fleet, drain).await;
+        served.context("the API server ended")
+    });
+    tokio::spawn(async move {
+        if snapshots.wait_for(|snapshot| snapshot.version() > 0).await.is_ok() {
+            info!(snapshot = snapshots.borrow().version(), "ready");
+        }
+        drop(first_snapshot);
+    });
+
+    tokio::select! {
+        signal = signals.next() => info!(signal, "ending"),
+        ended = servers.join_next() => match ended {
+            Some(Ok(Err(error))) => return Err(error),
+            Some(Err(error)) => return Err(error.into()),
+            _ => bail!("a server ended without being asked to"),
+        },
+    }
+    tokio::select! {
+        _ = trigger.drain(DRAIN) => {}
+        signal = signals.next() => info!(signal, "ending at once"),
+    }
+    // Lets the API server go, which removes its socket.
+    servers.shutdown().await;
+    Ok(())
+}
