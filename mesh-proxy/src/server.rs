@@ -1,24 +1,107 @@
 //! The data plane as the control side sees it.
 
-use std::sync::Arc;
+mod listeners;
 
-use crate::access_log;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::listener;
 use crate::stats::Registry;
 use crate::worker::Workers;
+use crate::{access_log, config};
+use listeners::Listeners;
+
+pub(crate) use listeners::{ListenerError, ListenerInfo};
 
 /// What all workers and the control side share. No lock is taken on a request's path.
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) workers: Workers,
     pub(crate) access_logs: access_log::Writers,
+    pub(crate) listeners: listener::Table,
 }
 
 impl Shared {
     /// For `concurrency` workers.
     pub(crate) fn new(concurrency: usize) -> Arc<Self> {
         let registry = Registry::new(concurrency);
-        let workers = Workers::default();
         let access_logs = access_log::Writers::new(&registry);
-        Arc::new(Self { registry, workers, access_logs })
+        Arc::new(Self {
+            registry,
+            workers: Workers::default(),
+            access_logs,
+            listeners: listener::Table::default(),
+        })
+    }
+}
+
+/// The handle by which the control side changes what the workers do. A clone is the same
+/// data plane.
+#[derive(Clone)]
+pub(crate) struct DataPlane {
+    shared: Arc<Shared>,
+    listeners: Arc<Mutex<Listeners>>,
+}
+
+impl DataPlane {
+    /// Starts `concurrency` workers, at least one. Must be called inside the control
+    /// side's tokio runtime, which from then on also waits for what drains. Connections
+    /// of a listener or filter chain that is removed have `drain_time` to end.
+    pub(crate) fn start(
+        concurrency: usize,
+        shared: Arc<Shared>,
+        drain_time: Duration,
+    ) -> io::Result<Self> {
+        shared.workers.start(concurrency.max(1), &shared)?;
+        let control = Handle::try_current().map_err(io::Error::other)?;
+        let listeners = Arc::new(Mutex::new(Listeners::new(control, drain_time)));
+        Ok(Self { shared, listeners })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Adds a listener, or replaces the one of its name: the same configuration does
+    /// nothing; with the same address the sockets stay, and new connections see the new
+    /// version. Connections keep the filter chain that they began with; those of a chain
+    /// that changed or is gone are drained. An error changes nothing.
+    ///
+    /// Waits for the workers for a moment when sockets close. Remove what is to go before
+    /// adding what takes its address.
+    pub(crate) fn put_listener(&self, config: Arc<config::Listener>) -> Result<(), ListenerError> {
+        self.lock().put(config, &self.shared)
+    }
+
+    /// Removes a listener; its connections are drained. When this returns, its address is
+    /// free.
+    pub(crate) fn remove_listener(&self, name: &str) {
+        self.lock().remove(name, &self.shared);
+    }
+
+    /// The listeners, in the order of their names.
+    pub(crate) fn listeners(&self) -> Vec<ListenerInfo> {
+        self.lock().infos()
+    }
+
+    /// Stops accepting, lets idle connections go and the others end well: HTTP/1 with
+    /// `Connection: close`, HTTP/2 with GOAWAY. What is left after `timeout` ends at once.
+    /// From here on listeners are neither added nor removed.
+    pub(crate) async fn drain(&self, timeout: Duration) {
+        let mut drains = self.lock().retire_all(timeout);
+        let all = async { while drains.join_next().await.is_some() {} };
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            // A drain that is dropped ends its connections at once.
+            drains.shutdown().await;
+        }
+        self.shared.access_logs.flush();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

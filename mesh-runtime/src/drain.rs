@@ -39,10 +39,15 @@ pub fn channel() -> (Trigger, Watcher) {
 }
 
 impl Trigger {
+    /// Begins a graceful drain without waiting for its end; [`Trigger::drain`] waits.
+    pub fn begin(&self) {
+        self.mode.send_replace(Some(Mode::Graceful));
+    }
+
     /// Drains gracefully until every watcher is dropped or `deadline` has passed; then
     /// immediately. Gives `true` when all ended by themselves.
     pub async fn drain(mut self, deadline: Duration) -> bool {
-        self.mode.send_replace(Some(Mode::Graceful));
+        self.begin();
         let ended = tokio::time::timeout(deadline, self.alive.recv()).await.is_ok();
         if !ended {
             self.mode.send_replace(Some(Mode::Immediate));

@@ -1,11 +1,21 @@
-//! A connection from downstream.
+//! A connection from downstream, from the accept to its network filter.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use mesh_runtime::drain::Watcher;
 use tokio::net::TcpStream;
+use tracing::debug;
 
-use crate::stats::Held;
+use super::active::Active;
+use super::matcher::Facts;
+use super::original_dst::original_destination;
+use super::{Chain, Slot, inspector};
+use crate::access_log::{Flags, Record};
+use crate::stats::{Counter, Held};
+use crate::worker::Worker;
 
 /// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
 pub(crate) struct Connection {
@@ -17,7 +27,163 @@ pub(crate) struct Connection {
     /// and never an address of the proxy's own, or it would talk to itself.
     pub(crate) original_destination: Option<SocketAddr>,
     pub(crate) accepted: SystemTime,
-    /// Keeps the connection in `listener.<address>.downstream_cx_active`; drop it with
-    /// the connection.
-    pub(crate) active: Held,
+    /// To be dropped with the connection.
+    pub(crate) counted: Counted,
+}
+
+/// A connection in its listener's statistics.
+pub(crate) struct Counted {
+    _active: Held,
+    destroyed: Counter,
+}
+
+/// A connection on its way to a filter chain.
+struct Arrival {
+    io: TcpStream,
+    remote: SocketAddr,
+    accepted_on: SocketAddr,
+    original: Option<SocketAddr>,
+    accepted: SystemTime,
+    application_protocol: Option<&'static str>,
+}
+
+/// Sees a connection through: listener filters, filter chain, network filter.
+/// `accepting` keeps its listener's drain from beginning before the filter chain is known.
+pub(super) async fn handle(
+    worker: Rc<Worker>,
+    io: TcpStream,
+    remote: SocketAddr,
+    slot: Arc<Slot>,
+    accepting: Watcher,
+) {
+    let Some(mut arrival) = Arrival::new(io, remote, &slot.load().config) else { return };
+    if !arrival.inspect(&worker, &slot).await {
+        return;
+    }
+    let Some((listener, chain, drain)) = arrival.filter_chain(&worker, &slot) else { return };
+    drop(accepting);
+    let connection = arrival.connection(&listener);
+    // The connection keeps its filter chain, not the listener's version.
+    drop((listener, slot));
+    chain.filter.serve(connection, worker, drain).await;
+}
+
+impl Arrival {
+    /// `None` when the client is gone already.
+    fn new(io: TcpStream, remote: SocketAddr, config: &crate::config::Listener) -> Option<Self> {
+        let accepted_on = io.local_addr().ok()?;
+        io.set_nodelay(true).ok()?;
+        let original = (config.original_dst || config.use_original_dst)
+            .then(|| original_destination(&io, accepted_on))
+            .flatten();
+        Some(Self {
+            io,
+            remote,
+            accepted_on,
+            original,
+            accepted: SystemTime::now(),
+            application_protocol: None,
+        })
+    }
+
+    /// The current version of the listener that takes the connection.
+    fn listener(&self, worker: &Worker, slot: &Slot) -> Arc<Active> {
+        let own = slot.load_full();
+        let handed_over = match self.original {
+            Some(original) if own.config.use_original_dst => worker.shared.listeners.find(original),
+            _ => None,
+        };
+        handed_over.unwrap_or(own)
+    }
+
+    /// Runs `http_inspector` where it is asked for; `false` when the connection is to be
+    /// closed.
+    async fn inspect(&mut self, worker: &Worker, slot: &Slot) -> bool {
+        let listener = self.listener(worker, slot);
+        if !listener.config.http_inspector {
+            return true;
+        }
+        let _inspecting = listener.stats.pre_cx_active.hold();
+        let inspect = inspector::inspect(&self.io);
+        let found = match listener.config.listener_filters_timeout {
+            Some(timeout) => tokio::time::timeout(timeout, inspect).await,
+            None => Ok(inspect.await),
+        };
+        match found {
+            Ok(Ok(protocol)) => self.application_protocol = protocol,
+            Ok(Err(error)) => {
+                debug!(remote = %self.remote, %error, "ended before it said anything");
+                return false;
+            }
+            Err(_) => {
+                listener.stats.pre_cx_timeout.inc();
+                return listener.config.continue_on_listener_filters_timeout;
+            }
+        }
+        true
+    }
+
+    /// The filter chain that takes the connection, with its listener and its drain. A
+    /// connection that none takes is counted and logged.
+    fn filter_chain(
+        &self,
+        worker: &Worker,
+        slot: &Slot,
+    ) -> Option<(Arc<Active>, Arc<Chain>, Watcher)> {
+        let facts = Facts {
+            local: self.local(),
+            remote: self.remote,
+            application_protocol: self.application_protocol,
+        };
+        // An update may retire the chain between the look and the grip: look again.
+        for _ in 0..3 {
+            let listener = self.listener(worker, slot);
+            let Some(chain) = listener.find(&facts).cloned() else {
+                self.refuse(&listener);
+                return None;
+            };
+            if let Some(drain) = chain.watch() {
+                return Some((listener, chain, drain));
+            }
+        }
+        debug!(remote = %self.remote, "came when its listener was on its way out");
+        None
+    }
+
+    fn refuse(&self, listener: &Active) {
+        debug!(remote = %self.remote, local = %self.local(), listener = %listener.config.name,
+            "no filter chain takes the connection");
+        listener.stats.cx_total.inc();
+        listener.stats.cx_destroy.inc();
+        listener.stats.no_filter_chain_match.inc();
+        let mut record = Record::new(self.accepted, self.remote, self.local());
+        record.flags = Flags::NO_ROUTE;
+        record.response_code_details = Some("filter_chain_not_found");
+        listener.logs.iter().for_each(|log| log.write(&record));
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.original.unwrap_or(self.accepted_on)
+    }
+
+    fn connection(self, listener: &Active) -> Connection {
+        listener.stats.cx_total.inc();
+        Connection {
+            local: self.local(),
+            io: self.io,
+            remote: self.remote,
+            original_destination: self.original,
+            accepted: self.accepted,
+            counted: Counted {
+                _active: listener.stats.cx_active.hold(),
+                destroyed: listener.stats.cx_destroy.clone(),
+            },
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.destroyed.inc();
+    }
 }

@@ -1,3 +1,40 @@
 //! Network filters: what a filter chain ends in.
 
 pub(crate) mod tcp_proxy;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use mesh_runtime::drain::Watcher;
+
+use crate::config::{self, NetworkFilter};
+use crate::listener::Connection;
+use crate::server::Shared;
+use crate::worker::Worker;
+use tcp_proxy::TcpProxy;
+
+/// A network filter at work, shared by the workers.
+pub(crate) enum Filter {
+    Http(Arc<config::HttpConnectionManager>),
+    Tcp(TcpProxy),
+}
+
+impl Filter {
+    /// An error is that of opening an access log.
+    pub(crate) fn new(config: &NetworkFilter, shared: &Arc<Shared>) -> io::Result<Self> {
+        Ok(match config {
+            NetworkFilter::Http(config) => Self::Http(Arc::clone(config)),
+            NetworkFilter::Tcp(config) => Self::Tcp(TcpProxy::new(Arc::clone(config), shared)?),
+        })
+    }
+
+    /// Serves a connection to its end. It ends soon when `drain` begins, and at once when
+    /// `drain` says so.
+    pub(crate) async fn serve(&self, connection: Connection, worker: Rc<Worker>, drain: Watcher) {
+        match self {
+            Self::Http(_) => drop(connection),
+            Self::Tcp(filter) => filter.serve(connection, worker, drain).await,
+        }
+    }
+}

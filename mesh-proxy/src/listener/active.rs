@@ -1,0 +1,60 @@
+//! One version of a listener, compiled.
+
+use std::io;
+use std::sync::Arc;
+
+use super::chain::Chain;
+use super::matcher::{Facts, Matcher};
+use super::stats::Stats;
+use crate::access_log::Log;
+use crate::config;
+use crate::server::Shared;
+
+/// A listener's configuration at work. A new version takes over the filter chains that
+/// are the same, with their connections.
+pub(crate) struct Active {
+    pub(crate) config: Arc<config::Listener>,
+    pub(super) stats: Stats,
+    /// Of connections that no filter chain takes.
+    pub(super) logs: Vec<Log>,
+    matcher: Matcher,
+    chains: Vec<Arc<Chain>>,
+    default_chain: Option<Arc<Chain>>,
+}
+
+impl Active {
+    /// Compiles the listener. An error is that of opening an access log.
+    pub(crate) fn new(
+        config: Arc<config::Listener>,
+        shared: &Arc<Shared>,
+        old: Option<&Self>,
+    ) -> io::Result<Self> {
+        let chain = |config: &Arc<config::FilterChain>| {
+            let same = old.and_then(|old| old.chains().find(|chain| chain.config == *config));
+            match same {
+                Some(chain) => Ok(Arc::clone(chain)),
+                None => Chain::new(Arc::clone(config), shared).map(Arc::new),
+            }
+        };
+        let logs = config.access_logs.iter().map(|log| shared.access_logs.open(log));
+        Ok(Self {
+            stats: Stats::new(&shared.registry, config.address),
+            logs: logs.collect::<io::Result<_>>()?,
+            matcher: Matcher::new(config.filter_chains.iter().map(|c| c.matcher.clone())),
+            chains: config.filter_chains.iter().map(&chain).collect::<io::Result<_>>()?,
+            default_chain: config.default_filter_chain.as_ref().map(&chain).transpose()?,
+            config,
+        })
+    }
+
+    /// All filter chains, the default one too.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<Chain>> {
+        self.chains.iter().chain(&self.default_chain)
+    }
+
+    /// The filter chain that takes such a connection.
+    pub(super) fn find(&self, facts: &Facts) -> Option<&Arc<Chain>> {
+        let found = self.matcher.find(facts).and_then(|at| self.chains.get(at));
+        found.or(self.default_chain.as_ref())
+    }
+}

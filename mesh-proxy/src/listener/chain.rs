@@ -1,0 +1,40 @@
+//! A filter chain at work.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_runtime::drain::{self, Trigger, Watcher};
+
+use crate::config;
+use crate::network::Filter;
+use crate::server::Shared;
+
+/// A filter chain and the means to end the connections that it took. It outlives the
+/// listener version that made it when the next version has the same chain.
+pub(crate) struct Chain {
+    pub(crate) config: Arc<config::FilterChain>,
+    pub(super) filter: Filter,
+    // Taken out when the chain is retired: the drain ends when each watcher is gone,
+    // this one too.
+    drain: Mutex<Option<(Trigger, Watcher)>>,
+}
+
+impl Chain {
+    pub(super) fn new(config: Arc<config::FilterChain>, shared: &Arc<Shared>) -> io::Result<Self> {
+        let filter = Filter::new(&config.filter, shared)?;
+        Ok(Self { config, filter, drain: Mutex::new(Some(drain::channel())) })
+    }
+
+    /// What a connection watches; `None` when the chain takes no connection any more.
+    pub(super) fn watch(&self) -> Option<Watcher> {
+        let drain = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
+        drain.as_ref().map(|(_, watcher)| watcher.clone())
+    }
+
+    /// Takes no connection any more, and gives what drains those that are there; `None`
+    /// when that was done before.
+    pub(crate) fn retire(&self) -> Option<Trigger> {
+        let drain = self.drain.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drain.map(|(trigger, _)| trigger)
+    }
+}

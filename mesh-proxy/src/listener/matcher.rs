@@ -1,0 +1,199 @@
+//! Which filter chain takes a connection.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::{FilterChainMatch, Name};
+
+/// What is known of a connection when its filter chain is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// The original destination of a redirected connection.
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    /// As found by `http_inspector`.
+    pub(super) application_protocol: Option<&'static str>,
+}
+
+/// The filter chain matches of one listener, by their place in its list.
+///
+/// Envoy's rule: the criteria are gone through in a fixed order, each leaves only the
+/// chains that say the most specific thing about the connection, and there is no way back:
+/// a chain for the connection's port shuts out all chains for any port, even when it
+/// turns out not to match in another respect.
+pub(super) struct Matcher {
+    by_port: HashMap<u16, Vec<usize>>,
+    any_port: Vec<usize>,
+    rules: Vec<FilterChainMatch>,
+}
+
+impl Matcher {
+    pub(super) fn new(rules: impl Iterator<Item = FilterChainMatch>) -> Self {
+        let rules: Vec<_> = rules.collect();
+        let mut by_port: HashMap<u16, Vec<usize>> = HashMap::new();
+        let mut any_port = Vec::new();
+        for (at, rule) in rules.iter().enumerate() {
+            match rule.destination_port {
+                Some(port) => by_port.entry(port).or_default().push(at),
+                None => any_port.push(at),
+            }
+        }
+        Self { by_port, any_port, rules }
+    }
+
+    /// The place of the chain that takes the connection; `None` for the default chain.
+    pub(super) fn find(&self, facts: &Facts) -> Option<usize> {
+        let mut left: Vec<(usize, &FilterChainMatch)> = self
+            .by_port
+            .get(&facts.local.port())
+            .unwrap_or(&self.any_port)
+            .iter()
+            .filter_map(|at| Some((*at, self.rules.get(*at)?)))
+            .collect();
+        keep_best(&mut left, |rule| longest_prefix(&rule.prefix_ranges, facts.local.ip()));
+        keep_best(&mut left, |rule| specific(rule.transport_protocol.as_slice(), "raw_buffer"));
+        keep_best(&mut left, |rule| {
+            specific(&rule.application_protocols, facts.application_protocol.unwrap_or_default())
+        });
+        keep_best(&mut left, |rule| longest_prefix(&rule.source_prefix_ranges, facts.remote.ip()));
+        left.first().map(|(at, _)| *at)
+    }
+}
+
+/// Keeps the rules that `score` highest, and none that has no score.
+fn keep_best(
+    left: &mut Vec<(usize, &FilterChainMatch)>,
+    score: impl Fn(&FilterChainMatch) -> Option<u8>,
+) {
+    let best = left.iter().filter_map(|(_, rule)| score(rule)).max();
+    left.retain(|(_, rule)| best.is_some() && score(rule) == best);
+}
+
+/// No ranges are as good as the range of all addresses.
+fn longest_prefix(ranges: &[(IpAddr, u8)], address: IpAddr) -> Option<u8> {
+    if ranges.is_empty() {
+        return Some(0);
+    }
+    ranges.iter().filter(|range| contains(**range, address)).map(|(_, length)| *length).max()
+}
+
+fn specific(values: &[Name], value: &str) -> Option<u8> {
+    if values.is_empty() {
+        return Some(0);
+    }
+    values.iter().any(|one| &**one == value).then_some(1)
+}
+
+fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
+    match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            same_prefix(u32::from(network).into(), u32::from(address).into(), length, 32)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            same_prefix(network.into(), address.into(), length, 128)
+        }
+        _ => false,
+    }
+}
+
+fn same_prefix(a: u128, b: u128, length: u8, bits: u8) -> bool {
+    let host_bits = bits.saturating_sub(length);
+    host_bits >= 128 || a >> host_bits == b >> host_bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(port: u16) -> FilterChainMatch {
+        FilterChainMatch { destination_port: Some(port), ..Default::default() }
+    }
+
+    fn prefixes(ranges: &[&str]) -> Vec<(IpAddr, u8)> {
+        ranges
+            .iter()
+            .map(|range| range.split_once('/').unwrap())
+            .map(|(ip, length)| (ip.parse().unwrap(), length.parse().unwrap()))
+            .collect()
+    }
+
+    fn to(ranges: &[&str]) -> FilterChainMatch {
+        FilterChainMatch { prefix_ranges: prefixes(ranges), ..Default::default() }
+    }
+
+    fn from(ranges: &[&str]) -> FilterChainMatch {
+        FilterChainMatch { source_prefix_ranges: prefixes(ranges), ..Default::default() }
+    }
+
+    fn protocol(rule: FilterChainMatch, transport: &str, application: &[&str]) -> FilterChainMatch {
+        FilterChainMatch {
+            transport_protocol: (!transport.is_empty()).then(|| transport.into()),
+            application_protocols: application.iter().map(|&name| name.into()).collect(),
+            ..rule
+        }
+    }
+
+    fn find(
+        rules: &[FilterChainMatch],
+        local: &str,
+        application_protocol: Option<&'static str>,
+    ) -> Option<usize> {
+        Matcher::new(rules.iter().cloned()).find(&Facts {
+            local: local.parse().unwrap(),
+            remote: "10.1.2.3:4000".parse().unwrap(),
+            application_protocol,
+        })
+    }
+
+    #[test]
+    fn the_port_comes_first_and_there_is_no_way_back() {
+        let rules = [to(&["10.0.0.0/8"]), port(80), protocol(port(81), "tls", &[])];
+        assert_eq!(find(&rules, "10.0.0.1:80", None), Some(1));
+        assert_eq!(find(&rules, "10.0.0.1:82", None), Some(0));
+        assert_eq!(find(&rules, "10.0.0.1:81", None), None);
+        assert_eq!(find(&rules, "11.0.0.1:82", None), None);
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_and_families_do_not_mix() {
+        let rules = [
+            to(&["0.0.0.0/0"]),
+            to(&["10.0.0.0/8", "192.168.0.0/16"]),
+            to(&["10.1.0.0/16"]),
+            to(&["fd00::/8"]),
+            to(&["10.1.2.3/32"]),
+        ];
+        for (local, expected) in [
+            ("9.9.9.9:1", Some(0)),
+            ("10.2.0.0:1", Some(1)),
+            ("192.168.7.7:1", Some(1)),
+            ("10.1.9.9:1", Some(2)),
+            ("10.1.2.3:1", Some(4)),
+            ("[fd12::1]:1", Some(3)),
+            ("[fe80::1]:1", None),
+        ] {
+            assert_eq!(find(&rules, local, None), expected, "{local}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_more_specific_than_none() {
+        let any = FilterChainMatch::default;
+        let rules = [
+            any(),
+            protocol(any(), "raw_buffer", &["http/1.1", "h2c"]),
+            protocol(any(), "raw_buffer", &[]),
+            protocol(any(), "tls", &[]),
+        ];
+        assert_eq!(find(&rules, "1.1.1.1:1", Some("h2c")), Some(1));
+        assert_eq!(find(&rules, "1.1.1.1:1", Some("http/1.0")), Some(2));
+        assert_eq!(find(&rules, "1.1.1.1:1", None), Some(2));
+    }
+
+    #[test]
+    fn the_source_comes_last() {
+        let rules = [from(&["10.0.0.0/8"]), from(&["10.1.0.0/16"]), to(&["1.1.1.1/32"])];
+        assert_eq!(find(&rules, "2.2.2.2:1", None), Some(1));
+        assert_eq!(find(&rules, "1.1.1.1:1", None), Some(2));
+    }
+}

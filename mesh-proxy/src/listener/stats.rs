@@ -1,0 +1,31 @@
+//! What is counted for a listener, under Envoy's names.
+
+use std::net::SocketAddr;
+
+use crate::stats::{Counter, Gauge, Registry};
+
+/// `listener.<address>.*`
+pub(super) struct Stats {
+    pub(super) cx_total: Counter,
+    pub(super) cx_destroy: Counter,
+    pub(super) cx_active: Gauge,
+    pub(super) pre_cx_active: Gauge,
+    pub(super) pre_cx_timeout: Counter,
+    pub(super) no_filter_chain_match: Counter,
+}
+
+impl Stats {
+    pub(super) fn new(registry: &Registry, address: SocketAddr) -> Self {
+        let prefix = format!("listener.{}", address.to_string().replace(':', "_"));
+        let counter = |name| registry.counter(&format!("{prefix}.{name}"));
+        let gauge = |name| registry.gauge(&format!("{prefix}.{name}"));
+        Self {
+            cx_total: counter("downstream_cx_total"),
+            cx_destroy: counter("downstream_cx_destroy"),
+            cx_active: gauge("downstream_cx_active"),
+            pre_cx_active: gauge("downstream_pre_cx_active"),
+            pre_cx_timeout: counter("downstream_pre_cx_timeout"),
+            no_filter_chain_match: counter("no_filter_chain_match"),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The listeners that there are, and those on their way out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::config::{self, Name};
+use crate::listener::{Active, Bound, Chain};
+
+/// Why a listener was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListenerError {
+    #[error("listener {name}: cannot listen on {address}: {}", reason(.source))]
+    Bind { name: Name, address: SocketAddr, source: io::Error },
+    #[error("listener {name}: {address} is the address of listener {other} already")]
+    Duplicate { name: Name, address: SocketAddr, other: Name },
+    #[error("listener {name}: cannot open its access log: {source}")]
+    AccessLog { name: Name, source: io::Error },
+    #[error("listener {name}: not added, because the proxy is shutting down")]
+    Draining { name: Name },
+}
+
+/// A listener, as the admin pages show it.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerInfo {
+    pub(crate) config: Arc<config::Listener>,
+    /// The address that is listened on, or that an unbound listener takes connections for.
+    pub(crate) address: SocketAddr,
+    pub(crate) bound: bool,
+}
+
+/// All listeners by name, and the drains of what was removed.
+pub(super) struct Listeners {
+    by_name: BTreeMap<Name, Listener>,
+    drains: JoinSet<()>,
+    control: Handle,
+    drain_time: Duration,
+    is_closed: bool,
+}
+
+struct Listener {
+    active: Arc<Active>,
+    bound: Option<Bound>,
+}
+
+impl Listeners {
+    pub(super) fn new(control: Handle, drain_time: Duration) -> Self {
+        let (by_name, drains) = (BTreeMap::new(), JoinSet::new());
+        Self { by_name, drains, control, drain_time, is_closed: false }
+    }
+
+    pub(super) fn put(
+        &mut self,
+        config: Arc<config::Listener>,
+        shared: &Arc<Shared>,
+    ) -> Result<(), ListenerError> {
+        let name = config.name.clone();
+        if self.is_closed {
+            return Err(ListenerError::Draining { name });
+        }
+        let old = self.by_name.get(&name);
+        if old.is_some_and(|old| old.active.config == config) {
+            return Ok(());
+        }
+        self.check_address(&config)?;
+        let active = Active::new(config, shared, old.map(|old| &*old.active))
+            .map(Arc::new)
+            .map_err(|source| ListenerError::AccessLog { name: name.clone(), source })?;
+        match old.is_some_and(|old| old.keeps_sockets(&active.config)) {
+            true => self.replace(active),
+            false => self.bind(active, shared)?,
+        }
+        self.publish(shared);
+        Ok(())
+    }
+
+    /// Puts a new version in the place of one with the same sockets, or none.
+    fn replace(&mut self, active: Arc<Active>) {
+        let Some(listener) = self.by_name.get_mut(&active.config.name) else { return };
+        let old = std::mem::replace(&mut listener.active, Arc::clone(&active));
+        if let Some(bound) = &listener.bound {
+            bound.slot.store(Arc::clone(&active));
+        }
+        self.drain(std::future::ready(()), gone(&old, Some(&active)), self.drain_time);
+    }
+
+    /// Adds a listener, or one whose address changed: first the new sockets.
+    fn bind(&mut self, active: Arc<Active>, shared: &Shared) -> Result<(), ListenerError> {
+        let bound = match active.config.bind_to_port {
+            true => Some(Bound::new(Arc::clone(&active), &shared.workers)),
+            false => None,
+        };
+        let bound = bound.transpose().map_err(|source| ListenerError::Bind {
+            name: active.config.name.clone(),
+            address: active.config.address,
+            source,
+        })?;
+        let listener = Listener { active: Arc::clone(&active), bound };
+        if let Some(old) = self.by_name.insert(active.config.name.clone(), listener) {
+            self.retire(old, Some(&active), self.drain_time);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, name: &str, shared: &Shared) {
+        if self.is_closed {
+            return;
+        }
+        if let Some(old) = self.by_name.remove(name) {
+            self.publish(shared);
+            self.retire(old, None, self.drain_time);
+        }
+    }
+
+    /// Drains everything, and gives the drains, those of before too.
+    pub(super) fn retire_all(&mut self, timeout: Duration) -> JoinSet<()> {
+        self.is_closed = true;
+        for (_, listener) in std::mem::take(&mut self.by_name) {
+            self.retire(listener, None, timeout);
+        }
+        std::mem::take(&mut self.drains)
+    }
+
+    pub(super) fn infos(&self) -> Vec<ListenerInfo> {
+        let info = |listener: &Listener| ListenerInfo {
+            config: Arc::clone(&listener.active.config),
+            address: listener.bound.as_ref().map_or(listener.active.config.address, |b| b.address),
+            bound: listener.bound.is_some(),
+        };
+        self.by_name.values().map(info).collect()
+    }
+
+    /// Two listeners cannot have one address; port 0 is another port each time.
+    fn check_address(&self, config: &config::Listener) -> Result<(), ListenerError> {
+        let (name, address) = (config.name.clone(), config.address);
+        let other = self.by_name.values().map(|listener| &listener.active.config).find(|other| {
+            other.address == address && other.name != name && address.port() != 0
+        });
+        match other {
+            Some(other) => {
+                Err(ListenerError::Duplicate { name, address, other: other.name.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn publish(&self, shared: &Shared) {
+        shared.listeners.replace(self.by_name.values().map(|listener| &listener.active));
+    }
+
+    /// Closes a listener's sockets and drains the filter chains that `successor` did not
+    /// take over.
+    fn retire(&mut self, old: Listener, successor: Option<&Active>, timeout: Duration) {
+        let chains = gone(&old.active, successor);
+        match old.bound {
+            Some(bound) => self.drain(bound.stop(), chains, timeout),
+            None => self.drain(std::future::ready(()), chains, timeout),
+        }
+    }
+
+    /// Drains `chains`, once `arrived`.
+    fn drain(
+        &mut self,
+        arrived: impl Future<Output = ()> + Send + 'static,
+        chains: Vec<Arc<Chain>>,
+        timeout: Duration,
+    ) {
+        while self.drains.try_join_next().is_some() {}
+        let drain = async move {
+            arrived.await;
+            let triggers = chains.iter().filter_map(|chain| chain.retire());
+            let drains: Vec<_> = triggers.map(|trigger| trigger.drain(timeout)).collect();
+            // A connection may hold its chain: not this task, or its end would wait for us.
+            drop(chains);
+            join_all(drains).await;
+        };
+        self.drains.spawn_on(drain, &self.control);
+    }
+}
+
+impl Listener {
+    fn keeps_sockets(&self, new: &config::Listener) -> bool {
+        let old = &self.active.config;
+        old.address == new.address && old.bind_to_port == new.bind_to_port
+    }
+}
+
+/// The chains of `old` that are not in `new`.
+fn gone(old: &Active, new: Option<&Active>) -> Vec<Arc<Chain>> {
+    let kept = |chain: &&Arc<Chain>| {
+        new.is_some_and(|new| new.chains().any(|other| Arc::ptr_eq(chain, other)))
+    };
+    old.chains().filter(|chain| !kept(chain)).cloned().collect()
+}
+
+/// What to do about it, where we know.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "address already in use (another process listens on it, or \
+             an earlier proxy has not ended)"
+            .to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
