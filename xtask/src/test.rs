@@ -28,8 +28,8 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     tools::install(tools::Purpose::Test, args.yes)?;
-    build::build(false)?;
-    command::run(cargo().args(["test", "--workspace"]))?;
+    let folder = build::build(false)?;
+    command::run(cargo().args(["test", "--workspace"]).env("MESH_BIN_DIR", &folder))?;
 
     let mut left_out = Vec::new();
     if !is_root() {
