@@ -31,14 +31,14 @@ enum Command {
 #[derive(Subcommand)]
 enum Role {
     /// The proxy beside one workload
-    Sidecar(proxy::Args),
+    Sidecar(Box<proxy::Args>),
 }
 
 /// Runs the command to its end.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Redirect(args) => redirect::run(&args).map(|()| exit::OK),
-        Command::Proxy(Role::Sidecar(args)) => proxy::run(args),
+        Command::Proxy(Role::Sidecar(args)) => proxy::run(*args),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -9,10 +9,19 @@ use anyhow::bail;
 use super::node::Node;
 use super::{Args, supervisor::Drain};
 
+/// Whose proxy it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// mesh-proxy.
+    Mesh,
+    /// A stock Envoy.
+    Envoy,
+}
+
 /// A proxy that exists.
 pub(super) struct Binary {
     pub(super) path: PathBuf,
-    is_envoy: bool,
+    pub(super) kind: Kind,
 }
 
 impl Binary {
@@ -20,9 +29,10 @@ impl Binary {
     pub(super) fn find(name: &Path) -> anyhow::Result<Self> {
         let is_envoy =
             name.file_name().is_some_and(|name| name.to_string_lossy().contains("envoy"));
+        let kind = if is_envoy { Kind::Envoy } else { Kind::Mesh };
         let candidates = candidates(name, env::current_exe().ok(), env::var_os("PATH"));
         match candidates.iter().find(|path| path.is_file()) {
-            Some(path) => Ok(Self { path: path.clone(), is_envoy }),
+            Some(path) => Ok(Self { path: path.clone(), kind }),
             None => bail!(
                 "--proxy-binary: no {} found; looked for {}",
                 name.display(),
@@ -36,7 +46,10 @@ impl Binary {
     }
 
     pub(super) fn drain(&self) -> Drain {
-        if self.is_envoy { Drain::ByAdmin } else { Drain::OnSigterm }
+        match self.kind {
+            Kind::Mesh => Drain::OnSigterm,
+            Kind::Envoy => Drain::ByAdmin,
+        }
     }
 
     /// Envoy's flags, which mesh-proxy has too.
@@ -51,7 +64,7 @@ impl Binary {
         if args.concurrency > 0 {
             flag("--concurrency", args.concurrency.to_string());
         }
-        if self.is_envoy {
+        if self.kind == Kind::Envoy {
             // Its shared memory is the machine's, not the network namespace's.
             flags.push("--disable-hot-restart".into());
         }

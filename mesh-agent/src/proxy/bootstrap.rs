@@ -11,6 +11,7 @@ use std::str::FromStr;
 use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::Kind;
 use super::node::Node;
 
 const CLUSTER: &str = "xds-grpc";
@@ -46,8 +47,8 @@ impl FromStr for Discovery {
     }
 }
 
-/// The document.
-pub fn build(node: &Node, discovery: &Discovery, admin_port: u16) -> Value {
+/// The document, for one kind of proxy.
+pub fn build(kind: Kind, node: &Node, discovery: &Discovery, admin_port: u16) -> Value {
     // Without a limit: the proxy is live only when the control plane has answered, not
     // after Envoy's 15 seconds with nothing.
     let by_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
@@ -64,13 +65,19 @@ pub fn build(node: &Node, discovery: &Discovery, admin_port: u16) -> Value {
             "cds_config": by_ads,
             "lds_config": by_ads,
         },
-        "static_resources": {"clusters": [control_plane(discovery)]},
+        "static_resources": {"clusters": [control_plane(kind, discovery)]},
     })
 }
 
-fn control_plane(discovery: &Discovery) -> Value {
+fn control_plane(kind: Kind, discovery: &Discovery) -> Value {
     let is_address = discovery.host.parse::<IpAddr>().is_ok();
     let address = socket_address(&discovery.host, discovery.port);
+    let http2 = match kind {
+        // Its xDS client does this unasked.
+        Kind::Mesh => json!({}),
+        // A control plane whose machine died sends no FIN; this finds out.
+        Kind::Envoy => json!({"connection_keepalive": {"interval": "30s", "timeout": "10s"}}),
+    };
     let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
     json!({
         "name": CLUSTER,
@@ -82,10 +89,7 @@ fn control_plane(discovery: &Discovery) -> Value {
         },
         "typed_extension_protocol_options": {options: {
             "@type": format!("type.googleapis.com/{options}"),
-            "explicit_http_config": {"http2_protocol_options": {
-                // A control plane whose machine died sends no FIN; this finds out.
-                "connection_keepalive": {"interval": "30s", "timeout": "10s"},
-            }},
+            "explicit_http_config": {"http2_protocol_options": http2},
         }},
     })
 }
@@ -136,7 +140,7 @@ mod tests {
 
     #[test]
     fn an_address_needs_no_dns() {
-        let kind = |text: &str| control_plane(&text.parse().unwrap())["type"].clone();
+        let kind = |text: &str| control_plane(Kind::Mesh, &text.parse().unwrap())["type"].clone();
         assert_eq!(kind("10.244.0.1:15010"), "STATIC");
         assert_eq!(kind("[fd00::1]:15010"), "STATIC");
         assert_eq!(kind("pilot.mesh-system:15010"), "STRICT_DNS");

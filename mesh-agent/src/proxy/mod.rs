@@ -12,6 +12,7 @@ mod run;
 mod supervisor;
 
 pub use args::Args;
+pub use binary::Kind;
 
 use anyhow::Context;
 

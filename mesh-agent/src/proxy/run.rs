@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<u8> {
     let node = Node::new(&args)?;
     let discovery: Discovery = args.discovery_address.parse()?;
     let binary = Binary::find(&args.proxy_binary)?;
-    let document = bootstrap::build(&node, &discovery, args.admin_port);
+    let document = bootstrap::build(binary.kind, &node, &discovery, args.admin_port);
     let config = bootstrap::write(&args.config_dir, &document)?;
 
     let admin = Admin::new(args.admin_port);
