@@ -2,7 +2,9 @@
 //! thread of its own.
 
 mod flags;
+mod format;
 mod record;
+mod time;
 mod writer;
 
 pub(crate) use flags::Flags;

@@ -1,44 +1,243 @@
-//! Lines on their way to files.
+//! Lines on their way to files: formatted by the workers, written by one thread.
 
-use std::io;
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
 
-use super::Record;
-use crate::config;
-use crate::stats::Registry;
+use super::{Record, format};
+use crate::config::{self, LogTarget};
+use crate::stats::{Counter, Registry};
+
+/// How many lines may wait for the writer.
+const WAITING: usize = 4096;
+
+/// After a first line the writer waits this long for more: one write for many lines, and
+/// no thread woken for each.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How long [`Writers::flush`] waits at most.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// All targets of access logs, and the thread that writes to them.
-#[derive(Clone)]
-pub(crate) struct Writers;
+pub(crate) struct Writers {
+    state: Mutex<State>,
+    stats: Stats,
+    host: Arc<str>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What is open, for as long as a log holds it.
+    targets: HashMap<LogTarget, Weak<Sink>>,
+    lines: Option<SyncSender<Message>>,
+}
 
 /// One access log. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Log;
+pub(crate) struct Log {
+    config: Arc<config::AccessLog>,
+    sink: Arc<Sink>,
+    lines: SyncSender<Message>,
+    stats: Stats,
+    host: Arc<str>,
+}
+
+/// Envoy's `filesystem.*`, and what was dropped because the writer was behind.
+#[derive(Clone)]
+struct Stats {
+    buffered: Counter,
+    completed: Counter,
+    failed: Counter,
+    dropped: Counter,
+}
+
+enum Sink {
+    Stdout,
+    Stderr,
+    File(File),
+}
+
+enum Message {
+    Line(Arc<Sink>, Vec<u8>),
+    Flush(SyncSender<()>),
+}
 
 impl Writers {
     /// No log yet; the thread starts with the first one.
     pub(crate) fn new(registry: &Registry) -> Self {
-        let _ = registry;
-        Self
+        let counter = |name| registry.counter(&format!("filesystem.{name}"));
+        let stats = Stats {
+            buffered: counter("write_buffered"),
+            completed: counter("write_completed"),
+            failed: counter("write_failed"),
+            dropped: counter("write_dropped"),
+        };
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        Self { state: Mutex::default(), stats, host: host.trim().into() }
     }
 
     /// Opens the log's file (to append, made when it is not there), which logs with the
     /// same target share.
     pub(crate) fn open(&self, config: &Arc<config::AccessLog>) -> io::Result<Log> {
-        let _ = config;
-        Ok(Log)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.targets.retain(|_, sink| sink.strong_count() > 0);
+        let known = state.targets.get(&config.target).and_then(Weak::upgrade);
+        let sink = match known {
+            Some(sink) => sink,
+            None => Arc::new(Sink::open(&config.target)?),
+        };
+        state.targets.insert(config.target.clone(), Arc::downgrade(&sink));
+        let lines = match &state.lines {
+            Some(lines) => lines.clone(),
+            None => state.lines.insert(self.start()?).clone(),
+        };
+        let (stats, host) = (self.stats.clone(), Arc::clone(&self.host));
+        Ok(Log { config: Arc::clone(config), sink, lines, stats, host })
     }
-}
 
-impl Writers {
     /// Waits (a second at most) until what was logged so far is written.
-    pub(crate) fn flush(&self) {}
+    pub(crate) fn flush(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(lines) = state.lines.clone() else { return };
+        drop(state);
+        let (done, written) = sync_channel(1);
+        if lines.try_send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+
+    fn start(&self) -> io::Result<SyncSender<Message>> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let stats = self.stats.clone();
+        let thread = thread::Builder::new().name("access_log".to_owned());
+        thread.spawn(move || write_lines(&receiver, &stats))?;
+        Ok(sender)
+    }
 }
 
 impl Log {
     /// Formats a line and leaves it to the writer. Never waits: when the writer is too far
     /// behind, the line is dropped and counted.
     pub(crate) fn write(&self, record: &Record<'_>) {
-        let _ = record;
+        thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+        let line = LINE.with_borrow_mut(|line| {
+            line.clear();
+            format::line(&self.config.format, record, &self.host, line);
+            line.as_slice().to_vec()
+        });
+        match self.lines.try_send(Message::Line(Arc::clone(&self.sink), line)) {
+            Ok(()) => self.stats.buffered.inc(),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.stats.dropped.inc(),
+        }
+    }
+}
+
+impl Sink {
+    fn open(target: &LogTarget) -> io::Result<Self> {
+        Ok(match target {
+            LogTarget::Stdout => Self::Stdout,
+            LogTarget::Stderr => Self::Stderr,
+            LogTarget::File(path) => {
+                let file = OpenOptions::new().append(true).create(true).open(path);
+                let named = |error: io::Error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                };
+                Self::File(file.map_err(named)?)
+            }
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            Self::Stderr => io::stderr().lock().write_all(bytes),
+            Self::File(file) => (&*file).write_all(bytes),
+        }
+    }
+}
+
+/// Writes what comes until no log is left.
+fn write_lines(messages: &Receiver<Message>, stats: &Stats) {
+    while let Ok(first) = messages.recv() {
+        if matches!(first, Message::Line(..)) {
+            thread::sleep(GATHER);
+        }
+        let mut gathered: Vec<(Arc<Sink>, Vec<u8>)> = Vec::new();
+        let mut flushes = Vec::new();
+        for message in std::iter::once(first).chain(messages.try_iter().take(WAITING)) {
+            match message {
+                Message::Line(sink, line) => gather(&mut gathered, sink, line),
+                Message::Flush(done) => flushes.push(done),
+            }
+        }
+        for (sink, lines) in gathered {
+            match sink.write(&lines) {
+                Ok(()) => stats.completed.inc(),
+                Err(_) => stats.failed.inc(),
+            }
+        }
+        for done in flushes {
+            let _ = done.send(());
+        }
+    }
+}
+
+fn gather(gathered: &mut Vec<(Arc<Sink>, Vec<u8>)>, sink: Arc<Sink>, line: Vec<u8>) {
+    match gathered.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &sink)) {
+        Some((_, lines)) => lines.extend_from_slice(&line),
+        None => gathered.push((sink, line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::config::{AccessLog, LogFormat, LogOperator, LogPart};
+
+    fn log_to(path: &std::path::Path) -> Arc<AccessLog> {
+        Arc::new(AccessLog {
+            target: LogTarget::File(path.to_owned()),
+            format: LogFormat::Text(vec![
+                LogPart::Operator(LogOperator::BytesSent),
+                LogPart::Literal("\n".to_owned()),
+            ]),
+        })
+    }
+
+    #[test]
+    fn lines_arrive_in_order_and_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let registry = Registry::new(1);
+        let writers = Writers::new(&registry);
+        let logs = [(); 2].map(|()| writers.open(&log_to(&path)).unwrap());
+        let address = "127.0.0.1:1".parse().unwrap();
+        let mut record = Record::new(SystemTime::now(), address, address);
+        for sent in 0..1000 {
+            record.bytes_sent = sent;
+            logs[sent as usize % 2].write(&record);
+        }
+        writers.flush();
+        let expected: String = (0..1000).map(|sent| format!("{sent}\n")).collect();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(registry.counter("filesystem.write_buffered").value(), 1000);
+        assert_eq!(registry.counter("filesystem.write_dropped").value(), 0);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let writers = Writers::new(&Registry::new(1));
+        let error = writers.open(&log_to("/nowhere/at/all.log".as_ref())).err().unwrap();
+        assert!(error.to_string().contains("/nowhere/at/all.log"), "{error}");
     }
 }
