@@ -21,8 +21,16 @@ const PACKAGES: [&str; 5] = ["mesh-proxy", "mesh-pilot", "mesh-agent", "meshctl"
 /// # Errors
 /// When cargo fails; it has printed why.
 pub(crate) fn build(release: bool) -> Result<PathBuf> {
+    build_packages(&PACKAGES, release)
+}
+
+/// Builds these packages' binaries and gives the folder that they are in.
+///
+/// # Errors
+/// When cargo fails; it has printed why.
+pub(crate) fn build_packages(names: &[&str], release: bool) -> Result<PathBuf> {
     let start = Instant::now();
-    let packages: Vec<&str> = PACKAGES.iter().flat_map(|package| ["--package", package]).collect();
+    let packages: Vec<&str> = names.iter().flat_map(|package| ["--package", package]).collect();
     let mut cargo = cargo();
     cargo.arg("build").args(&packages);
     if release {
@@ -36,7 +44,7 @@ pub(crate) fn build(release: bool) -> Result<PathBuf> {
     let folder = paths::target_dir()?.join(if release { "release" } else { "debug" });
     eprintln!(
         "built {} in {:.0} s: {}",
-        PACKAGES.join(", "),
+        names.join(", "),
         start.elapsed().as_secs_f64(),
         paths::typed(&folder)
     );

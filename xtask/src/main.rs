@@ -2,6 +2,7 @@
 //!
 //! It is the first thing that a new user compiles, so it uses few crates and no runtime.
 
+mod bench;
 mod binomial;
 mod bookinfo;
 mod build;
@@ -35,6 +36,8 @@ enum Chore {
     Bookinfo(bookinfo::Args),
     /// Run every test, the whole mesh included.
     Test(test::Args),
+    /// Measure beside real peers.
+    Bench(bench::Args),
     /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci,
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Build { release } => build::build(release).map(drop),
         Chore::Bookinfo(args) => bookinfo::run(&args),
         Chore::Test(args) => test::run(&args),
+        Chore::Bench(args) => bench::run(&args),
         Chore::Ci => ci::run(),
         Chore::Tools(args) => tools::run(&args),
         Chore::Codegen { check } => codegen::run(check),

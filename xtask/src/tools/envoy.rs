@@ -19,7 +19,7 @@ const HASHES: [&str; 2] = [
 ];
 
 /// Where Envoy is, or will be.
-pub(crate) fn path() -> Result<PathBuf> {
+pub(super) fn path() -> Result<PathBuf> {
     Ok(folder()?.join("envoy"))
 }
 

@@ -61,6 +61,14 @@ pub(crate) fn install(purpose: Purpose, yes: bool) -> Result<()> {
     Ok(())
 }
 
+/// Where Envoy is, once [`install`] has run.
+///
+/// # Errors
+/// When there is no cache folder.
+pub(crate) fn envoy() -> Result<PathBuf> {
+    envoy::path()
+}
+
 /// cargo-deny from the tools folder; built there when it is missing, which takes minutes.
 ///
 /// # Errors
