@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
 use crate::{bookinfo, build, tools};
@@ -36,7 +36,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         left_out.push("the crates' tests in network namespaces (they need root)".to_owned());
     }
     match as_root("meshctl") {
-        Ok(_) => bookinfo::run(&bookinfo::Args::check())?,
+        Ok(_) => {
+            bookinfo::run(&bookinfo::Args::check(false))?;
+            bookinfo::run(&bookinfo::Args::check(true)).context("with a stock Envoy")?;
+        }
         Err(why) => left_out.push(format!("bookinfo --check: {why}")),
     }
     let seconds = start.elapsed().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +11,6 @@ use serde_json::Value;
 use super::leftovers::Leftovers;
 use super::mesh::Mesh;
 use super::rules::{self, Shares};
-use super::stop_signals;
 use super::traffic::{self, Load};
 
 const ALL: Shares = &[("v1", 1.0 / 3.0), ("v2", 1.0 / 3.0), ("v3", 1.0 / 3.0)];
@@ -20,12 +20,16 @@ const HALVES: Shares = &[("v1", 0.5), ("v3", 0.5)];
 ///
 /// # Errors
 /// When something is not as it must be.
-pub(super) fn run(folder: &Path, keep: bool) -> Result<()> {
+pub(super) fn run(
+    folder: &Path,
+    envoy: Option<&Path>,
+    stop: &AtomicBool,
+    keep: bool,
+) -> Result<()> {
     let start = Instant::now();
-    let stop = stop_signals()?;
     let before = Leftovers::now(folder)?;
-    let mut mesh = Mesh::up(folder)?;
-    let took = mesh.wait_for_page(&stop)?;
+    let mut mesh = Mesh::up(folder, envoy)?;
+    let took = mesh.wait_for_page(stop)?;
     say(&format!("the first good page came {:.1} s after the start", took.as_secs_f64()));
 
     all_versions()?;
@@ -39,7 +43,7 @@ pub(super) fn run(folder: &Path, keep: bool) -> Result<()> {
 
     if keep {
         say("everything is as it must be; Ctrl-C ends the mesh");
-        mesh.wait(&stop)?;
+        mesh.wait(stop)?;
     } else {
         mesh.down()?;
     }

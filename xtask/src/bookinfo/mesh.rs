@@ -28,11 +28,12 @@ pub(super) struct Mesh {
 }
 
 impl Mesh {
-    /// Starts bookinfo, injected, with the binaries in `folder`.
+    /// Starts bookinfo, injected, with the binaries in `folder`; productpage's proxy is
+    /// `envoy` when given.
     ///
     /// # Errors
     /// When meshctl cannot be started as root.
-    pub(super) fn up(folder: &Path) -> Result<Self> {
+    pub(super) fn up(folder: &Path, envoy: Option<&Path>) -> Result<Self> {
         let meshctl = folder.join("meshctl");
         let sample = paths::root().join("samples/bookinfo");
         let mut up = as_root(&meshctl)?;
@@ -40,6 +41,9 @@ impl Mesh {
         up.arg("--images").arg(sample.join("images.yaml"));
         up.arg("--publish").arg(format!("{}:productpage:9080", PAGE.port()));
         up.arg("--bin-dir").arg(folder);
+        if let Some(path) = envoy {
+            up.arg("--proxy-binary").arg(format!("productpage-v1={}", path.display()));
+        }
         eprintln!("$ {}", command::text(&up));
         let started = Instant::now();
         let child = up.spawn().with_context(|| format!("cannot start {}", meshctl.display()))?;

@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// After the check, leave it up until Ctrl-C.
     #[arg(long, requires = "check")]
     keep: bool,
+    /// Put a stock Envoy in the place of productpage's mesh-proxy.
+    #[arg(long)]
+    envoy: bool,
     /// Install what is missing without asking.
     #[arg(long)]
     yes: bool,
@@ -31,8 +34,8 @@ pub(crate) struct Args {
 
 impl Args {
     /// `--check`, with nobody there to ask.
-    pub(crate) fn check() -> Self {
-        Self { check: true, keep: false, yes: true }
+    pub(crate) fn check(envoy: bool) -> Self {
+        Self { check: true, keep: false, envoy, yes: true }
     }
 }
 
@@ -44,13 +47,15 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     // Known before the minutes that building takes.
     as_root("meshctl")?;
-    tools::install(tools::Purpose::Run, args.yes)?;
+    let purpose = if args.envoy { tools::Purpose::Test } else { tools::Purpose::Run };
+    tools::install(purpose, args.yes)?;
     let folder = build::build(false)?;
-    if args.check {
-        return check::run(&folder, args.keep);
-    }
+    let envoy = if args.envoy { Some(tools::envoy()?) } else { None };
     let stop = stop_signals()?;
-    let mut mesh = Mesh::up(&folder)?;
+    if args.check {
+        return check::run(&folder, envoy.as_deref(), &stop, args.keep);
+    }
+    let mut mesh = Mesh::up(&folder, envoy.as_deref())?;
     let took = mesh.wait_for_page(&stop)?;
     eprintln!("\nthe first good page came {:.1} s after the start\n", took.as_secs_f64());
     eprintln!("{}", what_next(&mesh));
