@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test says where")]
 
-mod netns;
+mod common;
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use netns::{Namespace, ip, possible, run};
+use common::{Namespace, ip, possible, run};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use socket2::{Domain, SockRef, Socket, Type};
 

@@ -1,35 +1,16 @@
-//! Network namespaces of a test's own, entered by the test's thread.
-
-#![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test says where")]
+//! Network namespaces of a test's own, entered by the test's thread: the sockets that it
+//! makes there, and the programs that it starts, are inside.
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::process::{Command, Output};
 
+use mesh_testkit::{require_command, require_root};
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::unistd::geteuid;
 
-/// Whether such a test can run here. If not it says so, and fails where CI=true.
+/// Whether such a test can run here; if not, the test kit has said so.
 pub(crate) fn possible(tools: &[&str]) -> bool {
-    let mut missing: Vec<String> = Vec::new();
-    if !geteuid().is_root() {
-        missing.push("root".to_owned());
-    }
-    for tool in tools {
-        if Command::new(tool).arg("-V").output().is_err() {
-            missing.push((*tool).to_owned());
-        }
-    }
-    if missing.is_empty() {
-        return true;
-    }
-    let missing = missing.join(", ");
-    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
-        panic!("cannot run without: {missing}");
-    }
-    eprintln!("NOT RUN, and nothing was tested: missing {missing}");
-    false
+    require_root() && tools.iter().all(|tool| require_command(tool).is_some())
 }
 
 /// A namespace; it goes away with its last socket and process.
