@@ -11,6 +11,7 @@ mod error;
 mod http;
 mod listener;
 mod route;
+pub(crate) mod wire;
 
 pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};

@@ -1,0 +1,371 @@
+//! `Bootstrap`.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mesh_proto::envoy::config::bootstrap::v3 as proto;
+use mesh_proto::envoy::config::core::v3 as core;
+use proto::bootstrap::{DynamicResources, StaticResources};
+
+use super::access_log::access_logs;
+use super::cluster::cluster;
+use super::common::{
+    ads_source, api_version, enumeration, ip_and_port, not_honoured, refuse_set, required,
+    required_name,
+};
+use super::listener::listener;
+use super::runtime::layered_runtime;
+use crate::config::{
+    AdsSource, Bootstrap, Cluster, Discovery, Error, Listener, LogTarget, Name, NetworkFilter,
+    Path, RouteSource, Subscription,
+};
+
+/// Envoy's `Bootstrap`, as a whole or not at all.
+pub(crate) fn bootstrap(bootstrap: proto::Bootstrap) -> Result<Bootstrap, Error> {
+    let path = Path::default();
+    let proto::Bootstrap {
+        // For the control plane alone.
+        node: _,
+        node_context_params,
+        static_resources,
+        dynamic_resources,
+        cluster_manager,
+        hds_config,
+        flags_path,
+        stats_sinks,
+        deferred_stat_options,
+        stats_config,
+        stats_flush_interval,
+        watchdog,
+        watchdogs,
+        tracing,
+        layered_runtime: runtime,
+        admin: admin_pages,
+        overload_manager,
+        enable_dispatcher_stats,
+        header_prefix,
+        stats_server_version_override,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        bootstrap_extensions,
+        fatal_actions,
+        config_sources,
+        default_config_source,
+        default_socket_interface,
+        certificate_provider_instances,
+        inline_headers,
+        perf_tracing_file_path,
+        default_regex_engine,
+        xds_delegate_extension,
+        xds_config_tracker_extension,
+        listener_manager,
+        application_log_config,
+        grpc_async_client_manager_config,
+        memory_allocator_manager,
+        enable_worker_cpu_affinity,
+        stats_flush,
+        stats_eviction,
+    } = bootstrap;
+    refuse_set!(
+        &path,
+        Bootstrap,
+        node_context_params,
+        hds_config,
+        flags_path,
+        stats_sinks,
+        deferred_stat_options,
+        stats_config,
+        stats_flush_interval,
+        watchdog,
+        watchdogs,
+        tracing,
+        overload_manager,
+        enable_dispatcher_stats,
+        header_prefix,
+        stats_server_version_override,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        bootstrap_extensions,
+        fatal_actions,
+        config_sources,
+        default_config_source,
+        default_socket_interface,
+        certificate_provider_instances,
+        inline_headers,
+        perf_tracing_file_path,
+        default_regex_engine,
+        xds_delegate_extension,
+        xds_config_tracker_extension,
+        listener_manager,
+        application_log_config,
+        grpc_async_client_manager_config,
+        memory_allocator_manager,
+        enable_worker_cpu_affinity,
+        stats_flush,
+        stats_eviction,
+    );
+    if let Some(proto::ClusterManager {
+        local_cluster_name,
+        outlier_detection,
+        upstream_bind_config,
+        load_stats_config,
+        enable_deferred_cluster_creation,
+    }) = cluster_manager
+    {
+        refuse_set!(
+            &path.field("cluster_manager"),
+            ClusterManager,
+            local_cluster_name,
+            outlier_detection,
+            upstream_bind_config,
+            load_stats_config,
+            enable_deferred_cluster_creation,
+        );
+    }
+    layered_runtime(&path.field("layered_runtime"), runtime)?;
+    let StaticResources { listeners, clusters, secrets } = static_resources.unwrap_or_default();
+    let path_of_static = path.field("static_resources");
+    refuse_set!(&path_of_static, StaticResources, secrets);
+    let clusters = static_clusters(&path_of_static.field("clusters"), clusters)?;
+    let listeners = static_listeners(&path_of_static.field("listeners"), listeners, &clusters)?;
+    let dynamic = path.field("dynamic_resources");
+    let ads =
+        dynamic_resources.map_or(Ok(None), |resources| ads(&dynamic, resources, &clusters))?;
+    if ads.is_none() {
+        needs_no_ads(&path_of_static, &listeners, &clusters)?;
+    }
+    Ok(Bootstrap {
+        admin: admin_pages.map_or(Ok(None), |pages| admin(&path.field("admin"), pages))?,
+        listeners,
+        clusters,
+        ads,
+    })
+}
+
+fn static_clusters(
+    path: &Path,
+    wire: Vec<mesh_proto::envoy::config::cluster::v3::Cluster>,
+) -> Result<Vec<Arc<Cluster>>, Error> {
+    let mut names = HashSet::new();
+    let mut found = Vec::with_capacity(wire.len());
+    for (index, wire) in wire.into_iter().enumerate() {
+        let path = path.index(index);
+        let cluster = cluster(wire, &path)?;
+        only_one(&path, "cluster", &mut names, &cluster.name)?;
+        found.push(Arc::new(cluster));
+    }
+    Ok(found)
+}
+
+fn static_listeners(
+    path: &Path,
+    wire: Vec<mesh_proto::envoy::config::listener::v3::Listener>,
+    clusters: &[Arc<Cluster>],
+) -> Result<Vec<Arc<Listener>>, Error> {
+    let known = |name: &str| clusters.iter().any(|cluster| &*cluster.name == name);
+    let mut names = HashSet::new();
+    let mut found: Vec<Arc<Listener>> = Vec::with_capacity(wire.len());
+    for (index, wire) in wire.into_iter().enumerate() {
+        let path = path.index(index);
+        let listener = listener(wire, &path, &known)?;
+        only_one(&path, "listener", &mut names, &listener.name)?;
+        let same = |other: &&Arc<Listener>| other.address == listener.address;
+        if let Some(other) = found.iter().find(same).filter(|_| listener.address.port() != 0) {
+            let message =
+                format!("{} is the address of listener {:?}, too", other.address, other.name);
+            return Err(path.field("address").error(message));
+        }
+        found.push(Arc::new(listener));
+    }
+    Ok(found)
+}
+
+fn only_one(path: &Path, kind: &str, names: &mut HashSet<Name>, name: &Name) -> Result<(), Error> {
+    if names.insert(name.clone()) {
+        return Ok(());
+    }
+    Err(path
+        .field("name")
+        .error(format!("found {name:?} for the second time, expected one {kind} of a name")))
+}
+
+/// Refuses what only ADS could bring, when there is no ADS.
+fn needs_no_ads(
+    path: &Path,
+    listeners: &[Arc<Listener>],
+    clusters: &[Arc<Cluster>],
+) -> Result<(), Error> {
+    const MESSAGE: &str = "needs ADS, and dynamic_resources.ads_config is not set";
+    for (index, cluster) in clusters.iter().enumerate() {
+        if matches!(cluster.discovery, Discovery::Eds { .. }) {
+            return Err(path
+                .field("clusters")
+                .index(index)
+                .field("eds_cluster_config")
+                .error(MESSAGE));
+        }
+    }
+    for (index, listener) in listeners.iter().enumerate() {
+        let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
+        for chain in chains {
+            if let NetworkFilter::Http(manager) = &chain.filter
+                && let RouteSource::Rds(name) = &manager.routes
+            {
+                let path = path.field("listeners").index(index);
+                return Err(path.error(format!("route table {name:?} {MESSAGE}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn admin(path: &Path, admin: proto::Admin) -> Result<Option<SocketAddr>, Error> {
+    let proto::Admin {
+        access_log,
+        access_log_path,
+        profile_path,
+        address,
+        socket_options,
+        ignore_global_conn_limit,
+        allow_paths,
+    } = admin;
+    let access_log_path =
+        if access_log_path == "/dev/null" { String::new() } else { access_log_path };
+    refuse_set!(
+        path,
+        Admin,
+        access_log_path,
+        profile_path,
+        socket_options,
+        ignore_global_conn_limit,
+        allow_paths,
+    );
+    // Admin requests are not logged; a log that nobody can read is as good as none.
+    for (index, log) in access_logs(&path.field("access_log"), access_log)?.iter().enumerate() {
+        if log.target != LogTarget::File("/dev/null".into()) {
+            return Err(not_honoured(&path.field("access_log").index(index)));
+        }
+    }
+    match address {
+        None => Ok(None),
+        address => ip_and_port(&path.field("address"), address).map(Some),
+    }
+}
+
+fn ads(
+    path: &Path,
+    resources: DynamicResources,
+    clusters: &[Arc<Cluster>],
+) -> Result<Option<AdsSource>, Error> {
+    let DynamicResources {
+        lds_config,
+        lds_resources_locator,
+        cds_config,
+        cds_resources_locator,
+        ads_config,
+    } = resources;
+    refuse_set!(path, DynamicResources, lds_resources_locator, cds_resources_locator);
+    let listeners = subscription(&path.field("lds_config"), lds_config)?;
+    let clusters_subscription = subscription(&path.field("cds_config"), cds_config)?;
+    let Some(config) = ads_config else {
+        if listeners.is_some() || clusters_subscription.is_some() {
+            return Err(path
+                .field("ads_config")
+                .error("missing: lds_config or cds_config needs it"));
+        }
+        return Ok(None);
+    };
+    let path = path.field("ads_config");
+    let (path, name) = ads_cluster(&path, config)?;
+    let Some(cluster) = clusters.iter().find(|cluster| cluster.name == name) else {
+        return Err(path.error(format!("found {name:?}, expected the name of a static cluster")));
+    };
+    match &cluster.discovery {
+        Discovery::Static(assignment) if !assignment.endpoints.is_empty() => {}
+        Discovery::StrictDns { names, .. } if !names.is_empty() => {}
+        _ => {
+            return Err(path.error(format!(
+                "cluster {name:?} must be of type STATIC or STRICT_DNS and have an endpoint"
+            )));
+        }
+    }
+    Ok(Some(AdsSource { cluster: name, listeners, clusters: clusters_subscription }))
+}
+
+fn subscription(
+    path: &Path,
+    source: Option<core::ConfigSource>,
+) -> Result<Option<Subscription>, Error> {
+    if source.is_none() {
+        return Ok(None);
+    }
+    let initial_fetch_timeout = ads_source(path, source)?;
+    Ok(Some(Subscription { initial_fetch_timeout }))
+}
+
+/// The cluster that `ads_config` names, with the path of the name.
+fn ads_cluster(path: &Path, config: core::ApiConfigSource) -> Result<(Path, Name), Error> {
+    use core::api_config_source::ApiType;
+    use core::grpc_service::TargetSpecifier;
+    let core::ApiConfigSource {
+        api_type,
+        transport_api_version,
+        cluster_names,
+        grpc_services,
+        refresh_delay,
+        request_timeout,
+        rate_limit_settings,
+        set_node_on_first_message_only,
+        config_validators,
+    } = config;
+    refuse_set!(
+        path,
+        ApiConfigSource,
+        cluster_names,
+        refresh_delay,
+        request_timeout,
+        rate_limit_settings,
+        set_node_on_first_message_only,
+        config_validators,
+    );
+    let kind: ApiType = enumeration(path, "api_type", api_type)?;
+    if kind != ApiType::Grpc {
+        let message = format!("found {}, expected GRPC", kind.as_str_name());
+        return Err(path.field("api_type").error(message));
+    }
+    api_version(path, "transport_api_version", transport_api_version)?;
+    let path = path.field("grpc_services");
+    let [service] = <[core::GrpcService; 1]>::try_from(grpc_services)
+        .map_err(|services| path.error(format!("found {}, expected one", services.len())))?;
+    let path = path.index(0);
+    let core::GrpcService { timeout, initial_metadata, retry_policy, target_specifier } = service;
+    refuse_set!(&path, GrpcService, timeout, initial_metadata, retry_policy);
+    let envoy_grpc = match target_specifier {
+        Some(TargetSpecifier::EnvoyGrpc(envoy_grpc)) => Some(envoy_grpc),
+        Some(TargetSpecifier::GoogleGrpc(_)) => {
+            return Err(not_honoured(&path.field("google_grpc")));
+        }
+        None => None,
+    };
+    let core::grpc_service::EnvoyGrpc {
+        cluster_name,
+        authority,
+        retry_policy,
+        max_receive_message_length,
+        skip_envoy_headers,
+    } = required(&path, "envoy_grpc", envoy_grpc)?;
+    let path = path.field("envoy_grpc");
+    refuse_set!(
+        &path,
+        EnvoyGrpc,
+        authority,
+        retry_policy,
+        max_receive_message_length,
+        skip_envoy_headers,
+    );
+    let name = required_name(&path, "cluster_name", &cluster_name)?;
+    Ok((path.field("cluster_name"), name))
+}

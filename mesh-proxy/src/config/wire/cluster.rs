@@ -1,0 +1,394 @@
+//! `Cluster`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_proto::any;
+use mesh_proto::envoy::config::cluster::v3 as proto;
+use mesh_proto::envoy::config::core::v3 as core;
+use mesh_proto::envoy::extensions::clusters::common::dns::v3 as dns_common;
+use mesh_proto::envoy::extensions::clusters::dns::v3::DnsCluster;
+use prost::Name as _;
+
+use super::common::{
+    ads_source, decode, enumeration, not_honoured, plain_transport, positive, refuse_set,
+    required_name, socket_ip_and_port, unknown_type,
+};
+use super::endpoint::{load_assignment, named_endpoints};
+use super::{http_options, lb_policy};
+use crate::config::{Cluster, Discovery, DnsFamily, Error, Name, Path, Thresholds};
+
+const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
+
+/// Envoy's `Cluster`.
+pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, Error> {
+    let proto::Cluster {
+        transport_socket_matches,
+        transport_socket_matcher,
+        name,
+        alt_stat_name,
+        stats_matcher,
+        eds_cluster_config,
+        connect_timeout,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        lb_policy,
+        load_assignment,
+        health_checks,
+        max_requests_per_connection,
+        circuit_breakers,
+        upstream_http_protocol_options,
+        common_http_protocol_options,
+        http_protocol_options,
+        http2_protocol_options,
+        typed_extension_protocol_options,
+        dns_refresh_rate,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_lookup_family,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        wait_for_warm_on_init,
+        outlier_detection,
+        cleanup_interval,
+        upstream_bind_config,
+        lb_subset_config,
+        common_lb_config,
+        transport_socket,
+        metadata,
+        protocol_selection,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+        filters,
+        load_balancing_policy,
+        lrs_server,
+        lrs_report_endpoint_metrics,
+        track_timeout_budgets,
+        upstream_config,
+        track_cluster_stats,
+        preconnect_policy,
+        connection_pool_per_downstream_connection,
+        queuing_policies,
+        cluster_discovery_type,
+        lb_config,
+    } = cluster;
+    // Waiting is the default.
+    let wait_for_warm_on_init = wait_for_warm_on_init == Some(false);
+    refuse_set!(
+        path,
+        Cluster,
+        transport_socket_matches,
+        transport_socket_matcher,
+        stats_matcher,
+        per_connection_buffer_limit_bytes,
+        per_connection_buffer_high_watermark_timeout,
+        health_checks,
+        upstream_http_protocol_options,
+        dns_jitter,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_resolvers,
+        use_tcp_for_dns_lookups,
+        dns_resolution_config,
+        typed_dns_resolver_config,
+        wait_for_warm_on_init,
+        outlier_detection,
+        cleanup_interval,
+        lb_subset_config,
+        metadata,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        ignore_health_on_host_removal,
+        filters,
+        lrs_server,
+        lrs_report_endpoint_metrics,
+        track_timeout_budgets,
+        upstream_config,
+        track_cluster_stats,
+        preconnect_policy,
+        connection_pool_per_downstream_connection,
+        queuing_policies,
+    );
+    plain_transport(path, transport_socket)?;
+    common_lb(path, common_lb_config)?;
+    let name = required_name(path, "name", &name)?;
+    let dns = Dns {
+        refresh: positive(path, "dns_refresh_rate", dns_refresh_rate)?,
+        family: dns_family(path, dns_lookup_family)?,
+    };
+    let found = discovery(
+        path,
+        &name,
+        Source { cluster_discovery_type, eds_cluster_config, load_assignment, dns },
+    )?;
+    let upstream = http_options::upstream(
+        path,
+        http_options::ClusterOptions {
+            extensions: typed_extension_protocol_options,
+            common: common_http_protocol_options,
+            http1: http_protocol_options,
+            http2: http2_protocol_options,
+            max_requests_per_connection,
+            protocol_selection,
+        },
+    )?;
+    Ok(Cluster {
+        stat_name: if alt_stat_name.is_empty() { name.clone() } else { alt_stat_name.into() },
+        lb_policy: lb_policy::lb_policy(
+            path,
+            matches!(found.discovery, Discovery::OriginalDst),
+            lb_policy,
+            lb_config,
+            load_balancing_policy,
+        )?,
+        name,
+        discovery: found.discovery,
+        connect_timeout: positive(path, "connect_timeout", connect_timeout)?
+            .unwrap_or(Duration::from_secs(5)),
+        protocol: upstream.protocol,
+        idle_timeout: upstream.idle_timeout,
+        max_requests_per_connection: upstream.max_requests_per_connection,
+        thresholds: thresholds(path, circuit_breakers)?,
+        bind_address: bind_address(path, upstream_bind_config)?,
+        http2: upstream.http2,
+        dns_family: found.dns_family,
+        initial_fetch_timeout: found.initial_fetch_timeout,
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Dns {
+    refresh: Option<Duration>,
+    family: DnsFamily,
+}
+
+/// The fields that say where endpoints come from.
+struct Source {
+    cluster_discovery_type: Option<proto::cluster::ClusterDiscoveryType>,
+    eds_cluster_config: Option<proto::cluster::EdsClusterConfig>,
+    load_assignment: Option<mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment>,
+    dns: Dns,
+}
+
+struct Found {
+    discovery: Discovery,
+    dns_family: DnsFamily,
+    initial_fetch_timeout: Option<Duration>,
+}
+
+fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
+    use proto::cluster::{ClusterDiscoveryType, DiscoveryType};
+    let Source { cluster_discovery_type, eds_cluster_config, load_assignment: assignment, mut dns } =
+        source;
+    let kind = match cluster_discovery_type {
+        None => DiscoveryType::Static,
+        Some(ClusterDiscoveryType::Type(value)) => enumeration(path, "type", value)?,
+        Some(ClusterDiscoveryType::ClusterType(custom)) => {
+            dns = dns_cluster(&path.field("cluster_type"), custom)?;
+            DiscoveryType::StrictDns
+        }
+    };
+    let inline = path.field("load_assignment");
+    match (kind, &assignment) {
+        (DiscoveryType::Eds | DiscoveryType::OriginalDst, Some(_)) => {
+            return Err(inline.error(format!(
+                "expected none: the endpoints of a cluster of type {} are found otherwise",
+                kind.as_str_name()
+            )));
+        }
+        (DiscoveryType::Static | DiscoveryType::StrictDns, None) => {
+            return Err(inline.error("missing: it is required"));
+        }
+        _ => {}
+    }
+    if kind != DiscoveryType::Eds && eds_cluster_config.is_some() {
+        return Err(path.field("eds_cluster_config").error("expected only with type: EDS"));
+    }
+    let mut initial_fetch_timeout = None;
+    let discovery = match (kind, assignment) {
+        (DiscoveryType::Static, Some(assignment)) => {
+            Discovery::Static(Arc::new(load_assignment(assignment, &inline)?))
+        }
+        (DiscoveryType::StrictDns, Some(assignment)) => Discovery::StrictDns {
+            names: named_endpoints(assignment, &inline)?
+                .into_iter()
+                .map(|endpoint| (endpoint.host, endpoint.port, endpoint.weight))
+                .collect(),
+            refresh: dns.refresh.unwrap_or(DEFAULT_DNS_REFRESH),
+        },
+        (DiscoveryType::Eds, _) => {
+            let path = path.field("eds_cluster_config");
+            let eds = eds_cluster_config.unwrap_or_default();
+            let proto::cluster::EdsClusterConfig { eds_config, service_name } = eds;
+            initial_fetch_timeout = ads_source(&path.field("eds_config"), eds_config)?;
+            let own = service_name.is_empty();
+            Discovery::Eds { service_name: if own { name.clone() } else { service_name.into() } }
+        }
+        (DiscoveryType::OriginalDst, _) => Discovery::OriginalDst,
+        (DiscoveryType::LogicalDns, _) => {
+            let path = path.field("type");
+            return Err(path.error("found LOGICAL_DNS, which is not honoured yet; use STRICT_DNS"));
+        }
+        (DiscoveryType::Static | DiscoveryType::StrictDns, None) => {
+            return Err(inline.error("missing: it is required"));
+        }
+    };
+    Ok(Found { discovery, dns_family: dns.family, initial_fetch_timeout })
+}
+
+/// `cluster_type` with a `DnsCluster`, the newer way to say STRICT_DNS.
+fn dns_cluster(path: &Path, custom: proto::cluster::CustomClusterType) -> Result<Dns, Error> {
+    let proto::cluster::CustomClusterType { name: _, typed_config } = custom;
+    let path = path.field("typed_config");
+    let Some(any) = typed_config.as_ref().filter(|any| any::is::<DnsCluster>(any)) else {
+        return Err(unknown_type(&path, typed_config.as_ref(), &[DnsCluster::full_name()]));
+    };
+    let DnsCluster {
+        dns_refresh_rate,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_jitter,
+        typed_dns_resolver_config,
+        dns_lookup_family,
+        all_addresses_in_single_endpoint,
+        dns_min_refresh_rate,
+    } = decode(&path, any)?;
+    refuse_set!(
+        &path,
+        DnsCluster,
+        dns_failure_refresh_rate,
+        respect_dns_ttl,
+        dns_jitter,
+        typed_dns_resolver_config,
+        all_addresses_in_single_endpoint,
+        dns_min_refresh_rate,
+    );
+    use dns_common::DnsLookupFamily as Family;
+    let family = match enumeration(&path, "dns_lookup_family", dns_lookup_family)? {
+        Family::Unspecified | Family::Auto => DnsFamily::PreferV6,
+        Family::V4Only => DnsFamily::V4Only,
+        Family::V6Only => DnsFamily::V6Only,
+        Family::V4Preferred => DnsFamily::PreferV4,
+        Family::All => DnsFamily::All,
+    };
+    Ok(Dns { refresh: positive(&path, "dns_refresh_rate", dns_refresh_rate)?, family })
+}
+
+fn dns_family(path: &Path, value: i32) -> Result<DnsFamily, Error> {
+    use proto::cluster::DnsLookupFamily as Family;
+    Ok(match enumeration(path, "dns_lookup_family", value)? {
+        Family::Auto => DnsFamily::PreferV6,
+        Family::V4Only => DnsFamily::V4Only,
+        Family::V6Only => DnsFamily::V6Only,
+        Family::V4Preferred => DnsFamily::PreferV4,
+        Family::All => DnsFamily::All,
+    })
+}
+
+fn common_lb(path: &Path, config: Option<proto::cluster::CommonLbConfig>) -> Result<(), Error> {
+    let Some(proto::cluster::CommonLbConfig {
+        healthy_panic_threshold,
+        update_merge_window,
+        ignore_new_hosts_until_first_hc,
+        close_connections_on_host_set_change,
+        consistent_hashing_lb_config,
+        override_host_status,
+        locality_config_specifier,
+    }) = config
+    else {
+        return Ok(());
+    };
+    let path = path.field("common_lb_config");
+    // Zero is what we do: never send to an endpoint that is known to be unhealthy.
+    let healthy_panic_threshold = healthy_panic_threshold.filter(|percent| percent.value != 0.0);
+    refuse_set!(
+        &path,
+        CommonLbConfig,
+        healthy_panic_threshold,
+        update_merge_window,
+        ignore_new_hosts_until_first_hc,
+        close_connections_on_host_set_change,
+        consistent_hashing_lb_config,
+        override_host_status,
+        locality_config_specifier,
+    );
+    Ok(())
+}
+
+fn thresholds(path: &Path, breakers: Option<proto::CircuitBreakers>) -> Result<Thresholds, Error> {
+    let mut found = Thresholds {
+        max_connections: 1024,
+        max_pending_requests: 1024,
+        max_requests: 1024,
+        max_retries: 3,
+    };
+    let Some(proto::CircuitBreakers { thresholds, per_host_thresholds }) = breakers else {
+        return Ok(found);
+    };
+    let path = path.field("circuit_breakers");
+    refuse_set!(&path, CircuitBreakers, per_host_thresholds);
+    for (index, threshold) in thresholds.into_iter().enumerate() {
+        let path = path.field("thresholds").index(index);
+        let proto::circuit_breakers::Thresholds {
+            priority,
+            max_connections,
+            max_pending_requests,
+            max_requests,
+            max_retries,
+            retry_budget,
+            track_remaining,
+            max_connection_pools,
+        } = threshold;
+        refuse_set!(&path, Thresholds, retry_budget, track_remaining, max_connection_pools);
+        if enumeration::<core::RoutingPriority>(&path, "priority", priority)?
+            == core::RoutingPriority::High
+        {
+            // No route may ask for the high priority, so its limits are never reached.
+            continue;
+        }
+        found.max_connections = max_connections.unwrap_or(found.max_connections);
+        found.max_pending_requests = max_pending_requests.unwrap_or(found.max_pending_requests);
+        found.max_requests = max_requests.unwrap_or(found.max_requests);
+        found.max_retries = max_retries.unwrap_or(found.max_retries);
+    }
+    Ok(found)
+}
+
+fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<IpAddr>, Error> {
+    let Some(core::BindConfig {
+        source_address,
+        freebind,
+        socket_options,
+        extra_source_addresses,
+        additional_source_addresses,
+        local_address_selector,
+        validate_network_namespaces,
+    }) = config
+    else {
+        return Ok(None);
+    };
+    let path = path.field("upstream_bind_config");
+    let freebind = freebind == Some(true);
+    refuse_set!(
+        &path,
+        BindConfig,
+        freebind,
+        socket_options,
+        extra_source_addresses,
+        additional_source_addresses,
+        local_address_selector,
+        validate_network_namespaces,
+    );
+    let Some(source) = source_address else { return Ok(None) };
+    let path = path.field("source_address");
+    let address = socket_ip_and_port(&path, source)?;
+    if address.port() != 0 {
+        return Err(not_honoured(&path.field("port_value")));
+    }
+    Ok(Some(address.ip()))
+}

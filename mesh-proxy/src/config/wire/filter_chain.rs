@@ -1,0 +1,161 @@
+//! `FilterChain`, `FilterChainMatch` and the network filters.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mesh_proto::any;
+use mesh_proto::envoy::config::core::v3::CidrRange;
+use mesh_proto::envoy::config::listener::v3 as proto;
+use mesh_proto::envoy::extensions::filters::network::{
+    http_connection_manager::v3::HttpConnectionManager, tcp_proxy::v3::TcpProxy,
+};
+use prost::Name as _;
+
+use super::KnownClusters;
+use super::common::{decode, ip, not_honoured, plain_transport, port, refuse_set, unknown_type};
+use super::http_connection_manager::http_connection_manager;
+use super::tcp_proxy::tcp_proxy;
+use crate::config::{Error, FilterChain, FilterChainMatch, Name, NetworkFilter, Path};
+
+/// Envoy's `FilterChain`.
+pub(super) fn filter_chain(
+    chain: proto::FilterChain,
+    path: &Path,
+    known: KnownClusters<'_>,
+) -> Result<FilterChain, Error> {
+    let proto::FilterChain {
+        filter_chain_match,
+        filters,
+        use_proxy_proto,
+        metadata,
+        transport_socket,
+        transport_socket_connect_timeout,
+        name,
+    } = chain;
+    let use_proxy_proto = use_proxy_proto == Some(true);
+    refuse_set!(path, FilterChain, use_proxy_proto, metadata, transport_socket_connect_timeout);
+    plain_transport(path, transport_socket)?;
+    let matcher = filter_chain_match.unwrap_or_default();
+    Ok(FilterChain {
+        name: name.into(),
+        matcher: filter_chain_match_of(&path.field("filter_chain_match"), matcher)?,
+        filter: network_filter(&path.field("filters"), filters, known)?,
+    })
+}
+
+fn filter_chain_match_of(
+    path: &Path,
+    matcher: proto::FilterChainMatch,
+) -> Result<FilterChainMatch, Error> {
+    let proto::FilterChainMatch {
+        destination_port,
+        prefix_ranges,
+        address_suffix,
+        suffix_len,
+        direct_source_prefix_ranges,
+        source_type,
+        source_prefix_ranges,
+        source_ports,
+        server_names,
+        transport_protocol,
+        application_protocols,
+    } = matcher;
+    refuse_set!(
+        path,
+        FilterChainMatch,
+        address_suffix,
+        suffix_len,
+        direct_source_prefix_ranges,
+        source_type,
+        source_ports,
+        server_names,
+    );
+    let destination_port = match destination_port {
+        None => None,
+        Some(0) => {
+            let path = path.field("destination_port");
+            return Err(path.error("found 0, expected a port from 1 to 65535"));
+        }
+        Some(value) => Some(port(&path.field("destination_port"), value)?),
+    };
+    let transport_protocol: Option<Name> = match transport_protocol.as_str() {
+        "" => None,
+        "raw_buffer" => Some("raw_buffer".into()),
+        other => {
+            let path = path.field("transport_protocol");
+            return Err(path.error(format!("found {other:?}, expected \"raw_buffer\"")));
+        }
+    };
+    Ok(FilterChainMatch {
+        destination_port,
+        prefix_ranges: ranges(&path.field("prefix_ranges"), prefix_ranges)?,
+        transport_protocol,
+        application_protocols: application_protocols.into_iter().map(Name::from).collect(),
+        source_prefix_ranges: ranges(&path.field("source_prefix_ranges"), source_prefix_ranges)?,
+    })
+}
+
+fn ranges(path: &Path, ranges: Vec<CidrRange>) -> Result<Vec<(IpAddr, u8)>, Error> {
+    let range = |(index, range): (usize, CidrRange)| {
+        let path = path.index(index);
+        let CidrRange { address_prefix, prefix_len } = range;
+        let address = ip(&path.field("address_prefix"), &address_prefix)?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        match prefix_len.unwrap_or(0) {
+            // Fits: it is at most 128.
+            length if length <= most => Ok((network(address, length), length as u8)),
+            length => {
+                Err(path.field("prefix_len").error(format!("found {length}, expected 0 to {most}")))
+            }
+        }
+    };
+    ranges.into_iter().enumerate().map(range).collect()
+}
+
+/// The address without the bits behind the prefix, so that equal ranges compare equal.
+fn network(address: IpAddr, length: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
+    }
+}
+
+/// The one filter of a chain, which is a terminal one.
+fn network_filter(
+    path: &Path,
+    filters: Vec<proto::Filter>,
+    known: KnownClusters<'_>,
+) -> Result<NetworkFilter, Error> {
+    use proto::filter::ConfigType;
+    let [filter] = <[proto::Filter; 1]>::try_from(filters).map_err(|filters| {
+        path.error(format!(
+            "found {} filters, expected one of {}",
+            filters.len(),
+            ours().join(", ")
+        ))
+    })?;
+    let proto::Filter { name: _, config_type } = filter;
+    let path = path.index(0).field("typed_config");
+    match config_type {
+        Some(ConfigType::TypedConfig(any)) if any::is::<HttpConnectionManager>(&any) => {
+            let manager = http_connection_manager(decode(&path, &any)?, &path, known)?;
+            Ok(NetworkFilter::Http(Arc::new(manager)))
+        }
+        Some(ConfigType::TypedConfig(any)) if any::is::<TcpProxy>(&any) => {
+            Ok(NetworkFilter::Tcp(Arc::new(tcp_proxy(decode(&path, &any)?, &path)?)))
+        }
+        Some(ConfigType::TypedConfig(any)) => Err(unknown_type(&path, Some(&any), &ours())),
+        Some(ConfigType::ConfigDiscovery(_)) => Err(not_honoured(&path)),
+        None => Err(unknown_type(&path, None, &ours())),
+    }
+}
+
+fn ours() -> [String; 2] {
+    [HttpConnectionManager::full_name(), TcpProxy::full_name()]
+}

@@ -1,0 +1,325 @@
+//! `HttpConnectionManager` and its HTTP filters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_proto::any;
+use mesh_proto::envoy::extensions::filters::http::router::v3::Router;
+use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as proto;
+use prost::Name as _;
+use proto::http_connection_manager as parts;
+
+use super::KnownClusters;
+use super::access_log::access_logs;
+use super::common::{
+    ads_source, decode, enumeration, not_honoured, refuse_set, required_name, timeout, unknown_type,
+};
+use super::http_options::{common, http1, http2};
+use super::route_table::inline_route_table;
+use crate::config::{CodecType, Error, HttpConnectionManager, HttpFilter, Path, RouteSource};
+
+const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Envoy's `HttpConnectionManager`.
+pub(super) fn http_connection_manager(
+    manager: proto::HttpConnectionManager,
+    path: &Path,
+    known: KnownClusters<'_>,
+) -> Result<HttpConnectionManager, Error> {
+    let proto::HttpConnectionManager {
+        codec_type,
+        stat_prefix,
+        http_filters,
+        add_user_agent,
+        tracing,
+        common_http_protocol_options,
+        http1_safe_max_connection_duration,
+        http_protocol_options,
+        http2_protocol_options,
+        http3_protocol_options,
+        server_name,
+        server_header_transformation,
+        scheme_header_transformation,
+        max_request_headers_kb,
+        stream_idle_timeout,
+        stream_flush_timeout,
+        request_timeout,
+        request_headers_timeout,
+        drain_timeout,
+        drain_timeout_jitter,
+        delayed_close_timeout,
+        access_log,
+        access_log_flush_interval,
+        flush_access_log_on_new_request,
+        access_log_options,
+        use_remote_address,
+        xff_num_trusted_hops,
+        original_ip_detection_extensions,
+        early_header_mutation_extensions,
+        internal_address_config,
+        skip_xff_append,
+        via,
+        generate_request_id,
+        preserve_external_request_id,
+        always_set_request_id_in_response,
+        forward_client_cert_details,
+        set_current_client_cert_details,
+        forward_client_cert_matcher,
+        proxy_100_continue,
+        represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
+        upgrade_configs,
+        normalize_path,
+        merge_slashes,
+        path_with_escaped_slashes_action,
+        request_id_extension,
+        local_reply_config,
+        strip_matching_host_port,
+        stream_error_on_invalid_http_message,
+        path_normalization_options,
+        strip_trailing_host_dot,
+        proxy_status_config,
+        typed_header_validation_config,
+        append_x_forwarded_port,
+        append_local_overload,
+        add_proxy_protocol_connection_state,
+        forward_proto_config,
+        route_specifier,
+        strip_port_mode,
+    } = manager;
+    let add_user_agent = add_user_agent == Some(true);
+    let normalize_path = normalize_path == Some(true);
+    let stream_error_on_invalid_http_message = stream_error_on_invalid_http_message == Some(true);
+    let strip_port_mode =
+        strip_port_mode.filter(|mode| *mode == parts::StripPortMode::StripAnyHostPort(true));
+    refuse_set!(
+        path,
+        HttpConnectionManager,
+        add_user_agent,
+        http1_safe_max_connection_duration,
+        http3_protocol_options,
+        scheme_header_transformation,
+        max_request_headers_kb,
+        stream_flush_timeout,
+        drain_timeout_jitter,
+        delayed_close_timeout,
+        access_log_flush_interval,
+        flush_access_log_on_new_request,
+        access_log_options,
+        xff_num_trusted_hops,
+        original_ip_detection_extensions,
+        early_header_mutation_extensions,
+        internal_address_config,
+        via,
+        always_set_request_id_in_response,
+        forward_client_cert_details,
+        set_current_client_cert_details,
+        forward_client_cert_matcher,
+        proxy_100_continue,
+        represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
+        normalize_path,
+        merge_slashes,
+        request_id_extension,
+        local_reply_config,
+        strip_matching_host_port,
+        stream_error_on_invalid_http_message,
+        path_normalization_options,
+        strip_trailing_host_dot,
+        proxy_status_config,
+        typed_header_validation_config,
+        append_x_forwarded_port,
+        append_local_overload,
+        add_proxy_protocol_connection_state,
+        forward_proto_config,
+        strip_port_mode,
+    );
+    no_tracer(&path.field("tracing"), tracing)?;
+    escaped_slashes(path, path_with_escaped_slashes_action)?;
+    let options =
+        common(&path.field("common_http_protocol_options"), common_http_protocol_options)?;
+    if options.max_requests_per_connection.is_some_and(|most| most != 0) {
+        let path = path.field("common_http_protocol_options");
+        return Err(not_honoured(&path.field("max_requests_per_connection")));
+    }
+    http1(&path.field("http_protocol_options"), http_protocol_options)?;
+    let (routes, rds_initial_fetch_timeout) = routes(path, route_specifier, known)?;
+    let stream_idle = timeout(
+        path,
+        "stream_idle_timeout",
+        stream_idle_timeout,
+        Some(DEFAULT_STREAM_IDLE_TIMEOUT),
+    )?;
+    Ok(HttpConnectionManager {
+        stat_prefix: required_name(path, "stat_prefix", &stat_prefix)?,
+        codec: codec(path, codec_type)?,
+        routes,
+        http_filters: filters(&path.field("http_filters"), http_filters)?,
+        websocket: websocket(&path.field("upgrade_configs"), upgrade_configs)?,
+        idle_timeout: options.idle_timeout,
+        stream_idle_timeout: stream_idle,
+        request_headers_timeout: timeout(
+            path,
+            "request_headers_timeout",
+            request_headers_timeout,
+            None,
+        )?,
+        request_timeout: timeout(path, "request_timeout", request_timeout, None)?,
+        drain_timeout: super::common::duration(path, "drain_timeout", drain_timeout)?
+            .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
+        server_name: if server_name.is_empty() { "envoy".into() } else { server_name.into() },
+        pass_server_header: pass_server_header(path, server_header_transformation)?,
+        use_remote_address: use_remote_address.unwrap_or(false),
+        skip_xff_append,
+        generate_request_id: generate_request_id.unwrap_or(true),
+        preserve_external_request_id,
+        access_logs: access_logs(&path.field("access_log"), access_log)?,
+        http2: http2(&path.field("http2_protocol_options"), http2_protocol_options)?,
+        rds_initial_fetch_timeout,
+    })
+}
+
+fn codec(path: &Path, value: i32) -> Result<CodecType, Error> {
+    match enumeration(path, "codec_type", value)? {
+        parts::CodecType::Auto => Ok(CodecType::Auto),
+        parts::CodecType::Http1 => Ok(CodecType::Http1),
+        parts::CodecType::Http2 => Ok(CodecType::Http2),
+        parts::CodecType::Http3 => {
+            Err(path.field("codec_type").error("found HTTP3, expected AUTO, HTTP1 or HTTP2"))
+        }
+    }
+}
+
+fn pass_server_header(path: &Path, value: i32) -> Result<bool, Error> {
+    use parts::ServerHeaderTransformation as Transformation;
+    match enumeration(path, "server_header_transformation", value)? {
+        Transformation::Overwrite => Ok(false),
+        Transformation::PassThrough => Ok(true),
+        Transformation::AppendIfAbsent => Err(path
+            .field("server_header_transformation")
+            .error("found APPEND_IF_ABSENT, expected OVERWRITE or PASS_THROUGH")),
+    }
+}
+
+/// What says how to sample and tag is harmless as long as no provider takes the spans.
+fn no_tracer(path: &Path, tracing: Option<parts::Tracing>) -> Result<(), Error> {
+    match tracing.and_then(|tracing| tracing.provider) {
+        Some(_) => Err(not_honoured(&path.field("provider"))),
+        None => Ok(()),
+    }
+}
+
+fn escaped_slashes(path: &Path, value: i32) -> Result<(), Error> {
+    use parts::PathWithEscapedSlashesAction as Slashes;
+    match enumeration(path, "path_with_escaped_slashes_action", value)? {
+        Slashes::ImplementationSpecificDefault | Slashes::KeepUnchanged => Ok(()),
+        _ => Err(not_honoured(&path.field("path_with_escaped_slashes_action"))),
+    }
+}
+
+fn routes(
+    path: &Path,
+    specifier: Option<parts::RouteSpecifier>,
+    known: KnownClusters<'_>,
+) -> Result<(RouteSource, Option<Duration>), Error> {
+    match specifier {
+        Some(parts::RouteSpecifier::RouteConfig(table)) => {
+            let table = inline_route_table(table, &path.field("route_config"), known)?;
+            Ok((RouteSource::Inline(Arc::new(table)), None))
+        }
+        Some(parts::RouteSpecifier::Rds(rds)) => {
+            let path = path.field("rds");
+            let proto::Rds { config_source, route_config_name } = rds;
+            let timeout = ads_source(&path.field("config_source"), config_source)?;
+            let name = required_name(&path, "route_config_name", &route_config_name)?;
+            Ok((RouteSource::Rds(name), timeout))
+        }
+        Some(parts::RouteSpecifier::ScopedRoutes(_)) => {
+            Err(not_honoured(&path.field("scoped_routes")))
+        }
+        None => Err(path.error("missing: expected route_config or rds")),
+    }
+}
+
+/// The filters in order; the router is the last one and nowhere else.
+fn filters(path: &Path, filters: Vec<proto::HttpFilter>) -> Result<Vec<HttpFilter>, Error> {
+    use proto::http_filter::ConfigType;
+    let ours = [Router::full_name()];
+    let mut found = Vec::with_capacity(filters.len());
+    for (index, filter) in filters.into_iter().enumerate() {
+        let path = path.index(index);
+        let proto::HttpFilter { name: _, is_optional, disabled, config_type } = filter;
+        refuse_set!(&path, HttpFilter, disabled);
+        let path = path.field("typed_config");
+        if found.last() == Some(&HttpFilter::Router) {
+            return Err(path.error("stands behind the router, which must be the last filter"));
+        }
+        match config_type {
+            Some(ConfigType::TypedConfig(any)) if any::is::<Router>(&any) => {
+                router(&path, decode(&path, &any)?)?;
+                found.push(HttpFilter::Router);
+            }
+            // Envoy's meaning of it: do without when this proxy does not have it.
+            Some(ConfigType::TypedConfig(_)) if is_optional => {}
+            Some(ConfigType::TypedConfig(any)) => {
+                return Err(unknown_type(&path, Some(&any), &ours));
+            }
+            Some(ConfigType::ConfigDiscovery(_)) => return Err(not_honoured(&path)),
+            None => return Err(unknown_type(&path, None, &ours)),
+        }
+    }
+    if found.is_empty() {
+        return Err(path.error(format!("missing: the last filter must be {}", ours[0])));
+    }
+    Ok(found)
+}
+
+fn router(path: &Path, router: Router) -> Result<(), Error> {
+    let Router {
+        dynamic_stats,
+        start_child_span,
+        upstream_log,
+        upstream_log_options,
+        suppress_envoy_headers,
+        strict_check_headers,
+        respect_expected_rq_timeout,
+        suppress_grpc_request_failure_code_stats,
+        upstream_http_filters,
+        reject_connect_request_early_data,
+    } = router;
+    refuse_set!(
+        path,
+        Router,
+        dynamic_stats,
+        start_child_span,
+        upstream_log,
+        upstream_log_options,
+        suppress_envoy_headers,
+        strict_check_headers,
+        respect_expected_rq_timeout,
+        suppress_grpc_request_failure_code_stats,
+        upstream_http_filters,
+        reject_connect_request_early_data,
+    );
+    Ok(())
+}
+
+/// Whether "websocket", the one upgrade that is honoured, is there and enabled.
+fn websocket(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<bool, Error> {
+    let mut websocket = false;
+    for (index, upgrade) in upgrades.into_iter().enumerate() {
+        let path = path.index(index);
+        let parts::UpgradeConfig { upgrade_type, filters, enabled } = upgrade;
+        refuse_set!(&path, UpgradeConfig, filters);
+        is_websocket(&path, &upgrade_type)?;
+        websocket = enabled.unwrap_or(true);
+    }
+    Ok(websocket)
+}
+
+/// Refuses an upgrade to another protocol.
+pub(super) fn is_websocket(path: &Path, upgrade_type: &str) -> Result<(), Error> {
+    if upgrade_type.eq_ignore_ascii_case("websocket") {
+        return Ok(());
+    }
+    Err(path.field("upgrade_type").error(format!("found {upgrade_type:?}, expected \"websocket\"")))
+}

@@ -1,0 +1,92 @@
+//! The fields that we know, do not honour and need not refuse: whoever set them gets what
+//! they asked for, or loses nothing but a number in a statistic.
+
+/// "Message.field", in groups by the reason.
+const INERT: &[&str] = &[
+    // Notes for other tools, which change no byte of the traffic.
+    "Cluster.metadata",
+    "Endpoint.hostname", // for health checks and host rewriting, each refused where asked for
+    "Endpoint.observability_name",
+    "FilterChain.metadata",
+    "LbEndpoint.metadata",
+    "Listener.metadata",
+    "Listener.traffic_direction",
+    "LocalityLbEndpoints.locality",
+    "LocalityLbEndpoints.metadata",
+    "Route.decorator",
+    "Route.metadata",
+    "RouteConfiguration.metadata",
+    "VirtualHost.metadata",
+    // Statistics: which are made, under which names and tags, how often they are flushed
+    // to sinks (which are refused).
+    "Bootstrap.deferred_stat_options",
+    "Bootstrap.enable_dispatcher_stats",
+    "Bootstrap.stats_config",
+    "Bootstrap.stats_eviction",
+    "Bootstrap.stats_flush",
+    "Bootstrap.stats_flush_interval",
+    "Bootstrap.stats_server_version_override",
+    "Cluster.stats_matcher",
+    "Cluster.track_cluster_stats",
+    "Cluster.track_timeout_budgets",
+    "Listener.stat_prefix",
+    "Listener.stats_matcher",
+    "Route.stat_prefix",
+    "Router.dynamic_stats",
+    "Router.suppress_grpc_request_failure_code_stats",
+    "Thresholds.track_remaining",
+    "VirtualHost.virtual_clusters",
+    // How Envoy is built inside: its threads, parsers, allocator, buffers.
+    "Admin.ignore_global_conn_limit", // the limit itself is refused
+    "Admin.profile_path",
+    "Bootstrap.enable_worker_cpu_affinity",
+    "Bootstrap.grpc_async_client_manager_config",
+    "Bootstrap.inline_headers",
+    "Bootstrap.memory_allocator_manager",
+    "Bootstrap.perf_tracing_file_path",
+    "Bootstrap.watchdog",
+    "Bootstrap.watchdogs",
+    "Cluster.per_connection_buffer_limit_bytes",
+    "ClusterManager.enable_deferred_cluster_creation",
+    "EnvoyGrpc.max_receive_message_length",
+    "EnvoyGrpc.skip_envoy_headers",
+    "Http1ProtocolOptions.allow_custom_methods", // ours takes every method
+    "Http1ProtocolOptions.use_balsa_parser",
+    "Http2ProtocolOptions.enable_huffman_encoding",
+    "Http2ProtocolOptions.hpack_table_size",
+    "Http2ProtocolOptions.max_consecutive_inbound_frames_with_empty_payload",
+    "Http2ProtocolOptions.max_inbound_priority_frames_per_stream",
+    "Http2ProtocolOptions.max_inbound_window_update_frames_per_data_frame_sent",
+    "Http2ProtocolOptions.max_outbound_control_frames",
+    "Http2ProtocolOptions.max_outbound_frames",
+    "Http2ProtocolOptions.use_oghttp2_codec",
+    "Listener.bypass_overload_manager", // the overload manager is refused
+    "Listener.ignore_global_conn_limit",
+    "Listener.max_connections_to_accept_per_socket_event",
+    "Listener.per_connection_buffer_limit_bytes",
+    "HttpConnectionManager.delayed_close_timeout",
+    "HttpConnectionManager.http1_safe_max_connection_duration", // the duration is refused
+    // Without effect, because what they are about is refused where asked for.
+    "AccessLogFormat.content_type",
+    "AccessLogFormat.json_format_options",
+    "ApiConfigSource.set_node_on_first_message_only",
+    "Cluster.cleanup_interval",
+    "Cluster.ignore_health_on_host_removal", // no active health checks
+    "ClusterLoadAssignment.overprovisioning_factor", // one priority
+    "ClusterLoadAssignment.weighted_priority_health",
+    "CommonLbConfig.update_merge_window",
+    "Endpoint.health_check_config", // no active health checks
+    "FilterChain.transport_socket_connect_timeout", // no handshakes
+    "HttpConnectionManager.set_current_client_cert_details", // no certificates
+    "HttpConnectionManager.add_proxy_protocol_connection_state",
+    "LocalityLbEndpoints.load_balancing_weight", // no locality weighted balancing
+    "LocalityLbEndpoints.proximity",
+    "Route.tracing", // no tracer
+    "Router.reject_connect_request_early_data",
+    "WeightedCluster.runtime_key_prefix", // no runtime
+];
+
+/// Whether `field`, as "Message.field", may be set without effect.
+pub(super) fn is_inert(field: &str) -> bool {
+    INERT.contains(&field)
+}

@@ -1,0 +1,39 @@
+//! Envoy's messages to validated types: the one place that sees protos.
+//!
+//! Every message is taken apart field by field, so that a field which the next version of
+//! the API brings does not compile until somebody decides about it. What is set and not
+//! honoured is refused with its path, unless [`inert`] names it.
+#![expect(deprecated, reason = "a deprecated field is honoured or refused like any other")]
+
+mod access_log;
+mod bootstrap;
+mod cluster;
+mod common;
+mod endpoint;
+mod filter_chain;
+mod header;
+mod http_connection_manager;
+mod http_options;
+mod inert;
+mod lb_policy;
+mod listener;
+mod log_format;
+mod retry;
+mod route;
+mod route_action;
+mod route_match;
+mod route_table;
+mod runtime;
+mod tcp_proxy;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use bootstrap::bootstrap;
+pub(crate) use cluster::cluster;
+pub(crate) use endpoint::load_assignment;
+pub(crate) use listener::listener;
+pub(crate) use route_table::{route_table, unknown_cluster};
+
+/// Tells whether a cluster of this name exists, for the tables whose `validate_clusters`
+/// asks for it.
+pub(crate) type KnownClusters<'a> = &'a dyn Fn(&str) -> bool;

@@ -1,0 +1,186 @@
+//! `Route`, its redirect and its direct response.
+
+use bytes::Bytes;
+use http::StatusCode;
+use mesh_proto::envoy::config::core::v3 as core;
+use mesh_proto::envoy::config::route::v3 as proto;
+use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
+
+use super::common::{enumeration, not_honoured, port, refuse_set, required};
+use super::header::header_ops;
+use super::route_action::forward;
+use super::route_match::route_match;
+use crate::config::{Action, Error, Name, Path, Redirect, RetryPolicy, Route};
+
+/// Envoy's `Route`; `retry` is the virtual host's policy, and a direct response may have
+/// `body_limit` bytes.
+pub(super) fn route(
+    route: proto::Route,
+    path: &Path,
+    retry: Option<&RetryPolicy>,
+    body_limit: usize,
+) -> Result<Route, Error> {
+    use proto::route::Action as Wire;
+    let proto::Route {
+        name,
+        r#match: matcher,
+        metadata,
+        decorator,
+        typed_per_filter_config,
+        request_headers_to_add,
+        request_headers_to_remove,
+        response_headers_to_add,
+        response_headers_to_remove,
+        tracing,
+        per_request_buffer_limit_bytes,
+        stat_prefix,
+        request_body_buffer_limit,
+        route_specifiers,
+        action,
+    } = route;
+    refuse_set!(
+        path,
+        Route,
+        metadata,
+        decorator,
+        typed_per_filter_config,
+        tracing,
+        per_request_buffer_limit_bytes,
+        stat_prefix,
+        request_body_buffer_limit,
+        route_specifiers,
+    );
+    let matcher = route_match(required(path, "match", matcher)?, &path.field("match"))?;
+    let action = match action {
+        Some(Wire::Route(action)) => {
+            Action::Forward(Box::new(forward(action, &path.field("route"), retry)?))
+        }
+        Some(Wire::Redirect(action)) => {
+            Action::Redirect(redirect(action, &path.field("redirect"))?)
+        }
+        Some(Wire::DirectResponse(action)) => {
+            direct(action, &path.field("direct_response"), body_limit)?
+        }
+        Some(Wire::FilterAction(_)) => return Err(not_honoured(&path.field("filter_action"))),
+        Some(Wire::NonForwardingAction(_)) => {
+            return Err(not_honoured(&path.field("non_forwarding_action")));
+        }
+        None => return Err(path.error("missing: expected route, redirect or direct_response")),
+    };
+    Ok(Route {
+        name: name.into(),
+        matcher,
+        action,
+        request_headers: header_ops(
+            path,
+            "request",
+            request_headers_to_add,
+            &request_headers_to_remove,
+        )?,
+        response_headers: header_ops(
+            path,
+            "response",
+            response_headers_to_add,
+            &response_headers_to_remove,
+        )?,
+    })
+}
+
+fn redirect(action: proto::RedirectAction, path: &Path) -> Result<Redirect, Error> {
+    let proto::RedirectAction {
+        host_redirect,
+        port_redirect,
+        response_code,
+        strip_query,
+        scheme_rewrite_specifier,
+        path_rewrite_specifier,
+    } = action;
+    let code = match enumeration(path, "response_code", response_code)? {
+        RedirectResponseCode::MovedPermanently => StatusCode::MOVED_PERMANENTLY,
+        RedirectResponseCode::Found => StatusCode::FOUND,
+        RedirectResponseCode::SeeOther => StatusCode::SEE_OTHER,
+        RedirectResponseCode::TemporaryRedirect => StatusCode::TEMPORARY_REDIRECT,
+        RedirectResponseCode::PermanentRedirect => StatusCode::PERMANENT_REDIRECT,
+    };
+    let path_redirect = match path_rewrite_specifier {
+        None => None,
+        Some(PathRewriteSpecifier::PathRedirect(text)) => Some(text),
+        Some(PathRewriteSpecifier::PrefixRewrite(_)) => {
+            return Err(not_honoured(&path.field("prefix_rewrite")));
+        }
+        Some(PathRewriteSpecifier::RegexRewrite(_)) => {
+            return Err(not_honoured(&path.field("regex_rewrite")));
+        }
+        Some(PathRewriteSpecifier::PathRewrite(_)) => {
+            return Err(not_honoured(&path.field("path_rewrite")));
+        }
+    };
+    let scheme: Option<Name> = match scheme_rewrite_specifier {
+        Some(SchemeRewriteSpecifier::HttpsRedirect(true)) => Some("https".into()),
+        Some(SchemeRewriteSpecifier::HttpsRedirect(false)) | None => None,
+        Some(SchemeRewriteSpecifier::SchemeRedirect(scheme)) => {
+            filled(path, "scheme_redirect", scheme)?
+        }
+    };
+    let port = match port_redirect {
+        0 => None,
+        value => Some(port(&path.field("port_redirect"), value)?),
+    };
+    Ok(Redirect {
+        code,
+        host: filled(path, "host_redirect", host_redirect)?,
+        path: filled(path, "path_redirect", path_redirect.unwrap_or_default())?,
+        scheme,
+        port,
+        strip_query,
+    })
+}
+
+/// A part of a URL that goes into a header: `None` when empty.
+fn filled(path: &Path, field: &str, text: String) -> Result<Option<Name>, Error> {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(path.field(field).error(format!("found {text:?}, expected a part of a URL")));
+    }
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+fn direct(
+    action: proto::DirectResponseAction,
+    path: &Path,
+    body_limit: usize,
+) -> Result<Action, Error> {
+    let proto::DirectResponseAction { status, body, body_format } = action;
+    refuse_set!(path, DirectResponseAction, body_format);
+    let code = u16::try_from(status)
+        .ok()
+        .filter(|code| (200..600).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok());
+    let Some(code) = code else {
+        return Err(path.field("status").error(format!("found {status}, expected 200 to 599")));
+    };
+    let path = path.field("body");
+    let body = body.map_or(Ok(Bytes::new()), |body| inline(body, &path))?;
+    if body.len() > body_limit {
+        return Err(path.error(format!(
+            "has {} bytes, expected at most {body_limit} (max_direct_response_body_size_bytes)",
+            body.len()
+        )));
+    }
+    Ok(Action::Direct(code, body))
+}
+
+/// A `DataSource` that holds the data itself.
+pub(super) fn inline(source: core::DataSource, path: &Path) -> Result<Bytes, Error> {
+    use core::data_source::Specifier;
+    let core::DataSource { watched_directory, specifier } = source;
+    refuse_set!(path, DataSource, watched_directory);
+    match specifier {
+        Some(Specifier::InlineString(text)) => Ok(text.into()),
+        Some(Specifier::InlineBytes(bytes)) => Ok(bytes.into()),
+        Some(Specifier::Filename(_)) => Err(not_honoured(&path.field("filename"))),
+        Some(Specifier::EnvironmentVariable(_)) => {
+            Err(not_honoured(&path.field("environment_variable")))
+        }
+        None => Err(path.error("missing: expected inline_string or inline_bytes")),
+    }
+}
