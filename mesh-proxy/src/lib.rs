@@ -12,5 +12,6 @@ mod load_balancer;
 mod network;
 mod server;
 mod stats;
+mod transport;
 mod worker;
 mod xds;

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use crate::listener;
 use crate::stats::Registry;
 use crate::worker::Workers;
-use crate::{access_log, config};
+use crate::{access_log, cluster, config};
 use listeners::Listeners;
 
 pub(crate) use listeners::{ListenerError, ListenerInfo};
@@ -21,6 +21,7 @@ pub(crate) use listeners::{ListenerError, ListenerInfo};
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) workers: Workers,
+    pub(crate) clusters: cluster::Manager,
     pub(crate) access_logs: access_log::Writers,
     pub(crate) listeners: listener::Table,
 }
@@ -31,6 +32,7 @@ impl Shared {
         let registry = Registry::new(concurrency);
         let access_logs = access_log::Writers::new(&registry);
         Arc::new(Self {
+            clusters: cluster::Manager::new(registry.clone()),
             registry,
             workers: Workers::default(),
             access_logs,

@@ -1,29 +1,112 @@
 //! The TCP proxy: bytes both ways.
 
+mod copy;
+mod stats;
+mod upstream;
+
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mesh_runtime::drain::Watcher;
+use tracing::debug;
 
+use crate::access_log::{Flags, Log, Record};
 use crate::config;
 use crate::listener::Connection;
 use crate::server::Shared;
 use crate::worker::Worker;
+use copy::{End, Flow};
+use stats::Stats;
 
 /// Envoy's TCP proxy at work.
 pub(crate) struct TcpProxy {
     config: Arc<config::TcpProxy>,
+    stats: Stats,
+    logs: Vec<Log>,
+}
+
+/// How far a connection got.
+#[derive(Default)]
+struct Outcome {
+    flags: Flags,
+    cluster: Option<config::Name>,
+    upstream: Option<SocketAddr>,
+    upstream_local: Option<SocketAddr>,
 }
 
 impl TcpProxy {
     /// An error is that of opening an access log.
     pub(crate) fn new(config: Arc<config::TcpProxy>, shared: &Arc<Shared>) -> io::Result<Self> {
-        let _ = shared;
-        Ok(Self { config })
+        let logs = config.access_logs.iter().map(|log| shared.access_logs.open(log));
+        let logs = logs.collect::<io::Result<_>>()?;
+        Ok(Self { stats: Stats::new(&shared.registry, &config.stat_prefix), logs, config })
     }
 
-    pub(crate) async fn serve(&self, connection: Connection, worker: Rc<Worker>, drain: Watcher) {
-        let _ = (connection, worker, drain);
+    /// Proxies the connection until both sides have closed, an error, the idle timeout, or
+    /// the immediate part of `drain`: what goes over it cannot be asked to end.
+    pub(crate) async fn serve(
+        &self,
+        connection: Connection,
+        worker: Rc<Worker>,
+        mut drain: Watcher,
+    ) {
+        let started = Instant::now();
+        let (flow, mut outcome) = (Flow::new(), Outcome::default());
+        self.stats.cx_total.inc();
+        tokio::select! {
+            () = self.proxy(&connection, &worker, &flow, &mut outcome) => {}
+            () = drain.immediate() => outcome.flags.insert(Flags::LOCAL_RESET),
+        }
+        self.stats.rx_bytes.add(flow.received());
+        self.stats.tx_bytes.add(flow.sent());
+        self.log(&connection, started, &flow, &outcome);
+    }
+
+    async fn proxy(
+        &self,
+        connection: &Connection,
+        worker: &Rc<Worker>,
+        flow: &Flow,
+        outcome: &mut Outcome,
+    ) {
+        let upstream = match upstream::connect(&self.config, connection, worker, outcome).await {
+            Ok(upstream) => upstream,
+            Err(flags) => {
+                outcome.flags.insert(flags);
+                if flags.contains(Flags::NO_CLUSTER) {
+                    self.stats.cx_no_route.inc();
+                }
+                return;
+            }
+        };
+        match copy::both(&connection.io, &upstream.io, flow, self.config.idle_timeout).await {
+            End::Closed => {}
+            End::Idle => self.stats.idle_timeout.inc(),
+            End::Downstream(error) => {
+                debug!(remote = %connection.remote, %error, "downstream ended");
+                outcome.flags.insert(Flags::DOWNSTREAM_CONNECTION_TERMINATION);
+            }
+            End::Upstream(error) => {
+                debug!(upstream = ?outcome.upstream, %error, "upstream ended");
+                outcome.flags.insert(Flags::UPSTREAM_CONNECTION_TERMINATION);
+            }
+        }
+    }
+
+    fn log(&self, connection: &Connection, started: Instant, flow: &Flow, outcome: &Outcome) {
+        let record = Record {
+            duration: started.elapsed(),
+            flags: outcome.flags,
+            bytes_received: flow.received(),
+            bytes_sent: flow.sent(),
+            upstream_host: outcome.upstream,
+            upstream_cluster: outcome.cluster.as_deref(),
+            upstream_local: outcome.upstream_local,
+            ..Record::new(connection.accepted, connection.remote, connection.local)
+        };
+        self.logs.iter().for_each(|log| log.write(&record));
     }
 }

@@ -1,0 +1,90 @@
+//! Which cluster and endpoint a connection goes to.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Outcome;
+use crate::access_log::Flags;
+use crate::cluster::{Cluster, PickContext};
+use crate::config::{Name, Target, TcpProxy};
+use crate::listener::Connection;
+use crate::transport::{self, Connected};
+use crate::worker::Worker;
+
+/// Connects to an endpoint of the chosen cluster, in as many attempts as are allowed, and
+/// notes in `outcome` how far it got. The error says why there is no connection.
+pub(super) async fn connect(
+    config: &TcpProxy,
+    connection: &Connection,
+    worker: &Rc<Worker>,
+    outcome: &mut Outcome,
+) -> Result<Connected, Flags> {
+    let name = choose(&config.target, worker.random()).ok_or(Flags::NO_CLUSTER)?;
+    outcome.cluster = Some(Name::clone(name));
+    let cluster = worker.shared.clusters.get(name).ok_or(Flags::NO_CLUSTER)?;
+    let mut tried = Vec::new();
+    for _ in 0..config.max_connect_attempts.max(1) {
+        if let Some(connected) = attempt(&cluster, connection, &mut tried, outcome).await? {
+            return Ok(connected);
+        }
+    }
+    let mut flags = Flags::UPSTREAM_CONNECTION_FAILURE;
+    flags.insert(Flags::UPSTREAM_RETRY_LIMIT);
+    Err(flags)
+}
+
+/// One endpoint, not one of those `tried` if there is another. `None`: it did not answer.
+async fn attempt(
+    cluster: &Arc<Cluster>,
+    connection: &Connection,
+    tried: &mut Vec<u64>,
+    outcome: &mut Outcome,
+) -> Result<Option<Connected>, Flags> {
+    let context = PickContext { destination: connection.original_destination, tried };
+    let Some(endpoint) = cluster.pick(context) else {
+        cluster.stats().cx_none_healthy.inc();
+        return Err(Flags::NO_HEALTHY_UPSTREAM);
+    };
+    let Ok(permit) = cluster.permit_connection(false) else {
+        cluster.stats().cx_overflow.inc();
+        return Err(Flags::UPSTREAM_OVERFLOW);
+    };
+    outcome.upstream = Some(endpoint.address);
+    tried.push(endpoint.id);
+    let connected = transport::connect(cluster, &endpoint, permit).await.ok();
+    outcome.upstream_local = connected.as_ref().and_then(|connected| connected.local);
+    Ok(connected)
+}
+
+/// The target's cluster; of several, one by weight.
+fn choose(target: &Target, random: u64) -> Option<&Name> {
+    match target {
+        Target::Cluster(name) => Some(name),
+        Target::Weighted { clusters, total } => {
+            let mut at = random.checked_rem((*total).into())?;
+            for cluster in clusters {
+                match at.checked_sub(cluster.weight.into()) {
+                    Some(rest) => at = rest,
+                    None => return Some(&cluster.name),
+                }
+            }
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::WeightedCluster;
+
+    #[test]
+    fn weights_share_the_whole_range() {
+        let cluster = |name: &str, weight| WeightedCluster { name: name.into(), weight };
+        let clusters = vec![cluster("a", 1), cluster("none", 0), cluster("b", 3)];
+        let target = Target::Weighted { clusters, total: 4 };
+        let chosen: Vec<_> = (0..8).filter_map(|n| choose(&target, n)).map(|n| &**n).collect();
+        assert_eq!(chosen, ["a", "b", "b", "b", "a", "b", "b", "b"]);
+        assert_eq!(choose(&Target::Weighted { clusters: Vec::new(), total: 0 }, 7), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! Connections to endpoints. Plain TCP; TLS takes its place here.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::cluster::{Cluster, Endpoint, Permit};
+
+/// No connection could be made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The cluster's `connect_timeout` has passed.
+    #[error("connection timeout")]
+    Timeout,
+    #[error("{0}")]
+    Io(Arc<io::Error>),
+}
+
+/// A new connection. TCP_NODELAY is set.
+pub(crate) struct Connected {
+    pub(crate) io: TcpStream,
+    pub(crate) local: Option<SocketAddr>,
+    /// Counts the connection; drop it when the connection is closed.
+    pub(crate) open: OpenConnection,
+}
+
+/// Counts a connection of a cluster and an endpoint for as long as it lives.
+pub(crate) struct OpenConnection {
+    cluster: Arc<Cluster>,
+    endpoint: Arc<Endpoint>,
+    _permit: Permit,
+}
+
+/// Connects to an endpoint within the cluster's `connect_timeout`. The permit comes from
+/// [`Cluster::permit_connection`]. Dropping the future gives up.
+pub(crate) async fn connect(
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<Endpoint>,
+    permit: Permit,
+) -> Result<Connected, ConnectError> {
+    let open = OpenConnection::new(cluster, endpoint, permit);
+    let connecting = dial(endpoint.address, cluster.config.bind_address);
+    let outcome = match tokio::time::timeout(cluster.config.connect_timeout, connecting).await {
+        Ok(Ok(io)) => Ok(io),
+        Ok(Err(error)) => Err(ConnectError::Io(Arc::new(error))),
+        Err(_) => {
+            cluster.stats().cx_connect_timeout.inc();
+            Err(ConnectError::Timeout)
+        }
+    };
+    match outcome {
+        Ok(io) => Ok(Connected { local: io.local_addr().ok(), io, open }),
+        Err(error) => {
+            cluster.stats().cx_connect_fail.inc();
+            endpoint.stats.cx_connect_fail.fetch_add(1, Relaxed);
+            tracing::debug!(cluster = %cluster.config.name, address = %endpoint.address, %error,
+                "connecting failed");
+            Err(error)
+        }
+    }
+}
+
+async fn dial(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A source of the other family cannot reach the endpoint; Envoy ignores it too.
+    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let io = socket.connect(address).await?;
+    io.set_nodelay(true)?;
+    Ok(io)
+}
+
+impl OpenConnection {
+    fn new(cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>, permit: Permit) -> Self {
+        cluster.stats().cx_total.inc();
+        cluster.stats().cx_active.inc();
+        endpoint.stats.cx_total.fetch_add(1, Relaxed);
+        endpoint.stats.cx_active.fetch_add(1, Relaxed);
+        Self { cluster: Arc::clone(cluster), endpoint: Arc::clone(endpoint), _permit: permit }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.cluster.stats().cx_destroy.inc();
+        self.cluster.stats().cx_active.dec();
+        self.endpoint.stats.cx_active.fetch_sub(1, Relaxed);
+    }
+}
