@@ -1,6 +1,8 @@
 //! The data plane as the control side sees it.
 
 mod listeners;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,0 +1,214 @@
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::config::{FilterChain, FilterChainMatch, Listener, NetworkFilter, Target, TcpProxy};
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn start() -> DataPlane {
+    let shared = Shared::new(2);
+    DataPlane::start(2, shared, LONG).unwrap()
+}
+
+/// A cluster of one endpoint.
+fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
+    let endpoint = config::Endpoint { address, weight: 1, healthy: true };
+    let assignment = config::LoadAssignment { endpoints: vec![endpoint] };
+    Arc::new(config::Cluster {
+        name: name.into(),
+        stat_name: name.into(),
+        discovery: config::Discovery::Static(Arc::new(assignment)),
+        lb_policy: config::LbPolicy::RoundRobin,
+        connect_timeout: Duration::from_secs(5),
+        protocol: config::HttpProtocol::Http1,
+        idle_timeout: None,
+        max_requests_per_connection: None,
+        thresholds: config::Thresholds {
+            max_connections: 1024,
+            max_pending_requests: 1024,
+            max_requests: 1024,
+            max_retries: 3,
+        },
+        bind_address: None,
+        http2: config::Http2Options::default(),
+        dns_family: config::DnsFamily::default(),
+        initial_fetch_timeout: None,
+    })
+}
+
+fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
+    let filter = NetworkFilter::Tcp(Arc::new(TcpProxy {
+        stat_prefix: "tcp".into(),
+        target: Target::Cluster(cluster.into()),
+        idle_timeout: None,
+        max_connect_attempts: 1,
+        access_logs: Vec::new(),
+    }));
+    let matcher = FilterChainMatch::default();
+    Arc::new(Listener {
+        name: name.into(),
+        address: address.parse().unwrap(),
+        bind_to_port: true,
+        use_original_dst: false,
+        original_dst: false,
+        http_inspector: false,
+        listener_filters_timeout: Some(Duration::from_secs(15)),
+        continue_on_listener_filters_timeout: false,
+        filter_chains: vec![Arc::new(FilterChain { name: "".into(), matcher, filter })],
+        default_filter_chain: None,
+        access_logs: Vec::new(),
+    })
+}
+
+/// Says `name` to whoever connects, then what it hears until the other side closes.
+async fn upstream(name: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut io, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                io.write_all(name.as_bytes()).await?;
+                let (mut read, mut write) = io.split();
+                tokio::io::copy(&mut read, &mut write).await
+            });
+        }
+    });
+    address
+}
+
+async fn greeting(address: SocketAddr) -> (TcpStream, String) {
+    let mut io = TcpStream::connect(address).await.unwrap();
+    let mut name = [0; 3];
+    io.read_exact(&mut name).await.unwrap();
+    (io, String::from_utf8_lossy(&name).into_owned())
+}
+
+async fn echoes(io: &mut TcpStream) -> bool {
+    let mut back = [0; 4];
+    io.write_all(b"ping").await.is_ok()
+        && io.read_exact(&mut back).await.is_ok()
+        && &back == b"ping"
+}
+
+/// A data plane with the clusters "one" and "two", a listener to "one", and its address.
+async fn serving() -> (DataPlane, SocketAddr) {
+    let plane = start();
+    for name in ["one", "two"] {
+        plane.shared.clusters.put(cluster(name, upstream(name).await));
+    }
+    plane.put_listener(listener("l", "127.0.0.1:0", "one")).unwrap();
+    let address = plane.listeners()[0].address;
+    (plane, address)
+}
+
+#[tokio::test]
+async fn an_update_is_for_new_connections() {
+    let (plane, address) = serving().await;
+    let (mut old, name) = greeting(address).await;
+    assert_eq!(name, "one");
+    plane.put_listener(listener("l", "127.0.0.1:0", "two")).unwrap();
+    assert_eq!(plane.listeners()[0].address, address);
+    // Both workers, whichever the kernel chooses, see the new version at once.
+    for _ in 0..20 {
+        assert_eq!(greeting(address).await.1, "two");
+    }
+    assert!(echoes(&mut old).await);
+}
+
+#[tokio::test]
+async fn a_removed_listener_frees_its_address_and_drains() {
+    let (plane, address) = serving().await;
+    let (mut old, _) = greeting(address).await;
+    for _ in 0..10 {
+        plane.remove_listener("l");
+        let refused = TcpStream::connect(address).await.map(|_| ()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        plane.put_listener(listener("l", &address.to_string(), "two")).unwrap();
+    }
+    assert_eq!(greeting(address).await.1, "two");
+    assert!(echoes(&mut old).await);
+}
+
+#[tokio::test]
+async fn connections_that_wait_to_be_accepted_are_served_when_the_listener_goes() {
+    let (plane, address) = serving().await;
+    for _ in 0..20 {
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            waiting.push(TcpStream::connect(address).await.unwrap());
+        }
+        plane.remove_listener("l");
+        for mut io in waiting {
+            let mut name = [0; 3];
+            io.read_exact(&mut name).await.unwrap();
+        }
+        plane.put_listener(listener("l", &address.to_string(), "one")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_changes_nothing() {
+    let (plane, address) = serving().await;
+    let taken = StdListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let error = plane.put_listener(listener("l", &taken, "two")).unwrap_err().to_string();
+    assert!(error.contains(&taken) && error.contains("address already in use"), "{error}");
+    assert_eq!(greeting(address).await.1, "one");
+}
+
+#[tokio::test]
+async fn two_listeners_cannot_have_one_address() {
+    let plane = start();
+    let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    plane.put_listener(listener("first", &free, "one")).unwrap();
+    let error = plane.put_listener(listener("second", &free, "one")).unwrap_err().to_string();
+    assert!(error.contains("first") && error.contains("second"), "{error}");
+    assert_eq!(plane.listeners().len(), 1);
+}
+
+#[tokio::test]
+async fn a_drain_ends_what_does_not_end_by_itself() {
+    let (plane, address) = serving().await;
+    let (mut open, _) = greeting(address).await;
+    plane.drain(Duration::from_millis(50)).await;
+    let mut rest = Vec::new();
+    assert_eq!(open.read_to_end(&mut rest).await.unwrap(), 0);
+    assert!(TcpStream::connect(address).await.is_err());
+    assert!(plane.put_listener(listener("l", "127.0.0.1:0", "one")).is_err());
+}
+
+#[tokio::test]
+async fn a_drain_is_over_when_the_last_connection_is() {
+    let (plane, address) = serving().await;
+    let (mut open, _) = greeting(address).await;
+    // Drained by an earlier update already: waited for all the same.
+    plane.put_listener(listener("l", "127.0.0.1:0", "two")).unwrap();
+    let close = async {
+        assert!(echoes(&mut open).await);
+        drop(open);
+    };
+    let ended = tokio::time::timeout(LONG, async {
+        tokio::join!(plane.drain(2 * LONG), close);
+    });
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_go_on_is_closed_and_counted() {
+    let (plane, address) = serving().await;
+    for (cluster, stat) in
+        [("nowhere", "tcp.tcp.downstream_cx_no_route"), ("dead", "cluster.dead.upstream_cx_connect_fail")]
+    {
+        let closed = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        plane.shared.clusters.put(self::cluster("dead", closed));
+        plane.put_listener(listener("l", "127.0.0.1:0", cluster)).unwrap();
+        let mut io = TcpStream::connect(address).await.unwrap();
+        assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
+        assert_eq!(plane.shared.registry.counter(stat).value(), 1, "{stat}");
+    }
+}
