@@ -14,8 +14,10 @@ pub struct Service {
     pub name: ServiceName,
     /// The fully qualified name, `reviews.default.svc.cluster.local`.
     pub hostname: String,
-    /// The virtual address; `None` for a headless service.
+    /// The virtual address; `None` when it has none.
     pub address: Option<IpAddr>,
+    /// Whether its name stands for its pods' addresses, so that clients choose among them.
+    pub headless: bool,
     /// In the order in which they are declared.
     pub ports: Vec<ServicePort>,
     /// One for each service port and address, ordered by both.

@@ -142,6 +142,7 @@ mod tests {
             hostname: name.hostname("cluster.local"),
             name,
             address: None,
+            headless: false,
             ports: Vec::new(),
             endpoints: Vec::new(),
         })

@@ -33,16 +33,16 @@ impl Document {
 }
 
 /// The documents of a text, YAML or JSON, without the empty ones. `source` names its origin
-/// in errors.
+/// in errors, and may be empty.
 pub fn documents(source: &str, text: &str) -> Result<Vec<Document>, Problem> {
     let pieces = split(text);
     let several = pieces.len() > 1;
     let mut documents = Vec::with_capacity(pieces.len());
     for (number, (first_line, text)) in pieces.into_iter().enumerate() {
-        let source = if several {
-            format!("{source}, document {} (line {first_line})", number + 1)
-        } else {
-            source.to_owned()
+        let source = match (several, source) {
+            (false, _) => source.to_owned(),
+            (true, "") => format!("document {} (line {first_line})", number + 1),
+            (true, _) => format!("{source}, document {} (line {first_line})", number + 1),
         };
         // Counted from the top of the file, as an editor does.
         let padded = format!("{}{text}", "\n".repeat(first_line - 1));

@@ -1,11 +1,16 @@
 //! Where the mesh is described: one adapter per platform.
 
+mod files;
+mod kubernetes;
+
 use std::future::Future;
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
 use mesh_rules::{Problem, RuleKey};
 use tokio::sync::watch;
+
+pub use files::{FilesAdapter, StartError};
 
 /// A place that describes the mesh: a folder of YAML files, a Kubernetes API server.
 ///

@@ -61,7 +61,7 @@ pub(super) fn outbound(snapshot: &Snapshot) -> Vec<Cluster> {
 /// Whether the client itself chooses the endpoint: a headless service is called by its
 /// pods' addresses, which we keep to, as Istio does.
 pub(super) fn client_chooses(service: &Service, subset: &str) -> bool {
-    service.address.is_none() && subset.is_empty()
+    service.headless && subset.is_empty()
 }
 
 fn service_cluster(

@@ -65,7 +65,7 @@ fn http_listener(port: u16) -> Listener {
     unbound(name, "0.0.0.0", port, filter)
 }
 
-/// At the virtual address; of a headless service, at each pod, or an HTTP listener of the
+/// At the virtual address; of a service without one, at each pod, or an HTTP listener of the
 /// same number would take its connections.
 fn tcp_listeners(service: &Service, port: &ServicePort) -> Vec<Listener> {
     let places: BTreeSet<_> = match service.address {

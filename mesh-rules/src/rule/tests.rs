@@ -119,6 +119,7 @@ fn reviews() -> Vec<Arc<Service>> {
         hostname: name.hostname("cluster.local"),
         name,
         address: None,
+        headless: false,
         ports: vec![port],
         endpoints: Vec::new(),
     })]

@@ -1,0 +1,66 @@
+//! From the folder to a snapshot.
+
+use std::sync::Arc;
+
+use mesh_model::Snapshot;
+use mesh_rules::Problem;
+
+use super::state::State;
+use super::{Inner, StoredRule, View, scan};
+
+impl Inner {
+    /// Reads the folder and publishes a snapshot if it means something new. Returns the
+    /// version that is in force afterwards.
+    pub(super) fn reload(&self, state: &mut State) -> u64 {
+        let current = self.snapshots.borrow().version();
+        match scan::scan(&self.root) {
+            Ok(texts) => {
+                let changed = state.take(texts);
+                if !changed && current > 0 {
+                    return current;
+                }
+                self.show(state, None);
+                self.publish(state)
+            }
+            Err(error) => {
+                let problem = Problem {
+                    source: self.root.display().to_string(),
+                    path: String::new(),
+                    message: format!("the folder cannot be read: {error}"),
+                };
+                self.show(state, Some(problem));
+                current
+            }
+        }
+    }
+
+    fn show(&self, state: &State, folder: Option<Problem>) {
+        let rules = state.rules.in_force();
+        let rules = rules
+            .map(|rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() })
+            .collect();
+        let mut problems = state.problems.clone();
+        problems.extend(folder);
+        let former = self.view.swap(Arc::new(View { problems, rules }));
+        let view = self.view.load();
+        for problem in view.problems.iter().filter(|problem| !former.problems.contains(problem)) {
+            tracing::warn!(%problem, "refused; the last good version stays in force");
+        }
+    }
+
+    fn publish(&self, state: &State) -> u64 {
+        let current = self.snapshots.borrow().version();
+        let next = Snapshot::new(current + 1, state.contents.clone());
+        let changed = self.snapshots.send_if_modified(|snapshot| {
+            let changed = current == 0 || snapshot.contents() != next.contents();
+            if changed {
+                *snapshot = Arc::new(next);
+            }
+            changed
+        });
+        if changed {
+            tracing::info!(version = current + 1, "the mesh changed");
+        }
+        current + u64::from(changed)
+    }
+}

@@ -1,0 +1,64 @@
+//! Reads the folder.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// What is in a file, or why it cannot be read.
+pub(super) type Text = Result<String, String>;
+
+/// The text of each file in `root` and below, by its path relative to `root`. Names that
+/// begin with a dot are passed over: they are half-written, or not meant for us.
+pub(super) fn scan(root: &Path) -> io::Result<BTreeMap<String, Text>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder != root => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            if is_hidden(&entry.file_name()) {
+                continue;
+            }
+            // Links to files are read, as in mounted ConfigMaps; links to folders could loop.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if is_ours(&path)
+                && let Some(text) = read(&path)
+            {
+                let relative = path.strip_prefix(root).unwrap_or(&path);
+                files.insert(relative.to_string_lossy().into_owned(), text);
+            }
+        }
+    }
+    Ok(files)
+}
+
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn is_ours(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending))
+}
+
+/// `None` when the file went away meanwhile.
+fn read(path: &Path) -> Option<Text> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Some(Ok(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        // A folder with such a name, by a link.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => None,
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Some(Err("it is not UTF-8 text".to_owned()))
+        }
+        Err(error) => Some(Err(format!("cannot be read: {error}"))),
+    }
+}

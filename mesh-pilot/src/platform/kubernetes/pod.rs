@@ -1,0 +1,54 @@
+//! Pods.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
+use mesh_model::Workload;
+use serde_json::Value;
+
+use super::{FieldError, address, name, namespace, port, typed};
+
+/// The workload that a pod is; `None` while it has no address, and as soon as it is to
+/// leave: its removal must reach clients before the process goes.
+pub(in super::super) fn workload(value: &Value) -> Result<Option<Workload>, FieldError> {
+    let pod: Pod = typed(value)?;
+    let name = name(pod.metadata.name)?;
+    let spec = pod.spec.unwrap_or_default();
+    let status = pod.status.unwrap_or_default();
+    let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty());
+    let Some(ip) = ip.filter(|_| !over && pod.metadata.deletion_timestamp.is_none()) else {
+        return Ok(None);
+    };
+    Ok(Some(Workload {
+        name,
+        namespace: namespace(pod.metadata.namespace),
+        address: address("status.podIP", ip)?,
+        labels: pod.metadata.labels.unwrap_or_default(),
+        named_ports: named_ports(&spec)?,
+        ready: is_ready(&status),
+        service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
+        node: spec.node_name.unwrap_or_default(),
+    }))
+}
+
+fn is_ready(status: &PodStatus) -> bool {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Those of the containers, and of the init containers that stay (native sidecars).
+fn named_ports(spec: &PodSpec) -> Result<BTreeMap<String, u16>, FieldError> {
+    let stays = |container: &Container| container.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(|container| stays(container));
+    let mut ports = BTreeMap::new();
+    for container in spec.containers.iter().chain(sidecars) {
+        for declared in container.ports.iter().flatten() {
+            if let Some(name) = &declared.name {
+                let path = format!("spec.containers.{}.ports.{name}", container.name);
+                ports.entry(name.clone()).or_insert(port(path, declared.container_port)?);
+            }
+        }
+    }
+    Ok(ports)
+}

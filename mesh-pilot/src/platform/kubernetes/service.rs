@@ -1,0 +1,85 @@
+//! Services.
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use mesh_model::{Labels, Protocol, ServiceName, TargetPort};
+use serde_json::Value;
+
+use super::{FieldError, address, field_error, name, namespace, port, typed};
+
+/// A service, before its endpoints are known.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) struct DeclaredService {
+    /// Its endpoints are still empty.
+    pub(in super::super) service: mesh_model::Service,
+    /// Empty: its endpoints are given by slices alone.
+    pub(in super::super) selector: Labels,
+    /// Pods count before they are ready.
+    pub(in super::super) publish_not_ready: bool,
+}
+
+/// `None` for an `ExternalName`, which is nothing but an alias in DNS.
+pub(in super::super) fn declared_service(
+    value: &Value,
+    cluster_domain: &str,
+) -> Result<Option<DeclaredService>, FieldError> {
+    let declared: Service = typed(value)?;
+    let name = ServiceName {
+        name: name(declared.metadata.name)?,
+        namespace: namespace(declared.metadata.namespace),
+    };
+    let spec = declared.spec.unwrap_or_default();
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Ok(None);
+    }
+    let virtual_address = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty());
+    let headless = virtual_address == Some("None");
+    let virtual_address = virtual_address
+        .filter(|_| !headless)
+        .map(|ip| address("spec.clusterIP", ip))
+        .transpose()?;
+    let mut ports: Vec<mesh_model::ServicePort> = Vec::new();
+    for (i, declared) in spec.ports.iter().flatten().enumerate() {
+        let path = format!("spec.ports[{i}]");
+        let Some(port) = service_port(&path, declared)? else { continue };
+        if ports.iter().any(|earlier| earlier.number == port.number) {
+            let message = format!("{} is there twice", port.number);
+            return Err(field_error(format!("{path}.port"), message));
+        }
+        ports.push(port);
+    }
+    let service = mesh_model::Service {
+        hostname: name.hostname(cluster_domain),
+        name,
+        address: virtual_address,
+        headless,
+        ports,
+        endpoints: Vec::new(),
+    };
+    Ok(Some(DeclaredService {
+        service,
+        selector: spec.selector.unwrap_or_default(),
+        publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
+    }))
+}
+
+/// `None` for what is not TCP, which passes the mesh by.
+fn service_port(
+    path: &str,
+    declared: &ServicePort,
+) -> Result<Option<mesh_model::ServicePort>, FieldError> {
+    if declared.protocol.as_deref().is_some_and(|protocol| protocol != "TCP") {
+        return Ok(None);
+    }
+    let number = port(format!("{path}.port"), declared.port)?;
+    let target = match &declared.target_port {
+        None => TargetPort::Number(number),
+        Some(IntOrString::Int(target)) => {
+            TargetPort::Number(port(format!("{path}.targetPort"), *target)?)
+        }
+        Some(IntOrString::String(name)) => TargetPort::Name(name.clone()),
+    };
+    let name = declared.name.clone().unwrap_or_default();
+    let protocol = Protocol::of_port(declared.app_protocol.as_deref(), &name);
+    Ok(Some(mesh_model::ServicePort { name, number, target, protocol }))
+}
