@@ -1,3 +1,32 @@
-//! The control plane.
+//! mesh-pilot, the control plane.
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use mesh_pilot::cli::Cli;
+use mesh_pilot::platform::FilesAdapter;
+use mesh_pilot::run::{Listeners, run};
+use mesh_runtime::telemetry;
+
+fn main() -> ExitCode {
+    match start(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesh-pilot: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: &Cli) -> anyhow::Result<()> {
+    telemetry::init(&cli.log_level)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Work is short and seldom; more threads would only cost memory.
+    let runtime = runtime.worker_threads(2).enable_all().build().context("cannot start tokio")?;
+    runtime.block_on(async {
+        let listeners = Listeners::bind(cli).await?;
+        let platform = FilesAdapter::start(&cli.config_dir, &cli.cluster_domain).await?;
+        run(listeners, platform).await
+    })
+}

@@ -25,7 +25,8 @@ impl Connection {
         self.fleet.committed(snapshot);
         self.edit(|connected| {
             let settled = (!concerns).then(Instant::now);
-            connected.steps.push_back(Step { snapshot, concerns, settled });
+            let first = connected.steps.is_empty();
+            connected.steps.push_back(Step { snapshot, first, concerns, settled });
             if connected.steps.len() > STEPS_KEPT {
                 connected.steps.pop_front();
             }
@@ -61,14 +62,14 @@ impl Connection {
     /// The proxy has answered for everything. The last one to do so ends a rollout.
     fn settle(&self) {
         let now = Instant::now();
-        let mut settled = None;
+        let mut update = None;
         self.edit(|connected| {
             for step in connected.steps.iter_mut().filter(|step| step.settled.is_none()) {
                 step.settled = Some(now);
-                settled = Some(step.snapshot);
+                update = (!step.first).then_some(step.snapshot);
             }
         });
-        let Some(snapshot) = settled else { return };
+        let Some(snapshot) = update else { return };
         let inner = self.fleet.lock();
         if let Some(committed) = inner.commit_time(snapshot) {
             self.fleet.metrics.converged(now.saturating_duration_since(committed));

@@ -59,6 +59,8 @@ pub struct Connected {
 #[derive(Clone, Debug)]
 struct Step {
     snapshot: u64,
+    /// The first one of the connection: how old it was then says nothing of us.
+    first: bool,
     /// Whether it changed anything for the proxy.
     concerns: bool,
     /// When the proxy had answered for all of it.

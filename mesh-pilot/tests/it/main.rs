@@ -1,0 +1,16 @@
+//! The real mesh-pilot over a folder, with scripted proxies and a stock Envoy.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "a test"
+)]
+
+mod discovery;
+mod envoy;
+mod peer;
+mod pilot;
+mod rules;
+mod world;

@@ -1,0 +1,158 @@
+//! A mesh-pilot over a folder of its own, and scripted proxies.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::Command;
+
+use mesh_proto::mesh::v1::rules_client::RulesClient;
+use mesh_proto::mesh::v1::status_client::StatusClient;
+use mesh_proto::mesh::v1::{
+    ApplyRulesRequest, ListProxiesRequest, Proxy, Rollout, WatchRolloutRequest,
+};
+use mesh_testkit::{Netns, Process, eventually_async, free_ports};
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::world::reviews;
+
+pub struct Pilot {
+    folder: TempDir,
+    pub process: Process,
+    pub xds: SocketAddr,
+    pub http: SocketAddr,
+}
+
+impl Pilot {
+    /// With a service `reviews` in three versions.
+    pub async fn start() -> Self {
+        let program = Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
+        Self::start_with(program, free_ports()).await
+    }
+
+    /// In a network namespace, with xDS on 127.0.0.1:15010 there.
+    pub async fn start_in(netns: &Netns) -> Self {
+        let program = netns.command(env!("CARGO_BIN_EXE_mesh-pilot"));
+        Self::start_with(program, [15010, 15014]).await
+    }
+
+    async fn start_with(mut program: Command, ports: [u16; 2]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("config")).unwrap();
+        std::fs::write(folder.path().join("config/mesh.yaml"), reviews()).unwrap();
+        let [xds, http] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let process = Process::start("mesh-pilot", arguments(&mut program, &folder, xds, http));
+        let pilot = Self { folder, process, xds, http };
+        pilot.ready().await;
+        pilot
+    }
+
+    /// The same folder and addresses, a new process.
+    pub async fn restart(self) -> Self {
+        let Self { folder, process, xds, http } = self;
+        drop(process);
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
+        let process = Process::start("mesh-pilot", arguments(&mut program, &folder, xds, http));
+        let pilot = Self { folder, process, xds, http };
+        pilot.ready().await;
+        pilot
+    }
+
+    /// Both sockets are served when the API answers: they are taken before it.
+    async fn ready(&self) {
+        let address = format!("unix:{}", self.socket().display());
+        let endpoint = Endpoint::from_shared(address).unwrap();
+        eventually_async("mesh-pilot to answer", async || {
+            let mut status = StatusClient::new(endpoint.connect().await.ok()?);
+            status.list_proxies(ListProxiesRequest {}).await.ok()
+        })
+        .await;
+    }
+
+    /// The body of a monitoring page, when its status is 200.
+    pub async fn page(&self, path: &str) -> Option<String> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut connection = tokio::net::TcpStream::connect(self.http).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: pilot\r\nconnection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.ok()?;
+        let mut text = String::new();
+        connection.read_to_string(&mut text).await.ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("pilot.sock")
+    }
+
+    /// Puts a file into the watched folder, whole at once.
+    pub fn write(&self, name: &str, text: &str) {
+        let hidden = self.config().join(format!(".{name}.tmp"));
+        std::fs::write(&hidden, text).unwrap();
+        std::fs::rename(hidden, self.config().join(name)).unwrap();
+    }
+
+    async fn channel(&self) -> Channel {
+        let address = format!("unix:{}", self.socket().display());
+        Endpoint::from_shared(address).unwrap().connect().await.unwrap()
+    }
+
+    pub async fn rules(&self) -> RulesClient<Channel> {
+        RulesClient::new(self.channel().await)
+    }
+
+    pub async fn status(&self) -> StatusClient<Channel> {
+        StatusClient::new(self.channel().await)
+    }
+
+    pub async fn proxies(&self) -> Vec<Proxy> {
+        let answer = self.status().await.list_proxies(ListProxiesRequest {}).await;
+        answer.unwrap().into_inner().proxies
+    }
+
+    /// Applies rules; the snapshot that has them.
+    pub async fn apply(&self, yaml: &str) -> Result<u64, tonic::Status> {
+        let request = ApplyRulesRequest { yaml: yaml.to_owned(), ..Default::default() };
+        Ok(self.rules().await.apply(request).await?.into_inner().version)
+    }
+
+    /// Follows a snapshot to its last message.
+    pub async fn rolled_out(&self, version: u64) -> Rollout {
+        let request = WatchRolloutRequest { version };
+        let mut rollouts = self.status().await.watch_rollout(request).await.unwrap().into_inner();
+        let mut last = None;
+        while let Some(rollout) = rollouts.message().await.unwrap() {
+            last = Some(rollout);
+        }
+        let last = last.expect("the first message comes at once");
+        assert!(last.done, "{last:?}");
+        last
+    }
+
+    /// Waits until everything that is in force is at every proxy.
+    pub async fn settled(&self) {
+        eventually_async("all proxies to be synced", async || {
+            let proxies = self.proxies().await;
+            let synced = |proxy: &Proxy| {
+                proxy.types.len() == 4 && proxy.types.iter().all(|t| !t.acked_version.is_empty())
+            };
+            (!proxies.is_empty() && proxies.iter().all(synced)).then_some(())
+        })
+        .await;
+    }
+}
+
+fn arguments<'a>(
+    command: &'a mut Command,
+    folder: &TempDir,
+    xds: SocketAddr,
+    http: SocketAddr,
+) -> &'a mut Command {
+    command.arg("--config-dir").arg(folder.path().join("config"));
+    command.arg("--api-socket").arg(folder.path().join("pilot.sock"));
+    command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
+    command.args(["--log-level", "debug"])
+}
