@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::host::{Process, Program, User};
 use crate::mesh::World;
 use crate::plan::GATEWAY;
-use crate::state::give_to_caller;
 use crate::stop::{Stop, Stopped};
 
 const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15014);
@@ -41,7 +40,6 @@ impl Pilot {
             let last = last_line(&world);
             return Err(Error::failed(format!("the control plane mesh-pilot {why}{last}")));
         }
-        give_to_caller(&world.state.pilot_socket())?;
         world.pilot_ready.send_replace(true);
         let stop = Stop::new();
         let task = tokio::spawn(supervise(world, command, process, stop.subscribe()));
@@ -72,12 +70,18 @@ fn launch(world: &World, command: &[String]) -> Result<Process> {
     Process::start(&Program {
         sandbox: None,
         command,
-        env: &[],
+        env: &caller(),
         path: &world.bin_dir,
         user: User { user: 0, group: 0 },
         working_dir: None,
         log: world.state.pilot_log(),
     })
+}
+
+/// Who called sudo: the API's socket becomes theirs.
+fn caller() -> Vec<(String, String)> {
+    let names = ["SUDO_UID", "SUDO_GID"].into_iter();
+    names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
 async fn wait_ready(process: &mut Process) -> std::result::Result<(), String> {
@@ -142,6 +146,5 @@ async fn relaunch(world: &World, command: &[String]) -> Result<Process> {
     wait_ready(&mut process)
         .await
         .map_err(|why| Error::failed(format!("the control plane {why}{}", last_line(world))))?;
-    give_to_caller(&world.state.pilot_socket())?;
     Ok(process)
 }

@@ -1,3 +1,35 @@
 //! The command line of the mesh.
 
-fn main() {}
+mod cli;
+mod failure;
+mod inject;
+mod local;
+mod mesh;
+mod output;
+mod proxy_status;
+mod route;
+mod rules;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::tell(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Inject(args) => inject::run(&args),
+        Command::Route(command) => route::run(&global, command).await,
+        Command::ProxyStatus(args) => proxy_status::run(&global, args.output).await,
+        Command::Local(command) => local::run(&global, command).await,
+    }
+}

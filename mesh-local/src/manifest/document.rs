@@ -60,6 +60,12 @@ impl Document {
         self.value["apiVersion"].as_str().unwrap_or_default()
     }
 
+    /// Whether it is a rule of the mesh, of Istio's or of the Gateway API: for the pilot.
+    pub fn is_rule(&self) -> bool {
+        let group = self.api_version().split('/').next().unwrap_or_default();
+        group.ends_with(".istio.io") || group == "gateway.networking.k8s.io"
+    }
+
     /// `metadata.namespace` and `metadata.name`.
     pub(crate) fn key(&self) -> Result<Key> {
         key_of(&self.value).ok_or_else(|| Error::manifest(&self.at, "metadata.name is missing"))

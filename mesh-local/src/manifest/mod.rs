@@ -59,10 +59,6 @@ pub struct Manifests {
     pub rules: Vec<Document>,
 }
 
-/// The API groups whose resources are rules of the mesh.
-const RULE_GROUPS: [&str; 4] =
-    ["networking.istio.io", "security.istio.io", "telemetry.istio.io", "gateway.networking.k8s.io"];
-
 #[derive(Deserialize)]
 struct DeploymentSpec {
     #[serde(default = "one")]
@@ -108,8 +104,7 @@ impl Manifests {
     }
 
     fn add(&mut self, document: Document) -> Result<()> {
-        let group = document.api_version().split_once('/').map_or("", |(group, _)| group);
-        if RULE_GROUPS.contains(&group) {
+        if document.is_rule() {
             self.rules.push(document);
             return Ok(());
         }

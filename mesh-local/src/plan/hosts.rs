@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
+use super::GATEWAY;
 use crate::manifest::Key;
 
 /// Every service under its four names; the short one only in the pod's own namespace.
@@ -12,6 +13,8 @@ pub(crate) fn hosts_file(
     services: impl Iterator<Item = (Key, Ipv4Addr)>,
 ) -> String {
     let mut text = format!("127.0.0.1 localhost\n::1 localhost\n{address} {}\n", pod.name);
+    // Manifests that were injected for a cluster name the control plane so.
+    let _ = writeln!(text, "{GATEWAY} mesh-pilot.mesh-system.svc");
     for (Key { namespace, name }, address) in services {
         let short = if namespace == pod.namespace { format!("{name} ") } else { String::new() };
         let _ = writeln!(
@@ -45,6 +48,7 @@ mod tests {
         assert_eq!(
             text,
             "127.0.0.1 localhost\n::1 localhost\n10.244.0.2 web-0\n\
+             10.244.0.1 mesh-pilot.mesh-system.svc\n\
              10.96.0.1 reviews reviews.default reviews.default.svc reviews.default.svc.cluster.local\n\
              10.96.0.2 cart.shop cart.shop.svc cart.shop.svc.cluster.local\n"
         );

@@ -1,0 +1,88 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use mesh_local::StateDir;
+
+use crate::inject::InjectArgs;
+use crate::local::LocalCommand;
+use crate::output::Format;
+use crate::route::RouteCommand;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused or failed; standard error says why and what to do
+  2  the command line was not understood
+  3  no mesh is running
+
+Environment:
+  MESH_PILOT        the control plane, as --pilot
+  MESH_LOCAL_STATE  the local mesh's state folder, as --state-dir";
+
+/// The command line of the mesh.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Control plane to talk to [default: unix:STATE_DIR/pilot.sock]
+    #[arg(long, global = true, env = "MESH_PILOT", value_name = "ADDRESS", hide_env = true)]
+    pilot: Option<String>,
+
+    /// State folder of the mesh on this machine
+    #[arg(
+        long,
+        global = true,
+        env = "MESH_LOCAL_STATE",
+        value_name = "DIR",
+        default_value = StateDir::DEFAULT,
+        hide_env = true
+    )]
+    state_dir: PathBuf,
+
+    /// Namespace of what is named without one
+    #[arg(short, long, global = true, default_value = "default")]
+    pub(crate) namespace: String,
+}
+
+impl Global {
+    pub(crate) fn state(&self) -> StateDir {
+        StateDir::new(std::path::absolute(&self.state_dir).unwrap_or(self.state_dir.clone()))
+    }
+
+    pub(crate) fn pilot(&self) -> String {
+        let socket = || format!("unix:{}", self.state().pilot_socket().display());
+        self.pilot.clone().unwrap_or_else(socket)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Add sidecars to Kubernetes YAML and print it
+    Inject(InjectArgs),
+    /// Split a service's traffic between its versions
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Show what configuration each proxy has, and which rules are refused
+    ProxyStatus(ListArgs),
+    /// Run a mesh on this machine
+    #[command(subcommand)]
+    Local(LocalCommand),
+}
+
+/// A command that lists.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}

@@ -1,0 +1,57 @@
+//! `meshctl inject`: what a cluster's webhook does, on files.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use mesh_inject::{Config, Outcome, inject_yaml};
+
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct InjectArgs {
+    /// File of Kubernetes YAML; - is standard input
+    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// Image of the sidecar
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+
+    /// Control plane that the sidecars ask
+    #[arg(long, value_name = "HOST:PORT")]
+    discovery_address: Option<String>,
+}
+
+pub(crate) fn run(args: &InjectArgs) -> Result<()> {
+    let mut config = Config::default();
+    config.image = args.image.clone().unwrap_or(config.image);
+    config.discovery_address = args.discovery_address.clone().unwrap_or(config.discovery_address);
+    let mut texts = Vec::new();
+    for file in &args.files {
+        let injected =
+            inject_yaml(&read(file)?, &config).with_context(|| file.display().to_string())?;
+        for pod in injected.pods {
+            if let Outcome::LeftAlone(reason) = &pod.outcome {
+                eprintln!("{}: no sidecar: {reason}", pod.object);
+            }
+            if !pod.ignored.is_empty() {
+                eprintln!("{}: not honoured: {}", pod.object, pod.ignored.join(", "));
+            }
+        }
+        texts.push(injected.text);
+    }
+    // Nothing is printed unless every file is right.
+    output::write(&texts.join("---\n"));
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
+}

@@ -1,0 +1,173 @@
+//! `meshctl route`: a service's traffic, split between its versions.
+
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use mesh_rules::route::{self, ExistingRule, KnownService, Plan};
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::mesh::Mesh;
+use crate::output::{self, Format};
+use crate::rules::outcome;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Send a service's requests to its versions by weights, such as v1=50 v3=50
+    Set(SetArgs),
+    /// Show the routes that are in force
+    Get(GetArgs),
+    /// Undo `route set`
+    Delete(DeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Service, such as reviews or reviews.default
+    service: String,
+    /// Version and percentage; together 100. One version alone gets everything
+    #[arg(required = true, value_name = "VERSION=PERCENT")]
+    weights: Vec<String>,
+    /// Do not wait for the proxies
+    #[arg(long)]
+    no_wait: bool,
+    /// Check, and print the rules instead of applying them
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// Only this service
+    service: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Service, such as reviews or reviews.default
+    service: String,
+    /// Do not wait for the proxies
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub(crate) async fn run(global: &Global, command: RouteCommand) -> Result<()> {
+    let mut mesh = Mesh::connect(&global.pilot()).await?;
+    let services = mesh.services().await?;
+    let rules = mesh.rules().await?;
+    match command {
+        RouteCommand::Set(args) => set(&mut mesh, global, &services, &rules, args).await,
+        RouteCommand::Get(args) => get(global, &services, &rules, &args),
+        RouteCommand::Delete(args) => {
+            let service = route::find_service(&args.service, &global.namespace, &services)?;
+            let plan = route::delete(service, &rules)?;
+            let done = format!("{}: no route", args.service);
+            carry_out(&mut mesh, global, plan, &done, args.no_wait).await
+        }
+    }
+}
+
+async fn set(
+    mesh: &mut Mesh,
+    global: &Global,
+    services: &[KnownService],
+    rules: &[ExistingRule],
+    args: SetArgs,
+) -> Result<()> {
+    let weights = route::parse_weights(&args.weights)?;
+    let service = route::find_service(&args.service, &global.namespace, services)?;
+    let plan = route::set(service, rules, &weights)?;
+    if args.dry_run {
+        let yaml = text(&plan);
+        mesh.check(yaml.clone(), &global.namespace).await?;
+        output::write(&yaml);
+        return Ok(());
+    }
+    let split: Vec<_> = weights.iter().map(|w| format!("{} {} %", w.version, w.percent)).collect();
+    let done = format!("{}: {}", args.service, split.join(", "));
+    carry_out(mesh, global, plan, &done, args.no_wait).await
+}
+
+async fn carry_out(
+    mesh: &mut Mesh,
+    global: &Global,
+    plan: Plan,
+    done: &str,
+    no_wait: bool,
+) -> Result<()> {
+    let mut version = None;
+    if !plan.apply.is_empty() {
+        version = Some(mesh.apply(text(&plan), &global.namespace).await?);
+    }
+    for key in plan.delete {
+        version = Some(mesh.delete(key).await?);
+    }
+    let line = match version {
+        Some(version) if !no_wait => {
+            format!("{done} — {}\n", outcome(&mesh.rollout(version).await?)?)
+        }
+        _ => format!("{done}\n"),
+    };
+    output::write(&line);
+    Ok(())
+}
+
+fn text(plan: &Plan) -> String {
+    let documents: Vec<_> = plan.apply.iter().map(|rule| rule.yaml.trim_end()).collect();
+    documents.join("\n---\n") + "\n"
+}
+
+/// A route as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    service: String,
+    matches: String,
+    destinations: String,
+}
+
+fn get(
+    global: &Global,
+    services: &[KnownService],
+    rules: &[ExistingRule],
+    args: &GetArgs,
+) -> Result<()> {
+    let mut rows = rows(rules)?;
+    if let Some(name) = &args.service {
+        let service = route::find_service(name, &global.namespace, services)?;
+        let qualified = format!("{}.{}", service.name, service.namespace);
+        rows.retain(|row| {
+            row.service == qualified
+                || (row.service == service.name && service.namespace == global.namespace)
+        });
+    }
+    output::print(args.output, &rows, || {
+        if rows.is_empty() {
+            return "no routes: every service's requests go to all of its versions\n".to_owned();
+        }
+        let cells = rows
+            .iter()
+            .map(|row| vec![row.service.clone(), row.matches.clone(), row.destinations.clone()]);
+        output::table(&["SERVICE", "REQUESTS", "GO TO"], &cells.collect::<Vec<_>>())
+    })
+}
+
+fn rows(rules: &[ExistingRule]) -> Result<Vec<Row>> {
+    let mut parsed = Vec::new();
+    for rule in rules {
+        match mesh_rules::parse(&rule.key.to_string(), &rule.yaml, "default", "cluster.local") {
+            Ok(rules) => parsed.extend(rules),
+            Err(problems) => {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                bail!("{}", problems.join("\n"));
+            }
+        }
+    }
+    let rows = route::get(&parsed).into_iter().map(|row| Row {
+        service: row.service,
+        matches: row.matches,
+        destinations: row.destinations,
+    });
+    Ok(rows.collect())
+}
