@@ -17,7 +17,7 @@ const CLIENTS: usize = 4;
 pub(super) type Headers = &'static [(&'static str, &'static str)];
 
 /// How many requests each version of reviews answered, and what went wrong.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     versions: BTreeMap<String, u64>,
     failures: Vec<String>,
