@@ -9,8 +9,9 @@ use super::traffic::{self, Headers, Tally};
 use crate::binomial::two_sided;
 use crate::paths;
 
-/// A test that fails by chance once in ten thousand.
-const SIGNIFICANCE: f64 = 1e-4;
+/// For the many small tests of one run: together they fail by chance once in some ten
+/// thousand runs.
+pub(super) const RARE: f64 = 1e-6;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Which share of the requests each version gets; a version that is not named gets none.
@@ -53,7 +54,7 @@ pub(super) fn check(mesh: &Mesh) -> Result<()> {
         for (headers, shares) in rule.effects {
             settle(headers, shares).with_context(|| rule.file)?;
             let tally = traffic::sample(1000, headers).with_context(|| rule.file)?;
-            fits(&tally, shares).with_context(|| rule.file)?;
+            fits(&tally, shares, RARE).with_context(|| rule.file)?;
             eprintln!("   {} {headers:?}: {tally}", rule.file);
         }
     }
@@ -86,18 +87,19 @@ pub(super) fn settle(headers: Headers, shares: Shares) -> Result<()> {
     }
 }
 
-/// Whether a count fits the shares, by a two-sided binomial test for each version.
+/// Whether a count fits the shares, by a two-sided binomial test for each version that fails
+/// by chance with this probability.
 ///
 /// # Errors
 /// When it does not; the message has the count.
-pub(super) fn fits(tally: &Tally, shares: Shares) -> Result<()> {
+pub(super) fn fits(tally: &Tally, shares: Shares, significance: f64) -> Result<()> {
     for name in tally.names() {
         ensure!(shares.iter().any(|(version, _)| *version == name), "{name} answered: {tally}");
     }
     for (version, share) in shares {
         let probability = two_sided(tally.of(version), tally.total(), *share);
         ensure!(
-            probability >= SIGNIFICANCE,
+            probability >= significance,
             "{tally}: with a share of {share} for {version} this has a probability of \
              {probability:.1e}"
         );
