@@ -90,6 +90,15 @@ async fn takes_its_configuration_and_each_change_of_it() {
         accepted(&pilot, deleted.unwrap().into_inner().version).await;
     }
 
+    // A new process has nothing to tell an Envoy that returns, until something changes; but
+    // that it gave up the endpoints of the subsets is not in the version that it returns with.
+    let pilot = pilot.restart().await;
+    synced(&pilot).await;
+    let log = pilot.process.log();
+    let mut sent = log.lines().filter(|line| line.contains(" sending "));
+    assert!(sent.all(|line| line.contains("ClusterLoadAssignment")), "{log}");
+    accepted(&pilot, pilot.apply(&both).await.unwrap()).await;
+
     // A service that comes and goes.
     let clusters = |proxies: &[mesh_proto::mesh::v1::Proxy]| proxies[0].types[0].resources;
     let before = clusters(&pilot.proxies().await);

@@ -18,6 +18,8 @@ use crate::world::reviews;
 pub struct Pilot {
     folder: TempDir,
     pub process: Process,
+    /// Its network namespace, when it has one of its own.
+    netns: Option<String>,
     pub xds: SocketAddr,
     pub http: SocketAddr,
 }
@@ -25,34 +27,46 @@ pub struct Pilot {
 impl Pilot {
     /// With a service `reviews` in three versions.
     pub async fn start() -> Self {
-        let program = Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
-        Self::start_with(program, free_ports()).await
+        Self::start_with(None, free_ports()).await
     }
 
     /// In a network namespace, with xDS on 127.0.0.1:15010 there.
     pub async fn start_in(netns: &Netns) -> Self {
-        let program = netns.command(env!("CARGO_BIN_EXE_mesh-pilot"));
-        Self::start_with(program, [15010, 15014]).await
+        Self::start_with(Some(netns.name().to_owned()), [15010, 15014]).await
     }
 
-    async fn start_with(mut program: Command, ports: [u16; 2]) -> Self {
+    async fn start_with(netns: Option<String>, ports: [u16; 2]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         std::fs::write(folder.path().join("config/mesh.yaml"), reviews()).unwrap();
         let [xds, http] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let process = Process::start("mesh-pilot", arguments(&mut program, &folder, xds, http));
-        let pilot = Self { folder, process, xds, http };
-        pilot.ready().await;
-        pilot
+        Self::start_again(folder, netns, xds, http).await
     }
 
     /// The same folder and addresses, a new process.
     pub async fn restart(self) -> Self {
-        let Self { folder, process, xds, http } = self;
+        let Self { folder, process, netns, xds, http } = self;
         drop(process);
-        let mut program = Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
-        let process = Process::start("mesh-pilot", arguments(&mut program, &folder, xds, http));
-        let pilot = Self { folder, process, xds, http };
+        Self::start_again(folder, netns, xds, http).await
+    }
+
+    async fn start_again(
+        folder: TempDir,
+        netns: Option<String>,
+        xds: SocketAddr,
+        http: SocketAddr,
+    ) -> Self {
+        let program = env!("CARGO_BIN_EXE_mesh-pilot");
+        let mut command = Command::new(if netns.is_some() { "ip" } else { program });
+        if let Some(netns) = &netns {
+            command.args(["netns", "exec", netns, program]);
+        }
+        command.arg("--config-dir").arg(folder.path().join("config"));
+        command.arg("--api-socket").arg(folder.path().join("pilot.sock"));
+        command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
+        command.args(["--log-level", "info,mesh_pilot=debug,mesh_xds=debug"]);
+        let process = Process::start("mesh-pilot", &mut command);
+        let pilot = Self { folder, process, netns, xds, http };
         pilot.ready().await;
         pilot
     }
@@ -143,16 +157,4 @@ impl Pilot {
         })
         .await;
     }
-}
-
-fn arguments<'a>(
-    command: &'a mut Command,
-    folder: &TempDir,
-    xds: SocketAddr,
-    http: SocketAddr,
-) -> &'a mut Command {
-    command.arg("--config-dir").arg(folder.path().join("config"));
-    command.arg("--api-socket").arg(folder.path().join("pilot.sock"));
-    command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
-    command.args(["--log-level", "debug"])
 }
