@@ -29,6 +29,7 @@ pub struct Snapshot {
     contents: Contents,
     by_hostname: HashMap<String, usize>,
     by_address: HashMap<IpAddr, usize>,
+    services_at: HashMap<IpAddr, Vec<usize>>,
     route_by_host: HashMap<String, usize>,
     policy_by_host: HashMap<String, usize>,
 }
@@ -52,7 +53,24 @@ impl Snapshot {
                 route_by_host.entry(host.clone()).or_insert(position);
             }
         }
-        Self { version, contents, by_hostname, by_address, route_by_host, policy_by_host }
+        let mut services_at: HashMap<_, Vec<usize>> = HashMap::new();
+        for (position, service) in services.iter().enumerate() {
+            for endpoint in &service.endpoints {
+                let at = services_at.entry(endpoint.address).or_default();
+                if at.last() != Some(&position) {
+                    at.push(position);
+                }
+            }
+        }
+        Self {
+            version,
+            contents,
+            by_hostname,
+            by_address,
+            services_at,
+            route_by_host,
+            policy_by_host,
+        }
     }
 
     /// Grows by each change; 0 is the snapshot before anything was read.
@@ -113,10 +131,8 @@ impl Snapshot {
     /// The services whose endpoints this address is among: those whose inbound requests
     /// its sidecar takes.
     pub fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Service>> {
-        self.contents
-            .services
-            .iter()
-            .filter(move |service| service.endpoints.iter().any(|e| e.address == address))
+        let positions = self.services_at.get(&address).into_iter().flatten();
+        positions.filter_map(|position| self.contents.services.get(*position))
     }
 }
 

@@ -2,14 +2,17 @@
 //! `tests/golden`. `UPDATE_GOLDEN=1` writes them anew; read the difference before you
 //! commit it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
 use mesh_pilot::platform::{FilesAdapter, PlatformAdapter};
 use mesh_pilot::translate::{Proxy, Resources, translate};
-use mesh_proto::text;
-use serde_json::{Map, Value, json};
+use mesh_proto::envoy::service::discovery::v3::DiscoveryResponse;
+use mesh_proto::{any, text};
+use serde_json::{Map, Value};
 
 const PRODUCTPAGE: &str = "sidecar~10.244.0.7~productpage-v1-0.default~default.svc.cluster.local";
 
@@ -70,12 +73,11 @@ async fn effect(name: &str, rules: &[PathBuf]) {
     let inputs: Vec<_> = [golden("bookinfo")].into_iter().chain(rules.iter().cloned()).collect();
     let changed = snapshot(&inputs).await;
     let proxy = proxy(PRODUCTPAGE);
-    let (base, changed) = (translate(&base, &proxy), translate(&changed, &proxy));
-    let mut difference = Map::new();
-    for (kind, resources) in written(&changed) {
-        let known = written(&base)[&kind].as_array().unwrap().clone();
-        let new = resources.as_array().unwrap().iter().filter(|resource| !known.contains(resource));
-        difference.insert(kind, new.cloned().collect());
+    let base = written(&translate(&base, &proxy));
+    let mut difference = written(&translate(&changed, &proxy));
+    for (kind, resources) in &mut difference {
+        let known = base[kind].as_array().unwrap();
+        resources.as_array_mut().unwrap().retain(|resource| !known.contains(resource));
     }
     compare(name, difference);
 }
@@ -103,18 +105,34 @@ fn proxy(node: &str) -> Proxy {
     Proxy::from_node(&node).unwrap()
 }
 
+/// By kind, as trees. All in one message: to write one as text costs a moment each time.
 fn written(resources: &Resources) -> Map<String, Value> {
-    fn all<M: prost::Message + prost::Name>(messages: &[M]) -> Value {
-        messages.iter().map(|message| text::to_json(message).unwrap()).collect()
-    }
     let Resources { clusters, endpoints, listeners, routes } = resources;
-    let value = json!({
-        "clusters": all(clusters),
-        "endpoints": all(endpoints),
-        "listeners": all(listeners),
-        "routes": all(routes),
-    });
-    value.as_object().unwrap().clone()
+    let kinds = [
+        ("clusters", packed(clusters)),
+        ("endpoints", packed(endpoints)),
+        ("listeners", packed(listeners)),
+        ("routes", packed(routes)),
+    ];
+    let all = kinds.iter().flat_map(|(_, messages)| messages.clone()).collect();
+    let response = DiscoveryResponse { resources: all, ..Default::default() };
+    let mut texts = match text::to_json(&response).unwrap()["resources"].take() {
+        Value::Array(texts) => texts.into_iter(),
+        other => panic!("{other}"),
+    };
+    let mut by_kind = Map::new();
+    for (kind, messages) in kinds {
+        let mut own: Vec<Value> = texts.by_ref().take(messages.len()).collect();
+        for text in own.iter_mut().filter_map(Value::as_object_mut) {
+            text.shift_remove("@type");
+        }
+        by_kind.insert(kind.to_owned(), own.into());
+    }
+    by_kind
+}
+
+fn packed<M: prost::Message + prost::Name>(messages: &[M]) -> Vec<prost_types::Any> {
+    messages.iter().map(any::pack).collect()
 }
 
 fn compare(name: &str, resources: Map<String, Value>) {

@@ -69,6 +69,14 @@ fn makes_both_resources_where_there_are_none_and_removes_them_again() {
 }
 
 #[test]
+fn versions_that_yaml_could_take_for_something_else_stay_texts() {
+    let service = KnownService { versions: vec!["1".into(), "true".into()], ..reviews() };
+    let weights = parse_weights(&["1=10", "true=90"]).unwrap();
+    let made = carried_out(set(&service, &[], &weights).unwrap(), Vec::new());
+    assert_eq!(rows(&made), [("*".into(), "1 10%, true 90%".into())]);
+}
+
+#[test]
 fn changes_only_the_default_route_of_a_users_rule_and_puts_it_back() {
     let before = existing(USERS);
     let weights = parse_weights(&["v2=25", "v3=75"]).unwrap();

@@ -13,34 +13,30 @@ impl Inner {
     /// version that is in force afterwards.
     pub(super) fn reload(&self, state: &mut State) -> u64 {
         let current = self.snapshots.borrow().version();
-        match scan::scan(&self.root) {
-            Ok(texts) => {
-                let changed = state.take(texts);
-                if !changed && current > 0 {
-                    return current;
-                }
-                self.show(state, None);
-                self.publish(state)
-            }
-            Err(error) => {
-                let problem = Problem {
-                    source: self.root.display().to_string(),
-                    path: String::new(),
-                    message: format!("the folder cannot be read: {error}"),
-                };
-                self.show(state, Some(problem));
-                current
-            }
+        let read = scan::scan(&self.root).map(|texts| state.take(texts));
+        let read = read.map_err(|error| Problem {
+            source: self.root.display().to_string(),
+            path: String::new(),
+            message: format!("the folder cannot be read: {error}"),
+        });
+        let (changed, folder) = match read {
+            Ok(changed) => (changed, None),
+            Err(problem) => (false, Some(problem)),
+        };
+        if changed || current == 0 || folder != state.folder {
+            state.folder = folder;
+            self.show(state);
         }
+        if changed || current == 0 { self.publish(state) } else { current }
     }
 
-    fn show(&self, state: &State, folder: Option<Problem>) {
+    fn show(&self, state: &State) {
         let rules = state.rules.in_force();
         let rules = rules
             .map(|rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() })
             .collect();
         let mut problems = state.problems.clone();
-        problems.extend(folder);
+        problems.extend(state.folder.clone());
         let former = self.view.swap(Arc::new(View { problems, rules }));
         let view = self.view.load();
         for problem in view.problems.iter().filter(|problem| !former.problems.contains(problem)) {

@@ -19,6 +19,8 @@ pub(super) struct State {
     /// What the snapshot was made of.
     pub(super) contents: Contents,
     pub(super) problems: Vec<Problem>,
+    /// The folder itself cannot be read.
+    pub(super) folder: Option<Problem>,
 }
 
 /// One file.
@@ -37,6 +39,7 @@ impl State {
             rules: Rules::default(),
             contents: Contents::default(),
             problems: Vec::new(),
+            folder: None,
         }
     }
 

@@ -95,6 +95,18 @@ async fn follows_the_folder() {
 }
 
 #[tokio::test]
+async fn a_folder_that_goes_away_takes_nothing_with_it() {
+    let (folder, adapter) = mesh().await;
+    let elsewhere = folder.path().with_extension("elsewhere");
+    std::fs::rename(folder.path(), &elsewhere).unwrap();
+    until_problem(&adapter, "the folder cannot be read").await;
+    assert_eq!(versions(&adapter.snapshots().borrow()), ["v1"]);
+    std::fs::rename(&elsewhere, folder.path()).unwrap();
+    let applied = adapter.apply(SUBSETS, "default", false).await.unwrap();
+    assert_eq!((applied.version, adapter.problems()), (2, Vec::new()));
+}
+
+#[tokio::test]
 async fn a_broken_file_keeps_its_last_good_version() {
     let (folder, adapter) = mesh().await;
     let pods = folder.path().join("pods/1.json");
