@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use crate::listener;
 use crate::stats::Registry;
 use crate::worker::Workers;
-use crate::{access_log, cluster, config};
+use crate::{access_log, cluster, config, router};
 use listeners::Listeners;
 
 pub(crate) use listeners::{ListenerError, ListenerInfo};
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) workers: Workers,
     pub(crate) clusters: cluster::Manager,
+    pub(crate) routes: router::Tables,
     pub(crate) access_logs: access_log::Writers,
     pub(crate) listeners: listener::Table,
 }
@@ -35,6 +36,7 @@ impl Shared {
         let access_logs = access_log::Writers::new(&registry);
         Arc::new(Self {
             clusters: cluster::Manager::new(registry.clone()),
+            routes: router::Tables::default(),
             registry,
             workers: Workers::default(),
             access_logs,

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::pool::Pools;
 use crate::server::Shared;
 use crate::stats;
 
@@ -19,6 +20,8 @@ pub(crate) struct Worker {
     /// From 0.
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
+    /// This worker's connections to upstreams.
+    pub(crate) pools: Pools,
     random: Cell<u64>,
 }
 
@@ -34,7 +37,7 @@ impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         // The keys of a hasher are the standard library's only randomness.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
-        Self { index, shared, random: Cell::new(seed) }
+        Self { index, shared, pools: Pools::default(), random: Cell::new(seed) }
     }
 
     /// The next of this worker's random numbers (SplitMix64), uniform over all of `u64`.

@@ -1,5 +1,6 @@
 //! Network filters: what a filter chain ends in.
 
+pub(crate) mod http_connection_manager;
 pub(crate) mod tcp_proxy;
 
 use std::io;
@@ -8,15 +9,16 @@ use std::sync::Arc;
 
 use mesh_runtime::drain::Watcher;
 
-use crate::config::{self, NetworkFilter};
+use crate::config::NetworkFilter;
 use crate::listener::Connection;
 use crate::server::Shared;
 use crate::worker::Worker;
+use http_connection_manager::HttpConnectionManager;
 use tcp_proxy::TcpProxy;
 
 /// A network filter at work, shared by the workers.
 pub(crate) enum Filter {
-    Http(Arc<config::HttpConnectionManager>),
+    Http(HttpConnectionManager),
     Tcp(TcpProxy),
 }
 
@@ -24,7 +26,9 @@ impl Filter {
     /// An error is that of opening an access log.
     pub(crate) fn new(config: &NetworkFilter, shared: &Arc<Shared>) -> io::Result<Self> {
         Ok(match config {
-            NetworkFilter::Http(config) => Self::Http(Arc::clone(config)),
+            NetworkFilter::Http(config) => {
+                Self::Http(HttpConnectionManager::new(Arc::clone(config), shared)?)
+            }
             NetworkFilter::Tcp(config) => Self::Tcp(TcpProxy::new(Arc::clone(config), shared)?),
         })
     }
@@ -33,7 +37,7 @@ impl Filter {
     /// `drain` says so.
     pub(crate) async fn serve(&self, connection: Connection, worker: Rc<Worker>, drain: Watcher) {
         match self {
-            Self::Http(_) => drop(connection),
+            Self::Http(filter) => filter.serve(connection, worker, drain).await,
             Self::Tcp(filter) => filter.serve(connection, worker, drain).await,
         }
     }

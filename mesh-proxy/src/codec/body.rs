@@ -1,0 +1,159 @@
+//! Bodies: streams of frames, which nobody boxes or buffers.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use super::client::Http2Body;
+use super::{BodyError, Replay};
+
+/// The body of a request or a response.
+#[derive(Default)]
+pub(crate) struct Body {
+    kind: Kind,
+    meter: Option<Rc<Meter>>,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Hyper(hyper::body::Incoming),
+    Http2(Http2Body),
+    Replay(Replay),
+}
+
+/// What has passed through a body, for those that do not own it.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    bytes: Cell<u64>,
+    last: Cell<Option<Instant>>,
+    ended: Cell<Option<Instant>>,
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::default()
+    }
+
+    /// A body that is known as a whole.
+    pub(crate) fn full(bytes: Bytes) -> Self {
+        let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
+        Self { kind, meter: None }
+    }
+
+    pub(super) fn hyper(incoming: hyper::body::Incoming) -> Self {
+        let is_empty = incoming.is_end_stream();
+        Self { kind: if is_empty { Kind::Empty } else { Kind::Hyper(incoming) }, meter: None }
+    }
+
+    pub(super) fn http2(body: Http2Body) -> Self {
+        Self { kind: Kind::Http2(body), meter: None }
+    }
+
+    pub(super) fn replay(replay: Replay) -> Self {
+        Self { kind: Kind::Replay(replay), meter: None }
+    }
+
+    /// Whether there is nothing to come, as far as is known now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is_end_stream()
+    }
+
+    /// Counts from now on what passes through; it stays with the body wherever it goes.
+    pub(crate) fn metered(mut self) -> (Self, Rc<Meter>) {
+        let meter = self.meter.get_or_insert_default().clone();
+        (self, meter)
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut self.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Hyper(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Hyper),
+            Kind::Http2(body) => body.poll_frame(cx),
+            Kind::Replay(replay) => replay.poll_frame(cx),
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("is_empty", &self.is_empty()).finish_non_exhaustive()
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.poll_kind(cx));
+        if let Some(meter) = &this.meter {
+            meter.see(frame.as_ref(), this.is_end_stream());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Hyper(incoming) => incoming.is_end_stream(),
+            Kind::Http2(body) => body.is_end_stream(),
+            Kind::Replay(replay) => replay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Hyper(incoming) => incoming.size_hint(),
+            Kind::Http2(_) | Kind::Replay(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Meter {
+    /// The bytes of data that passed.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// When something passed last.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        self.last.get()
+    }
+
+    /// When the body came to its end, well or not.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    fn see(&self, frame: Option<&Result<Frame<Bytes>, BodyError>>, is_last: bool) {
+        let now = Some(Instant::now());
+        self.last.set(now);
+        let Some(Ok(frame)) = frame else { return self.ended.set(now) };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        self.bytes.set(self.bytes.get() + length as u64);
+        if is_last || frame.is_trailers() {
+            self.ended.set(now);
+        }
+    }
+}

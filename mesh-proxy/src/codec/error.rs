@@ -1,0 +1,16 @@
+//! What can go wrong while a body passes through.
+
+/// A body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error(transparent)]
+    Hyper(#[from] hyper::Error),
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    /// The response took longer than its route allows.
+    #[error("response timeout")]
+    ResponseTimeout,
+    /// Nothing came for too long.
+    #[error("stream timeout")]
+    StreamIdleTimeout,
+}

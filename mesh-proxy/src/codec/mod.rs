@@ -1,0 +1,26 @@
+//! The seam between the proxy and its HTTP codecs.
+//!
+//! The rest of the proxy sees [`http::request::Parts`], [`http::response::Parts`] and
+//! [`Body`]. hyper speaks HTTP/1 on both sides and HTTP/2 to clients; to upstreams HTTP/2
+//! is spoken by `h2` itself, which says why a stream was reset (whether a retry is safe)
+//! and needs no task per stream.
+
+mod body;
+pub(crate) mod client;
+mod error;
+mod preface;
+mod replay;
+pub(crate) mod server;
+mod tunnel;
+
+pub(crate) use body::{Body, Meter};
+pub(crate) use error::BodyError;
+pub(crate) use replay::{Recording, Replay};
+pub(crate) use tunnel::{Upgrade, tunnel};
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}

@@ -1,0 +1,111 @@
+//! The codecs towards clients.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use super::{Body, Protocol};
+use crate::config::Http2Options;
+
+pub(crate) use super::preface::detect;
+
+/// Envoy's default of `max_request_headers_kb`.
+const MAX_HEADERS: u32 = 60 * 1024;
+
+/// Limits and times of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// For a whole request head to arrive.
+    pub(crate) headers_timeout: Option<Duration>,
+    pub(crate) http2: Http2Options,
+}
+
+/// Serves a connection to its end. `handler` answers each request. When `leave` is done,
+/// the connection ends gracefully: HTTP/1 closes when idle or says `Connection: close`
+/// with its next response; HTTP/2 says GOAWAY, waits a round trip for requests on their
+/// way, and says GOAWAY again. Dropping the future closes the connection at once.
+pub(crate) async fn serve<H, F, B>(
+    io: TcpStream,
+    protocol: Protocol,
+    options: &Options,
+    handler: H,
+    leave: impl Future<Output = ()>,
+) -> hyper::Result<()>
+where
+    H: Fn(Request<Body>) -> F,
+    F: Future<Output = Result<Response<B>, Infallible>> + 'static,
+    B: http_body::Body + 'static,
+    B::Data: Send,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| handler(request.map(Body::hyper)));
+    let io = TokioIo::new(io);
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1(options).serve_connection(io, service).with_upgrades();
+            drive(connection, |connection| connection.graceful_shutdown(), leave).await
+        }
+        Protocol::Http2 => {
+            let connection = http2(&options.http2).serve_connection(io, service);
+            drive(connection, |connection| connection.graceful_shutdown(), leave).await
+        }
+    }
+}
+
+async fn drive<C: Future>(
+    connection: C,
+    end: impl FnOnce(Pin<&mut C>),
+    leave: impl Future<Output = ()>,
+) -> C::Output {
+    let (mut connection, mut leave) = (pin!(connection), pin!(leave));
+    tokio::select! {
+        biased;
+        result = connection.as_mut() => return result,
+        () = &mut leave => end(connection.as_mut()),
+    }
+    connection.await
+}
+
+fn http1(options: &Options) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(MAX_HEADERS as usize).header_read_timeout(None);
+    if let Some(timeout) = options.headers_timeout {
+        builder.timer(TokioTimer::new()).header_read_timeout(timeout);
+    }
+    builder
+}
+
+fn http2(options: &Http2Options) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(LocalExecutor);
+    builder
+        .max_header_list_size(MAX_HEADERS)
+        // Envoy's default.
+        .max_concurrent_streams(options.max_concurrent_streams.unwrap_or(1024))
+        .initial_stream_window_size(
+            options.initial_stream_window_size.unwrap_or(super::client::STREAM_WINDOW),
+        )
+        .initial_connection_window_size(
+            options.initial_connection_window_size.unwrap_or(super::client::CONNECTION_WINDOW),
+        );
+    builder
+}
+
+/// Runs a stream's task on the connection's own worker.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}

@@ -1,0 +1,182 @@
+//! The end of a request: however it comes, it is counted and logged once.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use http_body::{Frame, SizeHint};
+
+use super::Manager;
+use super::serve::Activity;
+use crate::access_log::{Flags, Record, Request};
+use crate::codec::BodyError;
+use crate::router::{ResponseBody, Stream};
+
+/// A request with what is told of it when it is dropped.
+pub(super) struct Ending {
+    pub(super) manager: Arc<Manager>,
+    pub(super) stream: Stream,
+    pub(super) activity: Rc<Activity>,
+    pub(super) status: Option<StatusCode>,
+    /// Kept only for a log.
+    pub(super) response_headers: Option<HeaderMap>,
+    pub(super) bytes_sent: u64,
+    /// Of a tunnel; else the request's body has counted.
+    pub(super) bytes_received: u64,
+    /// The response went out to its end.
+    pub(super) is_complete: bool,
+}
+
+/// A response's body on its way to the client; the request ends with it.
+pub(super) struct Outgoing {
+    body: ResponseBody,
+    ending: Option<Box<Ending>>,
+}
+
+impl Outgoing {
+    pub(super) fn new(body: ResponseBody, mut ending: Box<Ending>) -> Self {
+        ending.is_complete = http_body::Body::is_end_stream(&body);
+        // A body that is complete is not asked again: the request ends here.
+        let ending = (!ending.is_complete).then_some(ending);
+        Self { body, ending }
+    }
+
+    /// A body whose request ends elsewhere.
+    pub(super) fn detached(body: ResponseBody) -> Self {
+        Self { body, ending: None }
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Poll::Ready(frame) = &polled else { return polled };
+        let is_last = http_body::Body::is_end_stream(&self.body);
+        if let Some(ending) = &mut self.ending {
+            ending.see(frame.as_ref(), is_last);
+            if ending.is_complete || matches!(frame, Some(Err(_))) {
+                self.ending = None;
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Ending {
+    fn see(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>, is_last: bool) {
+        match frame {
+            Some(Ok(frame)) => {
+                self.bytes_sent += frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.is_complete = is_last || frame.is_trailers();
+            }
+            Some(Err(error)) => self.fail(error),
+            None => self.is_complete = true,
+        }
+    }
+
+    /// The response broke off.
+    fn fail(&mut self, error: &BodyError) {
+        self.manager.stats.rq_tx_reset.inc();
+        let (flags, details) = match error {
+            BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
+            BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
+            BodyError::Http2(error) if error.is_reset() => (
+                Flags::UPSTREAM_REMOTE_RESET,
+                "upstream_reset_after_response_started{remote_reset}",
+            ),
+            BodyError::Http2(_) | BodyError::Hyper(_) => (
+                Flags::UPSTREAM_CONNECTION_TERMINATION,
+                "upstream_reset_after_response_started{connection_termination}",
+            ),
+        };
+        self.stream.fail(flags, details);
+        // Told already.
+        self.is_complete = true;
+    }
+
+    fn count(&self) {
+        let stats = &self.manager.stats;
+        stats.rq_active.dec();
+        stats.rq_time.record(self.stream.started.elapsed().as_millis() as u64);
+        if let Some(status) = self.status {
+            stats.rq_completed.inc();
+            let class = usize::from(status.as_u16() / 100).checked_sub(1);
+            if let Some(class) = class.and_then(|class| stats.rq_by_class.get(class)) {
+                class.inc();
+            }
+        }
+        if self.stream.flags.contains(Flags::NO_ROUTE) {
+            stats.no_route.inc();
+        }
+        if self.stream.flags.contains(Flags::STREAM_IDLE_TIMEOUT) {
+            stats.rq_idle_timeout.inc();
+        }
+    }
+
+    fn log(&self) {
+        let stream = &self.stream;
+        let (remote, local) = (stream.downstream.remote, stream.downstream.local);
+        let duration = stream.started.elapsed();
+        let start = std::time::SystemTime::now() - duration;
+        let host = stream.head.headers.get(header::HOST);
+        let mut record = Record::new(start, remote, local);
+        record.duration = duration;
+        record.request = Some(Request {
+            method: stream.head.method.as_str(),
+            scheme: "http",
+            authority: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
+            path: stream.head.uri.path_and_query().map_or("", |path| path.as_str()),
+            protocol: match stream.head.version {
+                http::Version::HTTP_2 => "HTTP/2",
+                http::Version::HTTP_10 => "HTTP/1.0",
+                _ => "HTTP/1.1",
+            },
+            headers: &stream.head.headers,
+        });
+        record.response_headers = self.response_headers.as_ref();
+        record.response_code = self.status.map_or(0, |status| status.as_u16());
+        record.response_code_details = Some(stream.details).filter(|details| !details.is_empty());
+        record.flags = stream.flags;
+        let received = stream.request_meter.as_ref().map_or(0, |meter| meter.bytes());
+        record.bytes_received = received + self.bytes_received;
+        record.bytes_sent = self.bytes_sent;
+        record.upstream_host = stream.upstream_host;
+        record.upstream_cluster = stream.cluster.as_ref().map(|cluster| &*cluster.config.name);
+        record.upstream_local = stream.upstream_local;
+        let route = stream.route.as_ref().map(|route| &**route.name());
+        record.route_name = route.filter(|name| !name.is_empty());
+        self.manager.logs.iter().for_each(|log| log.write(&record));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.manager.stats.rq_rx_reset.inc();
+            self.stream
+                .fail(Flags::DOWNSTREAM_CONNECTION_TERMINATION, "downstream_remote_disconnect");
+        }
+        self.activity.end();
+        self.count();
+        if !self.manager.logs.is_empty() {
+            self.log();
+        }
+    }
+}

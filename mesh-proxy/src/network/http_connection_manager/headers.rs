@@ -1,0 +1,181 @@
+//! What the connection manager changes in heads, as Envoy does.
+
+use std::net::SocketAddr;
+
+use http::header::{CONNECTION, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+
+use super::{Manager, request_id};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+
+/// Brings the target into origin form and the authority into Host, whatever the protocol
+/// (RFC 9112, section 3.2.2: an absolute target's authority takes Host's place). `false`
+/// when there is no authority.
+pub(super) fn normalise(head: &mut Parts) -> bool {
+    if let Some(authority) = head.uri.authority() {
+        let Ok(host) = HeaderValue::from_str(authority.as_str()) else { return false };
+        head.headers.insert(HOST, host);
+        let path = head.uri.path_and_query().cloned();
+        head.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    }
+    head.headers.contains_key(HOST) || head.version == Version::HTTP_10
+}
+
+/// Whether the client asks for a WebSocket (RFC 6455, section 4.1).
+pub(super) fn asks_for_websocket(head: &Parts) -> bool {
+    let upgrade = head.headers.get(UPGRADE);
+    upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && lists(&head.headers, CONNECTION, "upgrade")
+}
+
+/// Whether a header that holds a list has this item.
+fn lists(headers: &HeaderMap, name: HeaderName, item: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(item))
+}
+
+/// Removes what belongs to one connection only (RFC 9110, section 7.6.1). `TE: trailers`
+/// stays, without which gRPC servers refuse a request.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(first) = headers.remove(CONNECTION) {
+        // Only the first is given back by `remove`; one header is what clients send.
+        for name in first.to_str().unwrap_or_default().split(',').map(str::trim) {
+            let is_kept = name.eq_ignore_ascii_case("te") || name.eq_ignore_ascii_case("host");
+            if !is_kept && let Ok(name) = HeaderName::try_from(name) {
+                headers.remove(name);
+            }
+        }
+        headers.remove(UPGRADE);
+        headers.remove(KEEP_ALIVE);
+    }
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(PROXY_CONNECTION);
+    if headers.contains_key(TE) {
+        let wants_trailers = lists(headers, TE, "trailers");
+        headers.remove(TE);
+        if wants_trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+    }
+}
+
+/// Makes a WebSocket's request again what [`remove_hop_by_hop`] took.
+pub(super) fn restore_upgrade(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+impl Manager {
+    /// Says where a request came from, and gives it an id.
+    pub(super) fn prepare_request(&self, headers: &mut HeaderMap, remote: SocketAddr) {
+        let config = &self.config;
+        if config.use_remote_address {
+            let address = HeaderValue::try_from(remote.ip().to_string());
+            if let Ok(address) = address {
+                if !config.skip_xff_append {
+                    append_forwarded_for(headers, &address);
+                }
+                headers.insert(EXTERNAL_ADDRESS, address);
+            }
+            // A client outside does not say what this connection is.
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        } else if !headers.contains_key(FORWARDED_PROTO) {
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        let is_trusted = !config.use_remote_address || config.preserve_external_request_id;
+        if config.generate_request_id && !(is_trusted && headers.contains_key(REQUEST_ID)) {
+            headers.insert(REQUEST_ID, request_id::new());
+        }
+    }
+
+    /// Finishes the head of a response.
+    pub(super) fn finish_response(
+        &self,
+        headers: &mut HeaderMap,
+        service_time: Option<std::time::Duration>,
+    ) {
+        if let Some(time) = service_time {
+            headers.insert(SERVICE_TIME, HeaderValue::from(time.as_millis() as u64));
+        }
+        if !self.config.pass_server_header || !headers.contains_key(SERVER) {
+            headers.insert(SERVER, self.server_header.clone());
+        }
+    }
+}
+
+fn append_forwarded_for(headers: &mut HeaderMap, address: &HeaderValue) {
+    let before = headers.get(FORWARDED_FOR).filter(|before| !before.is_empty());
+    let all = match before {
+        None => Ok(address.clone()),
+        Some(before) => {
+            HeaderValue::from_bytes(&[before.as_bytes(), b",", address.as_bytes()].concat())
+        }
+    };
+    if let Ok(all) = all {
+        headers.insert(FORWARDED_FOR, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pair = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        list.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_removed() {
+        let mut found = headers(&[
+            ("connection", "close, x-private, TE"),
+            ("x-private", "1"),
+            ("keep-alive", "5"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-public", "1"),
+        ]);
+        remove_hop_by_hop(&mut found);
+        assert_eq!(found, headers(&[("te", "trailers"), ("x-public", "1")]));
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host() {
+        let request = Request::get("http://a:1/b?c").header("host", "x").body(()).unwrap();
+        let (mut head, ()) = request.into_parts();
+        assert!(normalise(&mut head));
+        assert_eq!(head.headers["host"], "a:1");
+        assert_eq!(head.uri, "/b?c");
+    }
+
+    #[test]
+    fn a_host_is_needed() {
+        let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
+        assert!(!normalise(&mut head));
+    }
+
+    #[test]
+    fn websockets_are_asked_for_by_two_headers() {
+        let asks = |list: &[_]| {
+            let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
+            head.headers = headers(list);
+            asks_for_websocket(&head)
+        };
+        assert!(asks(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]));
+        assert!(!asks(&[("upgrade", "websocket")]));
+        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "h2c")]));
+    }
+}

@@ -1,0 +1,68 @@
+//! The HTTP connection manager: requests out of a connection, responses into it.
+
+mod ending;
+mod headers;
+mod request_id;
+mod serve;
+mod stats;
+mod upgrade;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use mesh_runtime::drain::Watcher;
+
+use crate::access_log::Log;
+use crate::codec::server::Options;
+use crate::config::{self, RouteSource};
+use crate::listener::Connection;
+use crate::router::Slot;
+use crate::server::Shared;
+use crate::worker::Worker;
+use stats::HttpStats;
+
+/// Envoy's HTTP connection manager at work.
+#[derive(Clone)]
+pub(crate) struct HttpConnectionManager(Arc<Manager>);
+
+/// What all connections of a connection manager share.
+struct Manager {
+    config: Arc<config::HttpConnectionManager>,
+    /// Looked into anew for each request.
+    routes: Arc<Slot>,
+    stats: HttpStats,
+    logs: Vec<Log>,
+    server_header: HeaderValue,
+    codec: Options,
+}
+
+impl HttpConnectionManager {
+    /// An error is that of opening an access log.
+    pub(crate) fn new(
+        config: Arc<config::HttpConnectionManager>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
+        let routes = match &config.routes {
+            RouteSource::Inline(table) => Slot::fixed(Arc::clone(table)),
+            RouteSource::Rds(name) => shared.routes.slot(name),
+        };
+        let logs = config.access_logs.iter().map(|log| shared.access_logs.open(log));
+        let server_header = HeaderValue::try_from(&*config.server_name);
+        Ok(Self(Arc::new(Manager {
+            routes,
+            stats: HttpStats::new(&shared.registry, &config.stat_prefix),
+            logs: logs.collect::<io::Result<_>>()?,
+            server_header: server_header.unwrap_or(HeaderValue::from_static("envoy")),
+            codec: Options { headers_timeout: config.request_headers_timeout, http2: config.http2 },
+            config,
+        })))
+    }
+
+    /// Serves a connection to its end. It ends gracefully when `drain` begins or nothing
+    /// was asked for too long, and at once when `drain` says so.
+    pub(crate) async fn serve(&self, connection: Connection, worker: Rc<Worker>, drain: Watcher) {
+        serve::serve(Arc::clone(&self.0), connection, worker, drain).await;
+    }
+}

@@ -1,0 +1,261 @@
+//! A connection and its requests.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response, StatusCode, Version};
+use mesh_runtime::drain::Watcher;
+
+use super::ending::{Ending, Outgoing};
+use super::{Manager, headers, upgrade};
+use crate::access_log::Flags;
+use crate::codec::{Body, Protocol, Upgrade, server};
+use crate::config::CodecType;
+use crate::http_filter;
+use crate::listener::Connection;
+use crate::router::{Downstream, ResponseBody, Stream, local_reply};
+use crate::stats::Held;
+use crate::worker::Worker;
+
+/// Whether a connection is idle, and since when.
+pub(super) struct Activity {
+    active: Cell<u32>,
+    last: Cell<Instant>,
+}
+
+/// A connection as its requests see it.
+struct Client {
+    manager: Arc<Manager>,
+    downstream: Rc<Downstream>,
+    activity: Rc<Activity>,
+    /// Kept by tunnels, which outlive the codec.
+    drain: Watcher,
+}
+
+/// Counts a connection from its beginning to its end.
+struct Counted<'a> {
+    manager: &'a Manager,
+    _active: Held,
+    began: Instant,
+}
+
+pub(super) async fn serve(
+    manager: Arc<Manager>,
+    connection: Connection,
+    worker: Rc<Worker>,
+    mut drain: Watcher,
+) {
+    let Connection { io, remote, local, original_destination, counted, .. } = connection;
+    let _listener = counted;
+    let _counted = Counted::new(&manager);
+    let activity = Rc::new(Activity::new());
+    let client = Rc::new(Client {
+        manager: Arc::clone(&manager),
+        downstream: Rc::new(Downstream::new(remote, local, original_destination, worker)),
+        activity: Rc::clone(&activity),
+        drain: drain.clone(),
+    });
+    let mut abort = drain.clone();
+    let leave = async {
+        tokio::select! {
+            _ = drain.begun() => manager.stats.cx_drain_close.inc(),
+            () = activity.idle_for(manager.config.idle_timeout) => {
+                manager.stats.cx_idle_timeout.inc();
+            }
+        }
+    };
+    let mut leave = pin!(leave);
+    let serving = async {
+        let protocol = match manager.config.codec {
+            CodecType::Http1 => Protocol::Http1,
+            CodecType::Http2 => Protocol::Http2,
+            CodecType::Auto => tokio::select! {
+                detected = server::detect(&io) => detected.unwrap_or(Protocol::Http1),
+                () = &mut leave => return,
+            },
+        };
+        let _active = manager.count_protocol(protocol);
+        let handler = move |request| Rc::clone(&client).handle(request);
+        let served = server::serve(io, protocol, &manager.codec, handler, leave).await;
+        if let Err(error) = served {
+            tracing::debug!(%remote, %error, "a client's connection ended");
+            if error.is_parse() {
+                manager.stats.cx_protocol_error.inc();
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = serving => {}
+        () = abort.immediate() => {}
+    }
+}
+
+impl Client {
+    /// Answers one request. Boxes what must live until the response is out: this future
+    /// and the response are moved around by the codec.
+    async fn handle(
+        self: Rc<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Outgoing>, Infallible> {
+        let (mut ending, body) = self.begin(request);
+        let response = match self.refusal(&mut ending.stream) {
+            Some(refusal) => refusal,
+            None => {
+                let filters = &self.manager.config.http_filters;
+                http_filter::run(filters, &mut ending.stream, body).await
+            }
+        };
+        Ok(self.finish(ending, response))
+    }
+
+    fn begin(&self, request: Request<Body>) -> (Box<Ending>, Body) {
+        let (head, body) = request.into_parts();
+        let stats = &self.manager.stats;
+        stats.rq_total.inc();
+        stats.rq_active.inc();
+        let is_http2 = head.version == Version::HTTP_2;
+        (if is_http2 { &stats.rq_http2_total } else { &stats.rq_http1_total }).inc();
+        let (body, request_meter) = match body.is_empty() {
+            true => (body, None),
+            false => {
+                let (body, meter) = body.metered();
+                (body, Some(meter))
+            }
+        };
+        self.activity.begin();
+        let stream = Stream {
+            downstream: Rc::clone(&self.downstream),
+            head,
+            route: None,
+            started: Instant::now(),
+            request_meter,
+            idle_timeout: self.manager.config.stream_idle_timeout,
+            upgrade: None,
+            flags: Flags::NONE,
+            details: "",
+            cluster: None,
+            upstream_host: None,
+            upstream_local: None,
+            service_time: None,
+        };
+        let ending = Ending {
+            manager: Arc::clone(&self.manager),
+            stream,
+            activity: Rc::clone(&self.activity),
+            status: None,
+            response_headers: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            is_complete: false,
+        };
+        (Box::new(ending), body)
+    }
+
+    /// Brings the head into shape and finds its route; a response when the request cannot
+    /// be forwarded.
+    fn refusal(&self, stream: &mut Stream) -> Option<Response<ResponseBody>> {
+        if !headers::normalise(&mut stream.head) {
+            stream.details = "missing_host_header";
+            return Some(local_reply(stream, StatusCode::BAD_REQUEST, ""));
+        }
+        let is_websocket = headers::asks_for_websocket(&stream.head);
+        headers::remove_hop_by_hop(&mut stream.head.headers);
+        self.manager.prepare_request(&mut stream.head.headers, stream.downstream.remote);
+        stream.route = self.manager.routes.route(&stream.head);
+        if is_websocket && let Some(route) = &stream.route {
+            if !route.websocket().unwrap_or(self.manager.config.websocket) {
+                self.manager.stats.rq_ws_on_non_ws_route.inc();
+                stream.details = "upgrade_failed";
+                return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
+            }
+            stream.upgrade = Upgrade::take(&mut stream.head.extensions);
+            headers::restore_upgrade(&mut stream.head.headers);
+        }
+        None
+    }
+
+    /// Finishes a response and binds the request's end to that of its body.
+    fn finish(
+        &self,
+        mut ending: Box<Ending>,
+        mut response: Response<ResponseBody>,
+    ) -> Response<Outgoing> {
+        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        headers::remove_hop_by_hop(response.headers_mut());
+        let service_time = ending.stream.service_time;
+        self.manager.finish_response(response.headers_mut(), service_time);
+        *response.version_mut() = Version::HTTP_11;
+        ending.status = Some(response.status());
+        if !self.manager.logs.is_empty() {
+            ending.response_headers = Some(response.headers().clone());
+        }
+        if !is_upgrade {
+            return response.map(|body| Outgoing::new(body, ending));
+        }
+        headers::restore_upgrade(response.headers_mut());
+        let upstream = Upgrade::take(response.extensions_mut());
+        if let (Some(downstream), Some(upstream)) = (ending.stream.upgrade.take(), upstream) {
+            upgrade::start(ending, downstream, upstream, self.drain.clone());
+        }
+        response.map(Outgoing::detached)
+    }
+}
+
+impl Activity {
+    fn new() -> Self {
+        Self { active: Cell::new(0), last: Cell::new(Instant::now()) }
+    }
+
+    fn begin(&self) {
+        self.active.set(self.active.get() + 1);
+    }
+
+    pub(super) fn end(&self) {
+        self.active.set(self.active.get() - 1);
+        self.last.set(Instant::now());
+    }
+
+    /// Waits until there was no request for so long.
+    async fn idle_for(&self, timeout: Option<Duration>) {
+        let Some(timeout) = timeout else { return pending().await };
+        loop {
+            let now = Instant::now();
+            let from = if self.active.get() == 0 { self.last.get() } else { now };
+            if from + timeout <= now {
+                return;
+            }
+            tokio::time::sleep_until((from + timeout).into()).await;
+        }
+    }
+}
+
+impl Manager {
+    fn count_protocol(&self, protocol: Protocol) -> Held {
+        let (total, active) = match protocol {
+            Protocol::Http1 => (&self.stats.cx_http1_total, &self.stats.cx_http1_active),
+            Protocol::Http2 => (&self.stats.cx_http2_total, &self.stats.cx_http2_active),
+        };
+        total.inc();
+        active.hold()
+    }
+}
+
+impl<'a> Counted<'a> {
+    fn new(manager: &'a Manager) -> Self {
+        manager.stats.cx_total.inc();
+        Self { manager, _active: manager.stats.cx_active.hold(), began: Instant::now() }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.manager.stats.cx_destroy.inc();
+        self.manager.stats.cx_length_ms.record(self.began.elapsed().as_millis() as u64);
+    }
+}

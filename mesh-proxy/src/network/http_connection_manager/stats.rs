@@ -1,0 +1,72 @@
+//! What is counted for a connection manager, under Envoy's names.
+
+use crate::stats::{Counter, Gauge, Histogram, Registry};
+
+/// `http.<stat_prefix>.*`
+pub(super) struct HttpStats {
+    pub(super) rq_total: Counter,
+    pub(super) rq_completed: Counter,
+    pub(super) rq_by_class: [Counter; 5],
+    pub(super) rq_http1_total: Counter,
+    pub(super) rq_http2_total: Counter,
+    pub(super) rq_active: Gauge,
+    pub(super) rq_time: Histogram,
+    pub(super) rq_rx_reset: Counter,
+    pub(super) rq_tx_reset: Counter,
+    pub(super) rq_idle_timeout: Counter,
+    pub(super) rq_timeout: Counter,
+    pub(super) rq_ws_on_non_ws_route: Counter,
+    pub(super) no_route: Counter,
+    pub(super) cx_total: Counter,
+    pub(super) cx_active: Gauge,
+    pub(super) cx_http1_total: Counter,
+    pub(super) cx_http1_active: Gauge,
+    pub(super) cx_http2_total: Counter,
+    pub(super) cx_http2_active: Gauge,
+    pub(super) cx_upgrades_total: Counter,
+    pub(super) cx_upgrades_active: Gauge,
+    pub(super) cx_destroy: Counter,
+    pub(super) cx_drain_close: Counter,
+    pub(super) cx_idle_timeout: Counter,
+    pub(super) cx_length_ms: Histogram,
+    pub(super) cx_protocol_error: Counter,
+}
+
+impl HttpStats {
+    pub(super) fn new(registry: &Registry, prefix: &str) -> Self {
+        let full = |stat: &str| format!("http.{prefix}.{stat}");
+        let counter = |stat: &str| registry.counter(&full(&format!("downstream_{stat}")));
+        let gauge = |stat: &str| registry.gauge(&full(&format!("downstream_{stat}")));
+        let histogram = |stat: &str| registry.histogram(&full(&format!("downstream_{stat}")));
+        // The first eight made share each worker's cache line: those of every request.
+        Self {
+            rq_total: counter("rq_total"),
+            rq_completed: counter("rq_completed"),
+            rq_http1_total: counter("rq_http1_total"),
+            rq_by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
+                .map(|class| counter(&format!("rq_{class}"))),
+            rq_http2_total: counter("rq_http2_total"),
+            rq_active: gauge("rq_active"),
+            rq_time: histogram("rq_time"),
+            rq_rx_reset: counter("rq_rx_reset"),
+            rq_tx_reset: counter("rq_tx_reset"),
+            rq_idle_timeout: counter("rq_idle_timeout"),
+            rq_timeout: counter("rq_timeout"),
+            rq_ws_on_non_ws_route: counter("rq_ws_on_non_ws_route"),
+            no_route: registry.counter(&full("no_route")),
+            cx_total: counter("cx_total"),
+            cx_active: gauge("cx_active"),
+            cx_http1_total: counter("cx_http1_total"),
+            cx_http1_active: gauge("cx_http1_active"),
+            cx_http2_total: counter("cx_http2_total"),
+            cx_http2_active: gauge("cx_http2_active"),
+            cx_upgrades_total: counter("cx_upgrades_total"),
+            cx_upgrades_active: gauge("cx_upgrades_active"),
+            cx_destroy: counter("cx_destroy"),
+            cx_drain_close: counter("cx_drain_close"),
+            cx_idle_timeout: counter("cx_idle_timeout"),
+            cx_length_ms: histogram("cx_length_ms"),
+            cx_protocol_error: counter("cx_protocol_error"),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! HTTP/2 connections: many requests at a time.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, Shared};
+use http::Response;
+use http::request::Parts;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, spawn_local};
+
+use super::{AcquireError, Maps, keeper};
+use crate::cluster::{Cluster, Endpoint, Permit};
+use crate::codec::Body;
+use crate::codec::client::{Http2, SendError, SendErrorKind};
+use crate::transport::{self, Connected};
+
+/// The connections of this worker to one endpoint: one, unless the peer does not take as
+/// many streams as there are requests.
+pub(super) struct Pool {
+    maps: Weak<Maps>,
+    endpoint: Arc<Endpoint>,
+    connections: RefCell<Vec<Rc<Connection>>>,
+    /// The connection that is being made; all who need one wait for it.
+    connecting: RefCell<Option<Connecting>>,
+    keeper: RefCell<Option<AbortHandle>>,
+}
+
+type Connecting = Shared<LocalBoxFuture<'static, Result<(), AcquireError>>>;
+
+struct Connection {
+    codec: Http2,
+    local: Option<SocketAddr>,
+    cluster: Arc<Cluster>,
+    /// Streams that are open.
+    active: Cell<usize>,
+    requests: Cell<u32>,
+    idle_since: Cell<Instant>,
+    /// Takes no more requests: it is closed, or closes when the last one is done.
+    is_leaving: Cell<bool>,
+    /// Told when it is to be closed.
+    close: Notify,
+}
+
+/// A stream of a connection.
+pub(crate) struct Http2Lease {
+    pool: Rc<Pool>,
+    connection: Rc<Connection>,
+}
+
+impl Pool {
+    pub(super) fn new(
+        maps: &Rc<Maps>,
+        cluster: &Arc<Cluster>,
+        endpoint: &Arc<Endpoint>,
+    ) -> Rc<Self> {
+        let pool = Rc::new(Self {
+            maps: Rc::downgrade(maps),
+            endpoint: Arc::clone(endpoint),
+            connections: RefCell::default(),
+            connecting: RefCell::default(),
+            keeper: RefCell::default(),
+        });
+        let weak = Rc::downgrade(&pool);
+        let sweep = move |now| weak.upgrade().map(|pool| pool.sweep(now));
+        let weak = Rc::downgrade(&pool);
+        let close = move || {
+            if let Some(pool) = weak.upgrade() {
+                pool.leave_all();
+            }
+        };
+        let timeout = cluster.config.idle_timeout;
+        let task = keeper::keep(Arc::clone(endpoint), timeout, sweep, close);
+        *pool.keeper.borrow_mut() = Some(spawn_local(task).abort_handle());
+        maps.http2.borrow_mut().insert(endpoint.id, Rc::clone(&pool));
+        pool
+    }
+
+    pub(super) async fn acquire(
+        self: &Rc<Self>,
+        cluster: &Arc<Cluster>,
+    ) -> Result<Http2Lease, AcquireError> {
+        if let Some(connection) = self.with_room() {
+            return Ok(self.lend(connection));
+        }
+        // Boxed: connecting is rare, and its future large.
+        Box::pin(self.connect_or_wait(cluster)).await
+    }
+
+    async fn connect_or_wait(
+        self: &Rc<Self>,
+        cluster: &Arc<Cluster>,
+    ) -> Result<Http2Lease, AcquireError> {
+        let stats = cluster.stats();
+        let Ok(_pending) = cluster.permit_pending() else {
+            stats.rq_pending_overflow.inc();
+            self.end_if_unused();
+            return Err(AcquireError::Overflow);
+        };
+        stats.rq_pending_total.inc();
+        let _pending_active = stats.rq_pending_active.hold();
+        loop {
+            if let Some(connection) = self.with_room() {
+                return Ok(self.lend(connection));
+            }
+            let under_way = self.connecting.borrow().clone();
+            let connecting = match under_way {
+                Some(connecting) => connecting,
+                None => match self.start_connecting(cluster) {
+                    Some(connecting) => connecting,
+                    None => return self.overloaded(cluster),
+                },
+            };
+            connecting.await?;
+        }
+    }
+
+    /// `None` when the cluster may have no more connections.
+    fn start_connecting(self: &Rc<Self>, cluster: &Arc<Cluster>) -> Option<Connecting> {
+        let is_first = self.connections.borrow().is_empty();
+        let permit = cluster.permit_connection(is_first).ok()?;
+        // A task, so that it goes on when the request that began it is gone.
+        let task = spawn_local(connect(Rc::downgrade(self), Arc::clone(cluster), permit));
+        let connecting = async move { task.await.unwrap_or(Ok(())) }.boxed_local().shared();
+        *self.connecting.borrow_mut() = Some(connecting.clone());
+        Some(connecting)
+    }
+
+    /// Without room for another connection the codec queues the request on one.
+    fn overloaded(self: &Rc<Self>, cluster: &Arc<Cluster>) -> Result<Http2Lease, AcquireError> {
+        cluster.stats().cx_overflow.inc();
+        let connections = self.connections.borrow();
+        let usable = connections.iter().filter(|connection| !connection.is_leaving.get());
+        let least = usable.min_by_key(|connection| connection.active.get());
+        least.map(|connection| self.lend(Rc::clone(connection))).ok_or(AcquireError::Overflow)
+    }
+
+    fn with_room(&self) -> Option<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        connections.iter().find(|connection| connection.has_room()).cloned()
+    }
+
+    fn lend(self: &Rc<Self>, connection: Rc<Connection>) -> Http2Lease {
+        connection.active.set(connection.active.get() + 1);
+        connection.requests.set(connection.requests.get() + 1);
+        let max = connection.cluster.config.max_requests_per_connection;
+        if max.is_some_and(|max| connection.requests.get() >= max) {
+            connection.cluster.stats().cx_max_requests.inc();
+            connection.is_leaving.set(true);
+        }
+        Http2Lease { pool: Rc::clone(self), connection }
+    }
+
+    fn leave_all(&self) {
+        for connection in self.connections.borrow().iter() {
+            connection.leave();
+        }
+    }
+
+    fn sweep(&self, now: keeper::Sweep) -> Option<Instant> {
+        let connections = self.connections.borrow();
+        let idle = connections.iter().filter(|connection| connection.active.get() == 0);
+        let mut next = None;
+        for connection in idle {
+            let expiry = connection.idle_since.get() + now.timeout;
+            if expiry <= now.now {
+                connection.cluster.stats().cx_idle_timeout.inc();
+                connection.leave();
+            } else {
+                next = Some(next.map_or(expiry, |next: Instant| next.min(expiry)));
+            }
+        }
+        next
+    }
+
+    fn forget(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let mut connections = self.connections.borrow_mut();
+        connections.retain(|known| !Rc::ptr_eq(known, connection));
+        drop(connections);
+        self.end_if_unused();
+    }
+
+    fn end_if_unused(self: &Rc<Self>) {
+        if !self.connections.borrow().is_empty() || self.connecting.borrow().is_some() {
+            return;
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
+        if let Some(maps) = self.maps.upgrade() {
+            let mut pools = maps.http2.borrow_mut();
+            if pools.get(&self.endpoint.id).is_some_and(|known| Rc::ptr_eq(known, self)) {
+                pools.remove(&self.endpoint.id);
+            }
+        }
+    }
+}
+
+/// Adds a connection to the pool.
+async fn connect(
+    pool: Weak<Pool>,
+    cluster: Arc<Cluster>,
+    permit: Permit,
+) -> Result<(), AcquireError> {
+    let Some(endpoint) = pool.upgrade().map(|pool| Arc::clone(&pool.endpoint)) else {
+        return Ok(());
+    };
+    let outcome = add_connection(&pool, &cluster, &endpoint, permit).await;
+    if let Some(pool) = pool.upgrade() {
+        *pool.connecting.borrow_mut() = None;
+        pool.end_if_unused();
+    }
+    outcome
+}
+
+async fn add_connection(
+    pool: &Weak<Pool>,
+    cluster: &Arc<Cluster>,
+    endpoint: &Arc<Endpoint>,
+    permit: Permit,
+) -> Result<(), AcquireError> {
+    let Connected { io, local, open } = transport::connect(cluster, endpoint, permit).await?;
+    cluster.stats().cx_http2_total.inc();
+    let (codec, driver) = Http2::new(io, &cluster.config.http2)
+        .await
+        .map_err(|error| AcquireError::Handshake(error.to_string().into()))?;
+    let Some(pool) = pool.upgrade() else { return Ok(()) };
+    let connection = Rc::new(Connection {
+        codec,
+        local,
+        cluster: Arc::clone(cluster),
+        active: Cell::new(0),
+        requests: Cell::new(0),
+        idle_since: Cell::new(Instant::now()),
+        is_leaving: Cell::new(false),
+        close: Notify::new(),
+    });
+    pool.connections.borrow_mut().push(Rc::clone(&connection));
+    spawn_local(async move {
+        tokio::select! {
+            () = driver => {}
+            () = connection.close.notified() => {}
+        }
+        drop(open);
+        connection.is_leaving.set(true);
+        pool.forget(&connection);
+    });
+    Ok(())
+}
+
+impl Connection {
+    fn has_room(&self) -> bool {
+        !self.is_leaving.get() && self.active.get() < self.codec.max_streams()
+    }
+
+    /// Takes no more requests, and closes when the last one is done.
+    fn leave(&self) {
+        self.is_leaving.set(true);
+        if self.active.get() == 0 {
+            self.close.notify_one();
+        }
+    }
+}
+
+impl Http2Lease {
+    pub(super) fn is_reused(&self) -> bool {
+        self.connection.requests.get() > 1
+    }
+
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.connection.local
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        head: &Parts,
+        body: Body,
+    ) -> Result<Response<Body>, SendError> {
+        let outcome = self.connection.codec.send(head, body).await;
+        if matches!(&outcome, Err(error) if error.kind == SendErrorKind::NotSent) {
+            // Closed, or going away: the next request needs another one.
+            self.connection.is_leaving.set(true);
+        }
+        outcome
+    }
+}
+
+impl Drop for Http2Lease {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.active.set(connection.active.get() - 1);
+        connection.idle_since.set(Instant::now());
+        if connection.is_leaving.get() || self.pool.endpoint.is_removed() {
+            connection.leave();
+        }
+    }
+}

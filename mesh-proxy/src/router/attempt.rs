@@ -1,0 +1,262 @@
+//! One try to get a response from an upstream.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use http::{Response, StatusCode, Version};
+
+use super::Stream;
+use crate::access_log::Flags;
+use crate::cluster::{Cluster, Endpoint, Permit, PickContext};
+use crate::codec::client::{SendError, SendErrorKind};
+use crate::codec::{Body, Protocol};
+use crate::config::HttpProtocol;
+use crate::pool::{AcquireError, Lease};
+use crate::transport::ConnectError;
+
+/// A request that an upstream is at work on. Dropped, it is reset.
+pub(crate) struct Exchange {
+    lease: Lease,
+    active: Active,
+}
+
+/// A request that counts as active, until it is dropped.
+struct Active {
+    cluster: Arc<Cluster>,
+    endpoint: Arc<Endpoint>,
+    started: Instant,
+    _permit: Permit,
+}
+
+/// Why a try gave no response.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: FailureKind,
+    pub(super) detail: Cow<'static, str>,
+    /// The endpoint that was tried.
+    pub(super) endpoint: Option<u64>,
+    /// The connection had served a request before.
+    pub(super) reused: bool,
+    /// The request's body, when nothing of it was taken.
+    pub(super) body: Option<Body>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FailureKind {
+    NoEndpoint,
+    Overflow,
+    ConnectTimeout,
+    Connect,
+    Send(SendErrorKind),
+    PerTryTimeout,
+}
+
+/// What one try needs to know.
+pub(super) struct Try<'a> {
+    pub(super) cluster: &'a Arc<Cluster>,
+    /// Endpoints to avoid.
+    pub(super) tried: &'a [u64],
+    /// A connection that was never used.
+    pub(super) fresh: bool,
+}
+
+/// Chooses an endpoint, gets a connection to it, sends the request and waits for the head
+/// of the response.
+pub(super) async fn attempt(
+    stream: &mut Stream,
+    body: Body,
+    to: &Try<'_>,
+) -> Result<(Response<Body>, Exchange), Failure> {
+    let cluster = to.cluster;
+    let context =
+        PickContext { destination: stream.downstream.original_destination, tried: to.tried };
+    let Some(endpoint) = cluster.pick(context) else {
+        cluster.stats().cx_none_healthy.inc();
+        return Err(Failure::new(FailureKind::NoEndpoint, "", None, body));
+    };
+    stream.upstream_host = Some(endpoint.address);
+    let Ok(permit) = cluster.permit_request() else {
+        cluster.stats().rq_pending_overflow.inc();
+        return Err(Failure::new(FailureKind::Overflow, "", None, body));
+    };
+    let protocol = protocol(stream, cluster);
+    let pools = stream.downstream.worker.pools.clone();
+    let mut lease = match pools.acquire(cluster, &endpoint, protocol, to.fresh).await {
+        Ok(lease) => lease,
+        Err(error) => return Err(Failure::connecting(error, endpoint.id, body)),
+    };
+    stream.upstream_local = lease.local();
+    let active = Active::new(cluster, endpoint, permit);
+    match lease.send(&stream.head, body).await {
+        Ok(response) => {
+            stream.service_time = Some(active.started.elapsed());
+            active.count_response(response.status());
+            Ok((response, Exchange { lease, active }))
+        }
+        Err(error) => {
+            active.cluster.stats().rq_rx_reset.inc();
+            active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
+            Err(Failure::sending(error, active.endpoint.id, lease.is_reused()))
+        }
+    }
+}
+
+fn protocol(stream: &Stream, cluster: &Cluster) -> Protocol {
+    // An upgrade is HTTP/1's.
+    let is_http2 = match cluster.config.protocol {
+        HttpProtocol::Http1 => false,
+        HttpProtocol::Http2 => stream.upgrade.is_none(),
+        HttpProtocol::Downstream => stream.head.version == Version::HTTP_2,
+    };
+    if is_http2 { Protocol::Http2 } else { Protocol::Http1 }
+}
+
+impl Active {
+    fn new(cluster: &Arc<Cluster>, endpoint: Arc<Endpoint>, permit: Permit) -> Self {
+        cluster.stats().rq_total.inc();
+        cluster.stats().rq_active.inc();
+        endpoint.stats.rq_total.fetch_add(1, Relaxed);
+        endpoint.stats.rq_active.fetch_add(1, Relaxed);
+        Self { cluster: Arc::clone(cluster), endpoint, started: Instant::now(), _permit: permit }
+    }
+
+    fn count_response(&self, status: StatusCode) {
+        self.cluster.stats().count_response(status);
+        let stats = &self.endpoint.stats;
+        let counter = if status.is_server_error() { &stats.rq_error } else { &stats.rq_success };
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.cluster.stats().rq_active.dec();
+        self.endpoint.stats.rq_active.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Exchange {
+    /// The response has come to its end.
+    pub(super) fn complete(self) {
+        let time = self.active.started.elapsed();
+        self.active.cluster.stats().rq_time.record(time.as_millis() as u64);
+        self.lease.complete();
+    }
+
+    /// The upstream ended the response early.
+    pub(super) fn reset(self) {
+        self.active.cluster.stats().rq_rx_reset.inc();
+        self.active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_timeout(&self) {
+        self.active.cluster.stats().rq_timeout.inc();
+        self.active.endpoint.stats.rq_timeout.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn endpoint(&self) -> u64 {
+        self.active.endpoint.id
+    }
+}
+
+impl Failure {
+    fn new(
+        kind: FailureKind,
+        detail: impl Into<Cow<'static, str>>,
+        endpoint: Option<u64>,
+        body: Body,
+    ) -> Self {
+        Self { kind, detail: detail.into(), endpoint, reused: false, body: Some(body) }
+    }
+
+    fn connecting(error: AcquireError, endpoint: u64, body: Body) -> Self {
+        let kind = match &error {
+            AcquireError::Overflow => FailureKind::Overflow,
+            AcquireError::Connect(ConnectError::Timeout) => FailureKind::ConnectTimeout,
+            AcquireError::Connect(_) | AcquireError::Handshake(_) => FailureKind::Connect,
+        };
+        Self::new(kind, error.to_string(), Some(endpoint), body)
+    }
+
+    fn sending(error: SendError, endpoint: u64, reused: bool) -> Self {
+        Self {
+            kind: FailureKind::Send(error.kind),
+            detail: error.detail.into(),
+            endpoint: Some(endpoint),
+            reused,
+            body: error.body,
+        }
+    }
+
+    /// Status, flag, Envoy's reset reason (or whole text) and response code details.
+    pub(super) fn reply(&self) -> (StatusCode, Flags, Cow<'static, str>, &'static str) {
+        const HEAD: &str = "upstream connect error or disconnect/reset before headers. ";
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let (status, flags, reason, details) = match self.kind {
+            FailureKind::NoEndpoint => {
+                let flags = Flags::NO_HEALTHY_UPSTREAM;
+                return (unavailable, flags, "no healthy upstream".into(), "no_healthy_upstream");
+            }
+            FailureKind::PerTryTimeout => {
+                let (status, flags) =
+                    (StatusCode::GATEWAY_TIMEOUT, Flags::UPSTREAM_REQUEST_TIMEOUT);
+                let text = "upstream request timeout".into();
+                return (status, flags, text, "upstream_per_try_timeout");
+            }
+            FailureKind::Overflow => (
+                unavailable,
+                Flags::UPSTREAM_OVERFLOW,
+                "overflow",
+                "upstream_reset_before_response_started{overflow}",
+            ),
+            FailureKind::ConnectTimeout => (
+                unavailable,
+                Flags::UPSTREAM_CONNECTION_FAILURE,
+                "connection timeout",
+                "upstream_reset_before_response_started{connection_timeout}",
+            ),
+            FailureKind::Connect => {
+                let text = format!(
+                    "{HEAD}reset reason: remote connection failure, transport failure reason: \
+                     delayed connect error: {}",
+                    without_os_code(&self.detail)
+                );
+                let flags = Flags::UPSTREAM_CONNECTION_FAILURE;
+                let details = "upstream_reset_before_response_started{remote_connection_failure}";
+                return (unavailable, flags, text.into(), details);
+            }
+            FailureKind::Send(SendErrorKind::NotSent | SendErrorKind::Closed) => (
+                unavailable,
+                Flags::UPSTREAM_CONNECTION_TERMINATION,
+                "connection termination",
+                "upstream_reset_before_response_started{connection_termination}",
+            ),
+            FailureKind::Send(SendErrorKind::Refused) => (
+                unavailable,
+                Flags::UPSTREAM_REMOTE_RESET,
+                "remote refused stream reset",
+                "upstream_reset_before_response_started{remote_refused_stream_reset}",
+            ),
+            FailureKind::Send(SendErrorKind::Reset) => (
+                unavailable,
+                Flags::UPSTREAM_REMOTE_RESET,
+                "remote reset",
+                "upstream_reset_before_response_started{remote_reset}",
+            ),
+            FailureKind::Send(SendErrorKind::Protocol) => (
+                StatusCode::BAD_GATEWAY,
+                Flags::UPSTREAM_PROTOCOL_ERROR,
+                "protocol error",
+                "upstream_reset_before_response_started{protocol_error}",
+            ),
+        };
+        (status, flags, format!("{HEAD}reset reason: {reason}").into(), details)
+    }
+}
+
+/// "Connection refused (os error 111)" → "Connection refused".
+fn without_os_code(text: &str) -> &str {
+    text.split_once(" (os error").map_or(text, |(text, _)| text)
+}

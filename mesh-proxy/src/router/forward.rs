@@ -1,0 +1,247 @@
+//! Forwarding a request to a cluster.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+
+use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
+use super::table::{CompiledForward, Rule};
+use super::timers::{Expired, Timers};
+use super::{ResponseBody, Stream, header_ops, local_reply, retry};
+use crate::access_log::Flags;
+use crate::cluster::{Cluster, Permit};
+use crate::codec::{Body, Recording, Replay};
+use crate::config::{RetryPolicy, Rewrite};
+
+/// What of a body is kept so that a retry policy can be followed.
+const MAX_REPLAY: usize = 64 * 1024;
+
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+
+/// Sends the request to a cluster of the route, and again where that is safe or asked for.
+pub(super) async fn forward(
+    stream: &mut Stream,
+    rule: &Rule,
+    forward: &CompiledForward,
+    body: Body,
+) -> Response<ResponseBody> {
+    let clusters = &stream.downstream.worker.shared.clusters;
+    let Some(cluster) = forward.cluster().and_then(|name| clusters.get(name)) else {
+        stream.fail(Flags::NO_CLUSTER, "cluster_not_found");
+        return local_reply(stream, StatusCode::SERVICE_UNAVAILABLE, "");
+    };
+    stream.cluster = Some(Arc::clone(&cluster));
+    prepare(stream, rule, forward);
+    let idle = forward.config.idle_timeout.unwrap_or(stream.idle_timeout);
+    // A WebSocket lasts as long as it does.
+    let timeout = forward.config.timeout.filter(|_| stream.upgrade.is_none());
+    let mut timers = Timers::new(stream, timeout, idle);
+    let outcome = {
+        let mut attempts = pin!(Attempts::new(forward, &cluster, &body).run(stream, body));
+        poll_fn(|cx| match attempts.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+            Poll::Pending => timers.poll(cx).map(Err),
+        })
+        .await
+    };
+    match outcome {
+        Ok(Ok((response, exchange))) => {
+            stream.details = "via_upstream";
+            timers.last = std::time::Instant::now();
+            response.map(|body| ResponseBody::upstream(body, exchange, timers))
+        }
+        Ok(Err(failure)) => {
+            let (status, flags, text, details) = failure.reply();
+            stream.fail(flags, details);
+            local_reply(stream, status, text.into_owned())
+        }
+        Err(expired) => timed_out(stream, &cluster, expired),
+    }
+}
+
+/// Changes the head as the route says.
+fn prepare(stream: &mut Stream, rule: &Rule, forward: &CompiledForward) {
+    let head = &mut stream.head;
+    if let Some(Rewrite::Prefix(replacement)) = &forward.config.path_rewrite {
+        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let matched = rule.matcher.matched_length(head.uri.path());
+        let rewritten = format!("{replacement}{}", path.get(matched..).unwrap_or_default());
+        let original = HeaderValue::try_from(path);
+        if let Ok(rewritten) = Uri::try_from(rewritten) {
+            head.uri = rewritten;
+            if let Ok(original) = original {
+                head.headers.insert(ORIGINAL_PATH, original);
+            }
+        }
+    }
+    header_ops::apply(&rule.request_ops, &mut head.headers);
+    if let Some(host) = &forward.config.host_rewrite {
+        head.headers.insert(header::HOST, host.clone());
+    }
+    if let Some(timeout) = &forward.expected_timeout {
+        head.headers.insert(EXPECTED_TIMEOUT, timeout.clone());
+    }
+}
+
+fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Response<ResponseBody> {
+    let status = StatusCode::GATEWAY_TIMEOUT;
+    match expired {
+        Expired::Response => {
+            cluster.stats().rq_timeout.inc();
+            stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
+            local_reply(stream, status, "upstream request timeout")
+        }
+        Expired::Idle => {
+            stream.fail(Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout");
+            local_reply(stream, status, "stream timeout")
+        }
+    }
+}
+
+/// The tries of one request.
+struct Attempts<'a> {
+    forward: &'a CompiledForward,
+    cluster: &'a Arc<Cluster>,
+    /// There is no body: it can always be sent again.
+    is_bodiless: bool,
+    recording: Option<Recording>,
+    tried: Vec<u64>,
+    /// Retries by policy so far.
+    retries: u32,
+    /// Whether the try that is always safe was made.
+    repeated: bool,
+    fresh: bool,
+}
+
+impl<'a> Attempts<'a> {
+    fn new(forward: &'a CompiledForward, cluster: &'a Arc<Cluster>, body: &Body) -> Self {
+        Self {
+            forward,
+            cluster,
+            is_bodiless: body.is_empty(),
+            recording: None,
+            tried: Vec::new(),
+            retries: 0,
+            repeated: false,
+            fresh: false,
+        }
+    }
+
+    async fn run(
+        mut self,
+        stream: &mut Stream,
+        mut body: Body,
+    ) -> Result<(Response<Body>, Exchange), Failure> {
+        let policy = self.forward.config.retry.as_ref();
+        if policy.is_some() && !self.is_bodiless && stream.upgrade.is_none() {
+            let recording = Replay::record(body, MAX_REPLAY);
+            body = recording.body().unwrap_or_default();
+            self.recording = Some(recording);
+        }
+        // Held until the retry is over: the limit is on retries at work.
+        let mut permit = None;
+        loop {
+            if self.forward.count_attempts {
+                let number = 1 + self.retries + u32::from(self.repeated);
+                stream.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(number));
+            }
+            let outcome = self.attempt(stream, body, policy).await;
+            let Some(again) = self.again(stream, policy, &outcome, &mut permit).await else {
+                if self.retries > 0 && matches!(&outcome, Ok((r, _)) if r.status().is_success()) {
+                    self.cluster.stats().rq_retry_success.inc();
+                }
+                return outcome;
+            };
+            body = match outcome {
+                Err(Failure { body: Some(unsent), .. }) => unsent,
+                _ => again,
+            };
+        }
+    }
+
+    async fn attempt(
+        &self,
+        stream: &mut Stream,
+        body: Body,
+        policy: Option<&RetryPolicy>,
+    ) -> Result<(Response<Body>, Exchange), Failure> {
+        let to = Try { cluster: self.cluster, tried: &self.tried, fresh: self.fresh };
+        let Some(timeout) = policy.and_then(|policy| policy.per_try_timeout) else {
+            return attempt(stream, body, &to).await;
+        };
+        match tokio::time::timeout(timeout, attempt(stream, body, &to)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.cluster.stats().rq_per_try_timeout.inc();
+                let kind = FailureKind::PerTryTimeout;
+                Err(Failure { kind, detail: "".into(), endpoint: None, reused: false, body: None })
+            }
+        }
+    }
+
+    /// The body for another try; `None` when this outcome stands. Waits for as long as the
+    /// policy's back-off says.
+    async fn again(
+        &mut self,
+        stream: &mut Stream,
+        policy: Option<&RetryPolicy>,
+        outcome: &Result<(Response<Body>, Exchange), Failure>,
+        permit: &mut Option<Permit>,
+    ) -> Option<Body> {
+        let body = self.body_again();
+        if let Err(failure) = outcome {
+            let can_resend = body.is_some();
+            if !self.repeated && retry::is_provably_safe(failure, &stream.head.method, can_resend) {
+                self.repeated = true;
+                self.fresh = true;
+                self.cluster.stats().rq_retry.inc();
+                return body.or_else(|| Some(Body::empty()));
+            }
+        }
+        let policy = policy?;
+        let (wanted, endpoint) = match outcome {
+            Ok((response, exchange)) => (
+                policy.wants_after_response(response.status(), response.headers()),
+                Some(exchange.endpoint()),
+            ),
+            Err(failure) => (policy.wants_after_failure(failure), failure.endpoint),
+        };
+        let has_body = body.is_some() || matches!(outcome, Err(Failure { body: Some(_), .. }));
+        if !wanted || !has_body {
+            return None;
+        }
+        let stats = self.cluster.stats();
+        if self.retries >= policy.retries {
+            stream.flags.insert(Flags::UPSTREAM_RETRY_LIMIT);
+            stats.rq_retry_limit_exceeded.inc();
+            return None;
+        }
+        *permit = None;
+        let Ok(held) = self.cluster.permit_retry() else {
+            stats.rq_retry_overflow.inc();
+            return None;
+        };
+        *permit = Some(held);
+        stats.rq_retry.inc();
+        self.tried.extend(endpoint);
+        let back_off = policy.back_off_after(self.retries);
+        self.retries += 1;
+        // Boxed: a retry is rare, and a timer large.
+        Box::pin(tokio::time::sleep(back_off)).await;
+        Some(body.unwrap_or_default())
+    }
+
+    /// The whole body once more, if it can be had.
+    fn body_again(&self) -> Option<Body> {
+        match &self.recording {
+            Some(recording) => recording.body(),
+            None => self.is_bodiless.then(Body::empty),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The router: from a request to an upstream's response.
+//!
+//! [`Tables`] keeps the compiled route tables. The connection manager looks a request's
+//! route up in the current one; [`route`] then does what the route says.
+
+mod attempt;
+mod domains;
+mod forward;
+mod header_ops;
+mod local_reply;
+mod matcher;
+mod redirect;
+mod response_body;
+mod retry;
+mod stream;
+mod table;
+mod timers;
+
+pub(crate) use local_reply::local_reply;
+pub(crate) use response_body::ResponseBody;
+pub(crate) use stream::{Downstream, Stream};
+pub(crate) use table::{Route, Slot, Table, Tables};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::access_log::Flags;
+use crate::codec::Body;
+use table::CompiledAction;
+
+/// Answers a request as its route says. Always gives a response: one of the proxy's own
+/// when there is none from an upstream.
+pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseBody> {
+    let Some(route) = stream.route.clone() else {
+        stream.fail(Flags::NO_ROUTE, "route_not_found");
+        return local_reply(stream, StatusCode::NOT_FOUND, "");
+    };
+    let rule = route.rule();
+    let mut response = match &rule.action {
+        CompiledAction::Forward(forward) => forward::forward(stream, rule, forward, body).await,
+        CompiledAction::Redirect(redirect) => {
+            stream.details = "direct_response";
+            redirect::respond(&stream.head, redirect)
+        }
+        CompiledAction::Direct(status, body) => {
+            stream.details = "direct_response";
+            direct(*status, body.clone())
+        }
+    };
+    header_ops::apply(&rule.response_ops, response.headers_mut());
+    response
+}
+
+fn direct(status: StatusCode, body: Bytes) -> Response<ResponseBody> {
+    let has_body = !body.is_empty();
+    let mut response = Response::new(ResponseBody::local(Body::full(body)));
+    *response.status_mut() = status;
+    if has_body {
+        let text = HeaderValue::from_static("text/plain");
+        response.headers_mut().insert(header::CONTENT_TYPE, text);
+    }
+    response
+}

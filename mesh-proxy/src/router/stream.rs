@@ -1,0 +1,81 @@
+//! A request on its way through the filters, and what becomes known of it.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts;
+use tokio::time::Sleep;
+
+use super::Route;
+use crate::access_log::Flags;
+use crate::cluster::Cluster;
+use crate::codec::{Meter, Upgrade};
+use crate::worker::Worker;
+
+/// The connection that requests come on.
+pub(crate) struct Downstream {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Where an ORIGINAL_DST cluster sends the requests.
+    pub(crate) original_destination: Option<SocketAddr>,
+    pub(crate) worker: Rc<Worker>,
+    /// A timer that no request uses now. It stays armed, so that most requests need not
+    /// touch the runtime's timers.
+    pub(super) timer: RefCell<Option<Pin<Box<Sleep>>>>,
+}
+
+/// A request, from its head to the end of its response.
+pub(crate) struct Stream {
+    pub(crate) downstream: Rc<Downstream>,
+    /// As it is forwarded: filters and the route change it. The target is in origin form,
+    /// the authority is in Host.
+    pub(crate) head: Parts,
+    pub(crate) route: Option<Route>,
+    pub(crate) started: Instant,
+    /// The request's body; `None` when it has none.
+    pub(crate) request_meter: Option<Rc<Meter>>,
+    /// `stream_idle_timeout` of the connection manager.
+    pub(crate) idle_timeout: Option<Duration>,
+    /// The client's side of a WebSocket that may be opened.
+    pub(crate) upgrade: Option<Upgrade>,
+    pub(crate) flags: Flags,
+    /// Envoy's response code details.
+    pub(crate) details: &'static str,
+    pub(crate) cluster: Option<Arc<Cluster>>,
+    pub(crate) upstream_host: Option<SocketAddr>,
+    pub(crate) upstream_local: Option<SocketAddr>,
+    /// How long the upstream took until its response's head.
+    pub(crate) service_time: Option<Duration>,
+}
+
+impl Downstream {
+    pub(crate) fn new(
+        remote: SocketAddr,
+        local: SocketAddr,
+        original_destination: Option<SocketAddr>,
+        worker: Rc<Worker>,
+    ) -> Self {
+        Self { remote, local, original_destination, worker, timer: RefCell::default() }
+    }
+}
+
+impl Stream {
+    /// Notes why there is no response from an upstream.
+    pub(crate) fn fail(&mut self, flags: Flags, details: &'static str) {
+        self.flags.insert(flags);
+        self.details = details;
+    }
+
+    /// Whether the client speaks gRPC, which takes errors in its own form.
+    pub(crate) fn is_grpc(&self) -> bool {
+        let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
+        content_type.is_some_and(|value| {
+            let rest = value.as_bytes().strip_prefix(b"application/grpc");
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Route tables, compiled.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
+
+use super::domains::Domains;
+use super::matcher::Matcher;
+use crate::config::{self, Action, Forward, HeaderOp, Name, Redirect, RouteTable, Target};
+use crate::load_balancer::random;
+
+/// All route tables that are discovered, by name.
+#[derive(Default)]
+pub(crate) struct Tables {
+    slots: Mutex<HashMap<Name, Weak<Slot>>>,
+    // Kept apart from who uses them: a table may come before its listener.
+    tables: Mutex<HashMap<Name, Arc<Table>>>,
+}
+
+/// Where the current table of one name is found, without a lock. Empty until it comes.
+pub(crate) struct Slot(ArcSwapOption<Table>);
+
+/// A route table, ready for look-ups.
+pub(crate) struct Table {
+    pub(crate) config: Arc<RouteTable>,
+    domains: Domains,
+    hosts: Box<[Box<[Rule]>]>,
+}
+
+/// A route that was found. Keeps its table.
+#[derive(Clone)]
+pub(crate) struct Route {
+    table: Arc<Table>,
+    host: usize,
+    rule: usize,
+}
+
+/// A compiled route.
+pub(super) struct Rule {
+    pub(super) matcher: Matcher,
+    pub(super) name: Name,
+    pub(super) action: CompiledAction,
+    /// The route's, then the virtual host's, then the table's.
+    pub(super) request_ops: Box<[HeaderOp]>,
+    pub(super) response_ops: Box<[HeaderOp]>,
+}
+
+pub(super) enum CompiledAction {
+    Forward(Box<CompiledForward>),
+    Redirect(Redirect),
+    Direct(StatusCode, Bytes),
+}
+
+pub(super) struct CompiledForward {
+    pub(super) config: Forward,
+    /// The timeout in milliseconds, for `x-envoy-expected-rq-timeout-ms`.
+    pub(super) expected_timeout: Option<HeaderValue>,
+    pub(super) count_attempts: bool,
+}
+
+impl Tables {
+    /// Adds a table or replaces the one of its name; the next request sees it. Does nothing
+    /// when it is the same.
+    pub(crate) fn put(&self, config: Arc<RouteTable>) {
+        let name = Arc::clone(&config.name);
+        let mut tables = lock(&self.tables);
+        if tables.get(&name).is_some_and(|old| old.config == config) {
+            return;
+        }
+        let table = Arc::new(Table::new(config));
+        tables.insert(Arc::clone(&name), Arc::clone(&table));
+        self.store(&name, Some(table));
+    }
+
+    /// Removes a table: its listeners answer 404 from now on.
+    pub(crate) fn remove(&self, name: &str) {
+        lock(&self.tables).remove(name);
+        self.store(name, None);
+    }
+
+    /// The place of the table of this name, which need not have come yet.
+    pub(crate) fn slot(&self, name: &Name) -> Arc<Slot> {
+        let tables = lock(&self.tables);
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(name).and_then(Weak::upgrade) {
+            return slot;
+        }
+        slots.retain(|_, slot| slot.strong_count() > 0);
+        let slot = Arc::new(Slot(ArcSwapOption::from(tables.get(name).cloned())));
+        slots.insert(Arc::clone(name), Arc::downgrade(&slot));
+        slot
+    }
+
+    /// The configurations of all tables, in the order of their names.
+    pub(crate) fn configs(&self) -> Vec<Arc<RouteTable>> {
+        let mut configs: Vec<_> =
+            lock(&self.tables).values().map(|table| Arc::clone(&table.config)).collect();
+        configs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        configs
+    }
+
+    fn store(&self, name: &str, table: Option<Arc<Table>>) {
+        if let Some(slot) = lock(&self.slots).get(name).and_then(Weak::upgrade) {
+            slot.0.store(table);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    /// A place for a table that never changes.
+    pub(crate) fn fixed(config: Arc<RouteTable>) -> Arc<Self> {
+        Arc::new(Self(ArcSwapOption::from_pointee(Table::new(config))))
+    }
+
+    /// The route of a request in the current table.
+    pub(crate) fn route(&self, head: &Parts) -> Option<Route> {
+        let table = self.0.load_full()?;
+        let (host, rule) = table.find(head)?;
+        Some(Route { table, host, rule })
+    }
+
+    /// Whether a table has come.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl Table {
+    fn new(config: Arc<RouteTable>) -> Self {
+        let hosts = config
+            .virtual_hosts
+            .iter()
+            .map(|host| host.routes.iter().map(|route| Rule::new(route, host, &config)).collect());
+        Self {
+            domains: Domains::new(config.virtual_hosts.iter().map(|host| &**host)),
+            hosts: hosts.collect(),
+            config,
+        }
+    }
+
+    fn find(&self, head: &Parts) -> Option<(usize, usize)> {
+        let authority = head.headers.get(header::HOST).map_or("", |v| v.to_str().unwrap_or(""));
+        let host = self.domains.find(authority, self.config.ignore_port)?;
+        let rule = self.hosts.get(host)?.iter().position(|rule| rule.matcher.matches(head))?;
+        Some((host, rule))
+    }
+}
+
+impl Route {
+    pub(super) fn rule(&self) -> &Rule {
+        &self.table.hosts[self.host][self.rule]
+    }
+
+    /// Empty when the route has none.
+    pub(crate) fn name(&self) -> &Name {
+        &self.rule().name
+    }
+
+    /// What the route says of WebSockets, when it says something.
+    pub(crate) fn websocket(&self) -> Option<bool> {
+        match &self.rule().action {
+            CompiledAction::Forward(forward) => forward.config.websocket,
+            _ => None,
+        }
+    }
+}
+
+impl Rule {
+    fn new(route: &config::Route, host: &config::VirtualHost, table: &RouteTable) -> Self {
+        let action = match &route.action {
+            Action::Forward(forward) => CompiledAction::Forward(Box::new(CompiledForward {
+                expected_timeout: forward
+                    .timeout
+                    .map(|timeout| HeaderValue::from(timeout.as_millis() as u64)),
+                count_attempts: host.include_request_attempt_count,
+                config: Forward::clone(forward),
+            })),
+            Action::Redirect(redirect) => CompiledAction::Redirect(redirect.clone()),
+            Action::Direct(status, body) => CompiledAction::Direct(*status, body.clone()),
+        };
+        let all = |a: &[HeaderOp], b: &[HeaderOp], c: &[HeaderOp]| [a, b, c].concat().into();
+        Self {
+            matcher: Matcher::new(&route.matcher),
+            name: Arc::clone(&route.name),
+            action,
+            request_ops: all(&route.request_headers, &host.request_headers, &table.request_headers),
+            response_ops: all(
+                &route.response_headers,
+                &host.response_headers,
+                &table.response_headers,
+            ),
+        }
+    }
+}
+
+impl CompiledForward {
+    /// The cluster for one request, by weight when there are several.
+    pub(super) fn cluster(&self) -> Option<&Name> {
+        match &self.config.target {
+            Target::Cluster(name) => Some(name),
+            Target::Weighted { clusters, total } => {
+                let mut ticket = random::below(u64::from(*total));
+                let chosen = clusters.iter().find(|cluster| {
+                    let weight = u64::from(cluster.weight);
+                    let is_chosen = ticket < weight;
+                    ticket = ticket.saturating_sub(weight);
+                    is_chosen
+                });
+                chosen.map(|cluster| &cluster.name)
+            }
+        }
+    }
+}

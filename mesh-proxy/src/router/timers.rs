@@ -1,0 +1,114 @@
+//! The times that a stream may take.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use super::{Downstream, Stream};
+use crate::codec::Meter;
+
+/// Which time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// The route's timeout: from the end of the request to the end of the response.
+    Response,
+    /// Nothing happened on the stream.
+    Idle,
+}
+
+/// The timers of one stream, on a single timer of the runtime, which is armed only when
+/// there is something to wait for.
+pub(super) struct Timers {
+    response: Option<Duration>,
+    idle: Option<Duration>,
+    started: Instant,
+    /// When something of the response came last.
+    pub(super) last: Instant,
+    request: Option<Rc<Meter>>,
+    downstream: Rc<Downstream>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timers {
+    pub(super) fn new(stream: &Stream, response: Option<Duration>, idle: Option<Duration>) -> Self {
+        Self {
+            response,
+            idle,
+            started: stream.started,
+            last: stream.started,
+            request: stream.request_meter.clone(),
+            downstream: Rc::clone(&stream.downstream),
+            sleep: None,
+        }
+    }
+
+    /// Ready when a time is up; otherwise wakes the task when that may be so.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
+        let Some(mut next) = self.next(None) else { return Poll::Pending };
+        let kept = self.sleep.take().or_else(|| self.downstream.timer.borrow_mut().take());
+        let mut sleep = kept.unwrap_or_else(|| Box::pin(tokio::time::sleep_until(next.into())));
+        loop {
+            // A timer that goes off too early costs less than one that is set anew for
+            // each request.
+            if sleep.deadline() > next.into() || sleep.is_elapsed() {
+                sleep.as_mut().reset(next.into());
+            }
+            if sleep.as_mut().poll(cx).is_pending() {
+                self.sleep = Some(sleep);
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            if let Some(expired) = self.expired(now) {
+                return Poll::Ready(expired);
+            }
+            let Some(later) = self.next(Some(now)) else { return Poll::Pending };
+            next = later;
+        }
+    }
+
+    /// When the first time may be up. The response's does not run before the request has
+    /// ended; until then this is the earliest that it could be.
+    fn next(&self, now: Option<Instant>) -> Option<Instant> {
+        let response = self.response.map(|timeout| {
+            let from = match &self.request {
+                None => self.started,
+                Some(meter) => meter.ended().unwrap_or_else(|| now.unwrap_or_else(Instant::now)),
+            };
+            from + timeout
+        });
+        let idle = self.idle.map(|timeout| self.last_activity() + timeout);
+        [response, idle].into_iter().flatten().min()
+    }
+
+    fn expired(&self, now: Instant) -> Option<Expired> {
+        let ended = match &self.request {
+            None => Some(self.started),
+            Some(meter) => meter.ended(),
+        };
+        if let (Some(timeout), Some(ended)) = (self.response, ended)
+            && ended + timeout <= now
+        {
+            return Some(Expired::Response);
+        }
+        let idle = self.idle.is_some_and(|timeout| self.last_activity() + timeout <= now);
+        idle.then_some(Expired::Idle)
+    }
+
+    fn last_activity(&self) -> Instant {
+        let request = self.request.as_ref().and_then(|meter| meter.last());
+        request.map_or(self.last, |request| request.max(self.last))
+    }
+}
+
+impl Drop for Timers {
+    fn drop(&mut self) {
+        // The next request of the connection takes it.
+        if let Some(sleep) = self.sleep.take().filter(|sleep| !sleep.is_elapsed()) {
+            *self.downstream.timer.borrow_mut() = Some(sleep);
+        }
+    }
+}
