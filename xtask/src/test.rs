@@ -1,11 +1,12 @@
 //! Every test: those of the crates, and the whole mesh.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
-use crate::{bookinfo, build, tools};
+use crate::{bookinfo, paths, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -28,7 +29,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     tools::install(tools::Purpose::Test, args.yes)?;
-    let folder = build::build(false)?;
+    let folder = build_all()?;
     command::run(cargo().args(["test", "--workspace"]).env("MESH_BIN_DIR", &folder))?;
 
     let mut left_out = Vec::new();
@@ -37,8 +38,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     match as_root("meshctl") {
         Ok(_) => {
-            bookinfo::run(&bookinfo::Args::check(false))?;
-            bookinfo::run(&bookinfo::Args::check(true)).context("with a stock Envoy")?;
+            bookinfo::run_from(&folder, &bookinfo::Args::check(false))?;
+            bookinfo::run_from(&folder, &bookinfo::Args::check(true))
+                .context("with a stock Envoy")?;
         }
         Err(why) => left_out.push(format!("bookinfo --check: {why}")),
     }
@@ -55,4 +57,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("with CI=true every test must run");
     }
     Ok(())
+}
+
+/// Builds tests and binaries in one go and gives the folder of the binaries. Apart, they
+/// would have the crates that they share built twice, as tests ask for more features.
+fn build_all() -> Result<PathBuf> {
+    command::run(cargo().args(["build", "--workspace", "--all-targets"]))?;
+    Ok(paths::target_dir()?.join("debug"))
 }

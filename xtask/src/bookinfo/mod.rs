@@ -6,6 +6,7 @@ mod mesh;
 mod rules;
 mod traffic;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,9 +34,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// `--check`, with nobody there to ask.
+    /// `--check`, and with a stock Envoy or without.
     pub(crate) fn check(envoy: bool) -> Self {
-        Self { check: true, keep: false, envoy, yes: true }
+        Self { check: true, keep: false, envoy, yes: false }
     }
 }
 
@@ -49,13 +50,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     as_root("meshctl")?;
     let purpose = if args.envoy { tools::Purpose::Test } else { tools::Purpose::Run };
     tools::install(purpose, args.yes)?;
-    let folder = build::build(false)?;
+    run_from(&build::build(false)?, args)
+}
+
+/// As [`run`], with the binaries in `folder`.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     let envoy = if args.envoy { Some(tools::envoy()?) } else { None };
     let stop = stop_signals()?;
     if args.check {
-        return check::run(&folder, envoy.as_deref(), &stop, args.keep);
+        return check::run(folder, envoy.as_deref(), &stop, args.keep);
     }
-    let mut mesh = Mesh::up(&folder, envoy.as_deref())?;
+    let mut mesh = Mesh::up(folder, envoy.as_deref())?;
     let took = mesh.wait_for_page(&stop)?;
     eprintln!("\nthe first good page came {:.1} s after the start\n", took.as_secs_f64());
     eprintln!("{}", what_next(&mesh));
