@@ -28,5 +28,5 @@ pub(super) async fn remove_namespace(name: &str) -> Result<()> {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }
-    ip(&["netns", "delete", name]).await.map(drop)
+    network::delete_pod(name).await
 }

@@ -1,5 +1,6 @@
 //! The bridge and a pod's link to it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -82,10 +83,10 @@ fn parse(json: &str) -> Result<Value> {
 /// A network namespace with loopback, and a link to the bridge with this address.
 pub(super) async fn create_pod(
     namespace: &str,
-    link: &str,
     address: Ipv4Addr,
     reaches_services: bool,
 ) -> Result<()> {
+    let link = link(namespace);
     let outside = [
         format!("netns add {namespace}"),
         format!("link add {link} type veth peer name eth0 netns {namespace}"),
@@ -105,6 +106,20 @@ pub(super) async fn create_pod(
     }
     ip_batch(None, &outside).await?;
     ip_batch(Some(namespace), &inside).await
+}
+
+/// Removes a pod's namespace and its link; that there is no link is fine. The kernel would
+/// remove the link with the namespace, but later, and a new mesh could meet it.
+pub(super) async fn delete_pod(namespace: &str) -> Result<()> {
+    let _ = ip(&["link", "delete", &link(namespace)]).await;
+    ip(&["netns", "delete", namespace]).await.map(drop)
+}
+
+/// The host's end of a pod's link. Its name has 15 bytes at most, too few for a pod's.
+fn link(namespace: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    namespace.hash(&mut hasher);
+    format!("mesh-{:08x}", hasher.finish() as u32)
 }
 
 /// Every network namespace whose name begins so.

@@ -103,7 +103,6 @@ fn command(program: &Program<'_>) -> Command {
     let mut command = tools::command(&words[0]);
     command.args(&words[1..]).env_clear().envs(program.env.iter().cloned());
     command.env("PATH", format!("{}:{}", program.path.display(), tools::PATH));
-    command.process_group(0).kill_on_drop(true);
     command.current_dir("/");
     command
 }

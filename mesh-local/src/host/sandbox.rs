@@ -5,7 +5,6 @@
 //! supervisor is killed.
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -69,8 +68,7 @@ impl Sandbox {
     /// Makes the network and the view of the files.
     pub(crate) async fn create(plan: &SandboxPlan<'_>) -> Result<Self> {
         let network = format!("{NAMESPACE_PREFIX}{}.{}", plan.namespace, plan.pod);
-        let link = format!("mesh-{:08x}", short_hash(&network));
-        network::create_pod(&network, &link, plan.address, plan.reaches_services).await?;
+        network::create_pod(&network, plan.address, plan.reaches_services).await?;
         match Self::start(plan, &network).await {
             Ok((pid, process)) => Ok(Self { pid, network, process }),
             Err(error) => {
@@ -88,7 +86,6 @@ impl Sandbox {
         command.args(["unshare", "--mount", "--uts", "sh", "-c", SCRIPT, "sandbox", plan.pod]);
         command.args(steps(plan)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0);
         let mut process = command.spawn().context(what)?;
         let mut line = String::new();
         if let Some(stdout) = process.stdout.take() {
@@ -151,13 +148,6 @@ fn steps(plan: &SandboxPlan<'_>) -> Result<Vec<PathBuf>> {
 /// `/etc` of `/etc/mesh/proxy`.
 fn top(path: &Path) -> PathBuf {
     path.components().take(2).collect()
-}
-
-/// A link's name has 15 bytes at most, too few for a pod's.
-fn short_hash(text: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish() as u32
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ pub(super) fn exists(tool: &str) -> bool {
     std::env::split_paths(PATH).any(|folder| folder.join(tool).is_file())
 }
 
-/// A command with the system's PATH, that dies with the future that waits for it.
+/// A command with the system's PATH, that dies with the future that waits for it. In a
+/// process group of its own, as the terminal's Ctrl-C is for the supervisor alone.
 pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env("PATH", PATH).kill_on_drop(true).stdin(Stdio::null());
+    command.env("PATH", PATH).kill_on_drop(true).stdin(Stdio::null()).process_group(0);
     command
 }
 

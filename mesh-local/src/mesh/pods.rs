@@ -10,7 +10,7 @@ use super::World;
 use crate::error::{Error, Result};
 use crate::manifest::Key;
 use crate::plan::PodPlan;
-use crate::pod::{Pod, PodPhase, PodStatus, RunningPod};
+use crate::pod::{ContainerState, ContainerStatus, Pod, PodPhase, PodStatus, RunningPod};
 
 /// The running pods, by name.
 #[derive(Debug)]
@@ -80,9 +80,8 @@ impl Pods {
     /// The ready pods among those that are asked for.
     pub(crate) fn ready(&self, asked: impl Fn(&PodPlan) -> bool) -> Vec<Arc<Pod>> {
         let running = self.running();
-        let ready = running
-            .values()
-            .filter(|running| asked(&running.pod.plan) && running.status().is_ready());
+        let ready =
+            running.values().filter(|running| asked(&running.pod.plan) && running.status().ready);
         ready.map(|running| Arc::clone(&running.pod)).collect()
     }
 
@@ -104,10 +103,9 @@ impl Pods {
         };
         let all = async {
             for mut watch in watches.clone() {
-                let settled =
-                    |status: &PodStatus| status.is_ready() || status.phase == PodPhase::Failed;
+                let settled = |status: &PodStatus| status.ready || status.phase == PodPhase::Failed;
                 match watch.wait_for(settled).await {
-                    Ok(status) if status.is_ready() => {}
+                    Ok(status) if status.ready => {}
                     Ok(status) => return Err(failed(&status)),
                     Err(_) => return Err(Error::failed("a pod was stopped before it was ready")),
                 }
@@ -116,10 +114,28 @@ impl Pods {
         };
         tokio::time::timeout(deadline, all).await.unwrap_or_else(|_| {
             let late = watches.iter().map(|watch| watch.borrow().clone());
-            let late: Vec<_> = late.filter(|status| !status.is_ready()).map(|s| why(&s)).collect();
+            let late = late.filter(|status| !status.ready);
+            let late: Vec<_> = late.map(|status| self.why(&status)).collect();
             let seconds = deadline.as_secs();
-            Err(Error::failed(format!("not ready after {seconds} s: {}", late.join("; "))))
+            Err(Error::failed(format!("not ready after {seconds} s: {}", late.join("\n  "))))
         })
+    }
+}
+
+impl Pods {
+    /// The first container that keeps a pod from being ready, with its last words.
+    fn why(&self, status: &PodStatus) -> String {
+        let started = |container: &&ContainerStatus| container.state != ContainerState::Waiting;
+        let late = status.containers.iter().filter(|container| !container.ready);
+        let Some(container) = late.filter(started).rfind(|c| c.state != ContainerState::Ended)
+        else {
+            return format!("pod {}", status.name);
+        };
+        let ended = container.last_end.as_ref().map(|end| format!(", which ended ({end})"));
+        let log = self.world.state.container_log(&status.key(), &container.name);
+        let last = crate::logs::last_line(&log).map(|line| format!(": {line}"));
+        let (ended, last) = (ended.unwrap_or_default(), last.unwrap_or_default());
+        format!("pod {} waits for container {}{ended}{last}", status.name, container.name)
     }
 }
 
@@ -131,16 +147,4 @@ async fn stop_together(pods: impl IntoIterator<Item = RunningPod>) {
 fn failed(status: &PodStatus) -> Error {
     let message = status.message.as_deref().unwrap_or("failed");
     Error::failed(format!("pod {}: {message}", status.name))
-}
-
-/// Which containers keep a pod from being ready.
-fn why(status: &PodStatus) -> String {
-    let waiting = status.containers.iter().filter(|container| !container.init && !container.ready);
-    let containers: Vec<_> = waiting
-        .map(|container| match &container.last_end {
-            Some(end) => format!("{} ended ({end})", container.name),
-            None => container.name.clone(),
-        })
-        .collect();
-    format!("pod {} (container {})", status.name, containers.join(", "))
 }

@@ -15,6 +15,9 @@ use crate::stop::{Stop, Stopped};
 
 /// Between two questions to a container that is not ready yet.
 const POLL: Duration = Duration::from_millis(25);
+/// A program that cannot run ends sooner than this; without a probe, what is still there
+/// counts as ready.
+const SETTLED: Duration = Duration::from_millis(300);
 /// A container that was ready may miss this many answers, as in Kubernetes.
 const FAILURES: u32 = 3;
 
@@ -104,7 +107,8 @@ impl Container<'_> {
     /// Keeps the status true while the container runs; never ends.
     async fn watch_readiness(&self) -> Infallible {
         let Some(check) = &self.plan.readiness else {
-            self.update(|status| status.ready = status.state != ContainerState::BackOff);
+            tokio::time::sleep(SETTLED).await;
+            self.update(|status| status.ready = true);
             return std::future::pending().await;
         };
         let mut failures = FAILURES;

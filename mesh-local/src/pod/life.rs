@@ -86,7 +86,10 @@ async fn run(pod: Arc<Pod>, mut stop: Stopped) {
         () = pod.publish() => {}
         () = pod.bring_up(pid, &mut sidecars, &mut applications) => {}
     }
-    pod.update(|status| status.phase = PodPhase::Stopping);
+    pod.update(|status| {
+        status.phase = PodPhase::Stopping;
+        status.ready = false;
+    });
     pod.warn(remove_file(&pod.world.state.pod_file(&pod.plan.key)));
     // The sidecar outlives the application, which may have last words to say over it.
     applications.stop().await;
@@ -150,7 +153,7 @@ impl Pod {
         let mut status = self.status.subscribe();
         let mut written = None;
         loop {
-            let ready = status.borrow_and_update().is_ready();
+            let ready = status.borrow_and_update().containers_ready();
             if written != Some(ready) {
                 let object = with_status(&self.plan.object, self.address, ready);
                 self.warn(write_object(&self.world.state.pod_file(&self.plan.key), &object));
@@ -162,6 +165,7 @@ impl Pod {
                     }
                     false => {}
                 }
+                self.update(|status| status.ready = ready);
                 written = Some(ready);
             }
             if status.changed().await.is_err() {

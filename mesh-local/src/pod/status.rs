@@ -21,6 +21,9 @@ pub struct PodStatus {
     pub address: Ipv4Addr,
     /// Where it is in its life.
     pub phase: PodPhase,
+    /// Whether services send it requests: every container is ready, and the control plane
+    /// was told so.
+    pub ready: bool,
     /// Why it failed.
     pub message: Option<String>,
     /// When it was started, milliseconds since 1970.
@@ -89,6 +92,7 @@ impl PodStatus {
             deployment: plan.deployment.clone(),
             address,
             phase: PodPhase::Starting,
+            ready: false,
             message: None,
             started_unix_ms: u64::try_from(now.as_millis()).unwrap_or_default(),
             sandbox_pid: None,
@@ -101,8 +105,8 @@ impl PodStatus {
         Key { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
-    /// Whether services may send it requests.
-    pub fn is_ready(&self) -> bool {
+    /// Whether it could take requests.
+    pub(crate) fn containers_ready(&self) -> bool {
         let mut serving = self.containers.iter().filter(|container| !container.init);
         self.phase == PodPhase::Running && serving.all(|container| container.ready)
     }
@@ -120,7 +124,7 @@ impl PodStatus {
             PodPhase::Stopping => "Terminating".to_owned(),
             _ if backing_off => "CrashLoopBackOff".to_owned(),
             PodPhase::Starting => "Starting".to_owned(),
-            PodPhase::Running if self.is_ready() => "Running".to_owned(),
+            PodPhase::Running if self.ready => "Running".to_owned(),
             PodPhase::Running => "NotReady".to_owned(),
         }
     }

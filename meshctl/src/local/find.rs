@@ -24,7 +24,7 @@ pub(crate) fn pod<'a>(report: &'a Report, namespace: &str, wanted: &str) -> Resu
         let found: Vec<_> = found.into_iter().copied().collect();
         bail!("{wanted:?} could be any of {}; type more of the name", names(&found));
     }
-    Ok(found.iter().find(|pod| pod.is_ready()).unwrap_or(first))
+    Ok(found.iter().find(|pod| pod.ready).unwrap_or(first))
 }
 
 fn names(pods: &[&PodStatus]) -> String {
@@ -40,7 +40,7 @@ mod tests {
             serde_json::json!({
                 "namespace": "default", "name": format!("{deployment}-0abcd-{number}"),
                 "deployment": deployment, "address": "10.244.0.2", "phase": "running",
-                "message": null, "started_unix_ms": 0, "sandbox_pid": 1,
+                "ready": number == 1, "message": null, "started_unix_ms": 0, "sandbox_pid": 1,
                 "containers": [{"name": "app", "init": false, "state": "waiting",
                     "ready": number == 1, "restarts": 0, "last_end": null}],
             })

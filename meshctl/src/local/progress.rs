@@ -1,75 +1,85 @@
 //! What `local up` shows: a bar on a terminal, plain lines elsewhere.
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mesh_local::Event;
+use mesh_local::{Event, Key};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 
 /// Shows events as they come.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Progress {
-    /// Only on a terminal, and until the pods are ready.
-    bar: Option<ProgressBar>,
+    /// Only on a terminal; hidden elsewhere.
+    bar: ProgressBar,
+    ready: watch::Receiver<usize>,
+    pods: usize,
 }
 
 impl Progress {
     /// Begins with this many pods to wait for.
     pub(crate) fn start(pods: usize, events: UnboundedReceiver<Event>) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| bar(pods));
-        let progress = Self { bar };
-        tokio::spawn(show(progress.clone(), pods, events));
-        progress
+        let bar = if std::io::stderr().is_terminal() { bar(pods) } else { ProgressBar::hidden() };
+        let (sender, ready) = watch::channel(0);
+        tokio::spawn(show(bar.clone(), pods, events, sender));
+        Self { bar, ready, pods }
     }
 
     /// Prints a line.
     pub(crate) fn say(&self, text: &str) {
-        match self.bar.as_ref().filter(|bar| !bar.is_finished()) {
-            Some(bar) => bar.println(text),
-            None => line(text),
-        }
+        print(&self.bar, text);
     }
 
-    /// The bar has done its work.
-    pub(crate) fn pods_ready(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    /// Waits until every pod was shown as ready; the bar has done its work then.
+    pub(crate) async fn pods_ready(&self) {
+        // An error would mean that nobody shows anything any more.
+        let _ = self.ready.clone().wait_for(|ready| *ready >= self.pods).await;
+        self.bar.finish_and_clear();
     }
 }
 
 fn bar(pods: usize) -> ProgressBar {
     let bar = ProgressBar::new(pods as u64);
     // A template that is not understood leaves the default one.
-    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} pods ready {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} pods ready") {
         bar.set_style(style);
     }
     bar.tick();
     bar
 }
 
-async fn show(progress: Progress, pods: usize, mut events: UnboundedReceiver<Event>) {
-    let mut ready = 0;
+async fn show(
+    bar: ProgressBar,
+    pods: usize,
+    mut events: UnboundedReceiver<Event>,
+    count: watch::Sender<usize>,
+) {
+    let mut ready: HashSet<Key> = HashSet::new();
     while let Some(event) = events.recv().await {
         match event {
-            Event::Note(text) => progress.say(&text),
-            Event::Warning(text) => progress.say(&format!("warning: {text}")),
+            Event::Note(text) => print(&bar, &text),
+            Event::Warning(text) => print(&bar, &format!("warning: {text}")),
             Event::PodReady(pod) => {
-                ready += 1;
-                match &progress.bar {
-                    Some(bar) if !bar.is_finished() => bar.inc(1),
-                    _ if ready <= pods => {
-                        line(&format!("pod {} is ready ({ready}/{pods})", pod.name))
+                let name = pod.name.clone();
+                ready.insert(pod);
+                match ready.len() {
+                    many if many <= pods && bar.is_hidden() && !bar.is_finished() => {
+                        print(&bar, &format!("pod {name} is ready ({many}/{pods})"));
                     }
-                    _ => line(&format!("pod {} is ready", pod.name)),
+                    many if many <= pods && !bar.is_finished() => bar.set_position(many as u64),
+                    _ => print(&bar, &format!("pod {name} is ready")),
                 }
+                count.send_replace(ready.len());
             }
         }
     }
 }
 
-/// To standard error; that nobody reads any more is no error.
-fn line(text: &str) {
+/// To standard error, above the bar while there is one; that nobody reads is no error.
+fn print(bar: &ProgressBar, text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{text}");
+    bar.suspend(|| {
+        let _ = writeln!(std::io::stderr(), "{text}");
+    });
 }

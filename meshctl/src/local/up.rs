@@ -102,7 +102,7 @@ async fn serve(
     start: Instant,
 ) -> Result<()> {
     mesh.wait_ready().await?;
-    progress.pods_ready();
+    progress.pods_ready().await;
     if !documents.is_empty() {
         let mut pilot = Mesh::connect(&global.pilot()).await?;
         progress.say(&rules::apply(&mut pilot, documents, &global.namespace).await?);
