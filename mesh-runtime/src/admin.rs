@@ -10,18 +10,19 @@ use crate::drain::Watcher;
 
 /// An address could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for {purpose}: {source}")]
+#[error("cannot listen on {address} for {purpose}: {error}")]
 pub struct BindError {
     /// The address asked for.
     pub address: SocketAddr,
     /// What it was for, such as "the admin pages".
     pub purpose: &'static str,
-    source: io::Error,
+    // Not `source`: the message has it already.
+    error: io::Error,
 }
 
 /// Listens on `address`; the error says what the address was for.
 pub async fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, purpose, source })
+    TcpListener::bind(address).await.map_err(|error| BindError { address, purpose, error })
 }
 
 /// Serves `pages` until the drain begins, then until the open requests are answered.
