@@ -18,14 +18,14 @@ pub enum SocketError {
     #[error("{0} exists and is no socket; remove it or choose another --api-socket")]
     NoSocket(PathBuf),
     /// A system call failed.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path} (--api-socket): {error}")]
     Io {
         /// "listen on".
         what: &'static str,
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -52,7 +52,7 @@ impl Socket {
     /// is 0660, and it belongs to who called sudo, when that was how we were started.
     pub async fn bind(path: &Path) -> Result<Self, SocketError> {
         remove_stale(path).await?;
-        let io = |what| move |source| SocketError::Io { what, path: path.to_owned(), source };
+        let io = |what| move |error| SocketError::Io { what, path: path.to_owned(), error };
         let listener = UnixListener::bind(path).map_err(io("listen on"))?;
         let file = SocketFile(path.to_owned());
         if let Some((user, group)) = sudo_caller() {
@@ -75,10 +75,10 @@ async fn remove_stale(path: &Path) -> Result<(), SocketError> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|source| SocketError::Io {
+            std::fs::remove_file(path).map_err(|error| SocketError::Io {
                 what: "remove the stale socket",
                 path: path.to_owned(),
-                source,
+                error,
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
