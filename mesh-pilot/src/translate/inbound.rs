@@ -10,10 +10,10 @@ use mesh_proto::envoy::extensions::filters::listener::original_dst::v3::Original
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
 use super::cluster::{INBOUND_PASSTHROUGH, inbound_name};
-use super::outbound::{chain, trap};
+use super::outbound::{chain, is_reserved, trap};
 use super::{Proxy, http, route, wire};
 
-const PORT: u16 = 15006;
+pub(super) const PORT: u16 = 15006;
 
 /// A port of the pod that a service leads to.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,8 @@ pub(super) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<InboundPort> {
             }
         }
     }
-    ports.into_iter().map(|(number, protocol)| InboundPort { number, protocol }).collect()
+    let ports = ports.into_iter().filter(|(number, _)| !is_reserved(*number));
+    ports.map(|(number, protocol)| InboundPort { number, protocol }).collect()
 }
 
 /// Where the redirection leads: a chain for each of `ports`, and passes on the rest.

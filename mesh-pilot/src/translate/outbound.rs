@@ -9,9 +9,9 @@ use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
 use super::cluster::{BLACK_HOLE, PASSTHROUGH, outbound_name};
-use super::{http, wire};
+use super::{http, inbound, wire};
 
-const PORT: u16 = 15001;
+pub(super) const PORT: u16 = 15001;
 
 /// Where the redirection leads: hands each connection to the listener of its original
 /// destination, and passes on what has none.
@@ -42,7 +42,9 @@ pub(super) fn chain(name: &str, filter: Filter) -> FilterChain {
 pub(super) fn service_listeners(snapshot: &Snapshot) -> Vec<Listener> {
     let ports = || {
         let services = snapshot.services().iter();
-        services.flat_map(|service| service.ports.iter().map(move |port| (service, port)))
+        let ports =
+            services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+        ports.filter(|(_, port)| !is_reserved(port.number))
     };
     let http_ports: BTreeSet<u16> =
         ports().filter(|(_, port)| port.protocol.is_http()).map(|(_, port)| port.number).collect();
@@ -53,6 +55,12 @@ pub(super) fn service_listeners(snapshot: &Snapshot) -> Vec<Listener> {
         listeners.extend(tcp.into_iter().filter(|listener| taken.insert(listener.name.clone())));
     }
     listeners
+}
+
+/// Ports of the proxy's own. A second listener or chain for one would have the proxy refuse
+/// the first.
+pub(super) fn is_reserved(port: u16) -> bool {
+    [PORT, inbound::PORT].contains(&port)
 }
 
 fn http_listener(port: u16) -> Listener {

@@ -6,13 +6,16 @@ use mesh_model::{Service, Snapshot, short_names};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
 use super::cluster::{PASSTHROUGH, outbound_name};
+use super::outbound::is_reserved;
 use super::{Proxy, route};
 
 /// One for each number of an HTTP service port, by number.
 pub(super) fn tables(snapshot: &Snapshot, proxy: &Proxy) -> Vec<RouteConfiguration> {
     let mut by_port: BTreeMap<u16, Vec<&Service>> = BTreeMap::new();
     for service in snapshot.services() {
-        for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+        let routed =
+            service.ports.iter().filter(|p| p.protocol.is_http() && !is_reserved(p.number));
+        for port in routed {
             by_port.entry(port.number).or_default().push(service);
         }
     }

@@ -25,6 +25,7 @@ impl Inner {
         let namespace = if namespace.is_empty() { "default" } else { namespace };
         let mut state = self.lock();
         let version = self.reload(&mut state);
+        self.readable(&state)?;
 
         let rules = parse(SOURCE, yaml, namespace, &state.cluster_domain);
         let rules = rules.map_err(StoreError::Refused)?;
@@ -47,6 +48,7 @@ impl Inner {
     pub(super) fn delete(&self, key: &RuleKey) -> Result<u64, StoreError> {
         let mut state = self.lock();
         self.reload(&mut state);
+        self.readable(&state)?;
         if state.file_of(key).is_none() {
             return Err(StoreError::NotFound(key.clone()));
         }
@@ -58,6 +60,14 @@ impl Inner {
         let path = self.root.join(file_name(key));
         std::fs::remove_file(&path).map_err(|error| io(&path, error))?;
         Ok(self.reload(&mut state))
+    }
+
+    /// Writing into a folder that went away would make it anew, with nothing else in it.
+    fn readable(&self, state: &State) -> Result<(), StoreError> {
+        match &state.folder {
+            Some(problem) => Err(io(&self.root, io::Error::other(problem.message.clone()))),
+            None => Ok(()),
+        }
     }
 
     /// All of them, or as it was.

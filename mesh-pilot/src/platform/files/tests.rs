@@ -99,7 +99,10 @@ async fn a_folder_that_goes_away_takes_nothing_with_it() {
     let (folder, adapter) = mesh().await;
     let elsewhere = folder.path().with_extension("elsewhere");
     std::fs::rename(folder.path(), &elsewhere).unwrap();
-    until_problem(&adapter, "the folder cannot be read").await;
+    let error = adapter.apply(SUBSETS, "default", false).await.unwrap_err();
+    assert!(error.to_string().contains("the folder cannot be read"), "{error}");
+    assert_eq!(adapter.problems().len(), 1);
+    assert!(!folder.path().exists());
     assert_eq!(versions(&adapter.snapshots().borrow()), ["v1"]);
     std::fs::rename(&elsewhere, folder.path()).unwrap();
     let applied = adapter.apply(SUBSETS, "default", false).await.unwrap();
