@@ -1,6 +1,6 @@
 //! One `meshctl local up` with bookinfo, and what can be asked of it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::AtomicBool;
@@ -32,8 +32,14 @@ impl Mesh {
     /// `envoy` when given.
     ///
     /// # Errors
-    /// When meshctl cannot be started as root.
+    /// When the page's port is in use, or meshctl cannot be started as root.
     pub(super) fn up(folder: &Path, envoy: Option<&Path>) -> Result<Self> {
+        // Another's page must not be taken for ours, nor another's mesh be taken down.
+        ensure!(
+            TcpStream::connect(PAGE).is_err(),
+            "{PAGE} is in use, where the page would be; if it is another bookinfo, \
+             `meshctl local down` ends it"
+        );
         let meshctl = folder.join("meshctl");
         let sample = paths::root().join("samples/bookinfo");
         let mut up = as_root(&meshctl)?;
