@@ -1,8 +1,35 @@
 //! The command line: Envoy's flags.
 
+mod args;
+mod file;
+mod run;
+
 use std::process::ExitCode;
 
-/// Runs the program; gives its exit code.
+use clap::Parser as _;
+
+pub(crate) use args::{Args, Mode};
+
+/// Runs the program; gives its exit code: 1 for a bad file and for a start that failed.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match go(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesh-proxy: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn go(args: &Args) -> anyhow::Result<()> {
+    let level = args.log_level.as_str();
+    mesh_runtime::telemetry::init(level)?;
+    let (config, message) = file::load(args)?;
+    match args.mode {
+        Mode::Validate => {
+            println!("configuration OK");
+            Ok(())
+        }
+        Mode::Serve => run::run(args, &config, message),
+    }
 }

@@ -1,0 +1,123 @@
+//! `/clusters`.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::Pages;
+use super::listeners::address;
+use crate::cluster::{Cluster, Endpoint};
+use crate::config;
+
+/// Writing to a String cannot fail, so the results are dropped.
+macro_rules! line {
+    ($page:expr, $($arguments:tt)*) => {{ let _ = writeln!($page, $($arguments)*); }};
+}
+
+/// Envoy's text: `cluster::property::value` and `cluster::endpoint::property::value`.
+pub(super) fn text(pages: &Pages) -> String {
+    let mut page = String::new();
+    let shared = pages.data_plane.shared();
+    shared.clusters.visit(&mut |cluster| {
+        let name = &cluster.config.name;
+        line!(page, "{name}::observability_name::{}", cluster.config.stat_name);
+        for (property, limit) in limits(cluster) {
+            line!(page, "{name}::default_priority::{property}::{limit}");
+        }
+        line!(page, "{name}::added_via_api::{}", is_dynamic(pages, name));
+        cluster.visit(&mut |endpoint, config| {
+            let prefix = format!("{name}::{}", endpoint.address);
+            for (property, value, _) in numbers(endpoint) {
+                line!(page, "{prefix}::{property}::{value}");
+            }
+            line!(page, "{prefix}::hostname::");
+            line!(page, "{prefix}::health_flags::{}", health_flags(config));
+            line!(page, "{prefix}::weight::{}", config.weight);
+            line!(page, "{prefix}::region::");
+            line!(page, "{prefix}::zone::");
+            line!(page, "{prefix}::sub_zone::");
+            line!(page, "{prefix}::canary::false");
+            line!(page, "{prefix}::priority::0");
+            line!(page, "{prefix}::success_rate::-1");
+            line!(page, "{prefix}::local_origin_success_rate::-1");
+        });
+    });
+    page
+}
+
+/// In the shape of Envoy's `Clusters`.
+pub(super) fn json(pages: &Pages) -> Value {
+    let mut statuses = Vec::new();
+    let shared = pages.data_plane.shared();
+    shared.clusters.visit(&mut |cluster| {
+        let mut hosts = Vec::new();
+        cluster.visit(&mut |endpoint, config| hosts.push(host(endpoint, config)));
+        let thresholds: serde_json::Map<String, Value> = limits(cluster)
+            .into_iter()
+            .map(|(name, limit)| (name.to_owned(), limit.into()))
+            .collect();
+        statuses.push(json!({
+            "name": &*cluster.config.name,
+            "added_via_api": is_dynamic(pages, &cluster.config.name),
+            "host_statuses": hosts,
+            "circuit_breakers": { "thresholds": [thresholds] },
+            "observability_name": &*cluster.config.stat_name,
+        }));
+    });
+    json!({ "cluster_statuses": statuses })
+}
+
+fn host(endpoint: &Endpoint, config: &config::Endpoint) -> Value {
+    let stats = numbers(endpoint).into_iter().map(|(name, value, is_gauge)| {
+        // A protobuf number of 64 bits is a text in JSON.
+        let value = value.to_string();
+        if is_gauge {
+            json!({ "name": name, "value": value, "type": "GAUGE" })
+        } else {
+            json!({ "name": name, "value": value })
+        }
+    });
+    let health = if config.healthy { "HEALTHY" } else { "UNHEALTHY" };
+    json!({
+        "address": address(endpoint.address),
+        "stats": stats.collect::<Vec<_>>(),
+        "health_status": { "eds_health_status": health },
+        "weight": config.weight,
+        "locality": {},
+    })
+}
+
+fn is_dynamic(pages: &Pages, name: &str) -> bool {
+    pages.state().clusters().get(name).is_some_and(|entry| !entry.is_static)
+}
+
+fn health_flags(config: &config::Endpoint) -> &'static str {
+    if config.healthy { "healthy" } else { "/failed_eds_health" }
+}
+
+fn limits(cluster: &Cluster) -> [(&'static str, u32); 4] {
+    let thresholds = cluster.thresholds();
+    [
+        ("max_connections", thresholds.max_connections),
+        ("max_pending_requests", thresholds.max_pending_requests),
+        ("max_requests", thresholds.max_requests),
+        ("max_retries", thresholds.max_retries),
+    ]
+}
+
+/// Name, value, and whether it is a gauge.
+fn numbers(endpoint: &Endpoint) -> [(&'static str, u64, bool); 8] {
+    let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    let stats = &endpoint.stats;
+    [
+        ("cx_active", read(&stats.cx_active), true),
+        ("cx_connect_fail", read(&stats.cx_connect_fail), false),
+        ("cx_total", read(&stats.cx_total), false),
+        ("rq_active", read(&stats.rq_active), true),
+        ("rq_error", read(&stats.rq_error), false),
+        ("rq_success", read(&stats.rq_success), false),
+        ("rq_timeout", read(&stats.rq_timeout), false),
+        ("rq_total", read(&stats.rq_total), false),
+    ]
+}

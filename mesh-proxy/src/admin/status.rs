@@ -1,0 +1,111 @@
+//! Whether the process serves, and since when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mesh_proto::envoy::config::bootstrap::v3::Bootstrap;
+use mesh_proto::envoy::config::core::v3::Node;
+use tokio::sync::Notify;
+
+use crate::cli::Args;
+use crate::stats::{Gauge, Registry};
+use crate::xds::Stage;
+
+/// What the pages say of the process as a whole.
+pub(crate) struct Status {
+    pub(super) args: Args,
+    pub(super) node: Node,
+    started: Instant,
+    is_serving: AtomicBool,
+    is_draining: AtomicBool,
+    quit: Notify,
+    live: Gauge,
+    state: Gauge,
+    uptime: Gauge,
+    concurrency: Gauge,
+}
+
+/// Envoy's `ServerInfo.State`, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Live = 0,
+    Draining = 1,
+    PreInitializing = 2,
+    Initializing = 3,
+}
+
+impl Phase {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Live => "LIVE",
+            Self::Draining => "DRAINING",
+            Self::PreInitializing => "PRE_INITIALIZING",
+            Self::Initializing => "INITIALIZING",
+        }
+    }
+}
+
+impl Status {
+    /// Of a process that has just begun.
+    pub(crate) fn new(args: &Args, file: &Bootstrap, registry: &Registry) -> Arc<Self> {
+        let status = Self {
+            args: args.clone(),
+            node: file.node.clone().unwrap_or_default(),
+            started: Instant::now(),
+            is_serving: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            quit: Notify::new(),
+            live: registry.gauge("server.live"),
+            state: registry.gauge("server.state"),
+            uptime: registry.gauge("server.uptime"),
+            concurrency: registry.gauge("server.concurrency"),
+        };
+        status.concurrency.set(args.workers() as u64);
+        status.state.set(Phase::PreInitializing as u64);
+        Arc::new(status)
+    }
+
+    /// The static configuration is in force.
+    pub(crate) fn set_serving(&self) {
+        self.is_serving.store(true, Ordering::Relaxed);
+    }
+
+    /// The end has begun.
+    pub(crate) fn set_draining(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks the process to drain and end.
+    pub(super) fn quit(&self) {
+        self.quit.notify_one();
+    }
+
+    /// Waits until somebody asks the process to end. Cancel-safe.
+    pub(crate) async fn quit_asked(&self) {
+        self.quit.notified().await;
+    }
+
+    /// Where the process is, given how far the configuration has come.
+    pub(super) fn phase(&self, stage: Stage) -> Phase {
+        if self.is_draining.load(Ordering::Relaxed) {
+            return Phase::Draining;
+        }
+        match (self.is_serving.load(Ordering::Relaxed), stage) {
+            (true, Stage::Live) => Phase::Live,
+            (_, Stage::Initializing) => Phase::Initializing,
+            (_, _) => Phase::PreInitializing,
+        }
+    }
+
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Brings the statistics of the server up to date.
+    pub(super) fn publish(&self, phase: Phase) {
+        self.live.set(u64::from(phase == Phase::Live));
+        self.state.set(phase as u64);
+        self.uptime.set(self.uptime().as_secs());
+    }
+}

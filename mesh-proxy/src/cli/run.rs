@@ -1,0 +1,94 @@
+//! From a configuration to a proxy that serves, and to its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
+use mesh_runtime::shutdown::Signals;
+use mesh_xds::client;
+use tracing::{info, warn};
+
+use super::Args;
+use crate::admin::{self, Status};
+use crate::config::{AdsSource, Bootstrap, Discovery};
+use crate::server::{DataPlane, Shared};
+use crate::xds::{Control, Now, State};
+
+/// Serves until a signal asks for the end. The control thread is the one that calls it.
+pub(super) fn run(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(args, config, message));
+    // Nothing that is left may hold up the end.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let ads = config.ads.as_ref().map(|ads| ads_client(config, ads, &message)).transpose()?;
+    let workers = args.workers();
+    let drain_time = Duration::from_secs(args.drain_time_s.into());
+    let shared = Shared::new(workers);
+    let data_plane = DataPlane::start(workers, Arc::clone(&shared), drain_time)
+        .context("cannot start the workers")?;
+    let state = Arc::new(Mutex::new(State::new(config, &message, Now::read())));
+    let status = Status::new(args, &message, &shared.registry);
+    if let Some(address) = config.admin {
+        let pages = admin::Pages {
+            data_plane: data_plane.clone(),
+            state: Arc::clone(&state),
+            status: Arc::clone(&status),
+            drain_time,
+        };
+        let address = admin::start(address, pages)?;
+        info!("admin pages on http://{address}");
+    }
+    // The file is known to be good and the state has its own copies.
+    drop(message);
+    let control = Control::start(data_plane.clone(), state, ads).await?;
+    status.set_serving();
+    info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
+    let control = control.run();
+    tokio::pin!(control);
+    let signal = tokio::select! {
+        // Never ends by itself.
+        () = &mut control => "the end of the control loop",
+        signal = signals.next() => signal,
+        () = status.quit_asked() => "/quitquitquit",
+    };
+    info!("{signal}: draining for at most {drain_time:?}");
+    status.set_draining();
+    tokio::select! {
+        () = data_plane.drain(drain_time) => info!("drained"),
+        signal = signals.next() => warn!("{signal} again: ending at once"),
+        () = &mut control => {}
+    }
+    Ok(())
+}
+
+/// How to reach the control plane: the first endpoint of its cluster.
+fn ads_client(
+    config: &Bootstrap,
+    ads: &AdsSource,
+    message: &Message,
+) -> anyhow::Result<client::Config> {
+    let cluster = config.clusters.iter().find(|cluster| cluster.name == ads.cluster);
+    let address = cluster.and_then(|cluster| match &cluster.discovery {
+        Discovery::Static(assignment) => {
+            assignment.endpoints.first().map(|endpoint| endpoint.address.to_string())
+        }
+        Discovery::StrictDns { names, .. } => {
+            names.first().map(|(host, port, _)| format!("{}:{port}", bracketed(host)))
+        }
+        Discovery::Eds { .. } | Discovery::OriginalDst => None,
+    });
+    let address = address.with_context(|| format!("cluster {} has no address", ads.cluster))?;
+    let endpoint = client::endpoint(&format!("http://{address}"))?;
+    Ok(client::Config::new(endpoint, message.node.clone().unwrap_or_default()))
+}
+
+/// An IPv6 address stands in brackets in a URI.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}

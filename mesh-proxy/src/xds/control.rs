@@ -1,0 +1,257 @@
+//! The loop between the control plane and the data plane.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use mesh_xds::client::{Ads, Event, Response};
+use mesh_xds::{Names, ResourceType};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::state::{Action, Now, State};
+use crate::config::{Discovery, Name};
+use crate::server::{DataPlane, ListenerError};
+use crate::stats::{Counter, Gauge, Registry};
+
+/// How long the start waits for the first answer of DNS.
+const DNS_AT_START: Duration = Duration::from_secs(5);
+const DNS_POLL: Duration = Duration::from_millis(5);
+
+/// Carries out what [`State`] decides. Lives on the control thread.
+pub(crate) struct Control {
+    state: Arc<Mutex<State>>,
+    data_plane: DataPlane,
+    ads: Option<Ads>,
+    subscribed: HashMap<ResourceType, Names>,
+    stats: Stats,
+}
+
+/// What is counted of it, under Envoy's names.
+pub(crate) struct Stats {
+    connected: Gauge,
+    attempts: Counter,
+    updates: [(ResourceType, Counter, Counter); 4],
+    active_clusters: Gauge,
+    warming_clusters: Gauge,
+    active_listeners: Gauge,
+    warming_listeners: Gauge,
+}
+
+impl Stats {
+    fn new(registry: &Registry) -> Self {
+        let update = |resource_type, prefix: &str| {
+            let counter = |name: &str| registry.counter(&format!("{prefix}.{name}"));
+            (resource_type, counter("update_success"), counter("update_rejected"))
+        };
+        Self {
+            connected: registry.gauge("control_plane.connected_state"),
+            attempts: registry.counter("control_plane.connect_attempt"),
+            updates: [
+                update(ResourceType::Cluster, "cluster_manager.cds"),
+                update(ResourceType::Endpoint, "cluster_manager.eds"),
+                update(ResourceType::Listener, "listener_manager.lds"),
+                update(ResourceType::Route, "listener_manager.rds"),
+            ],
+            active_clusters: registry.gauge("cluster_manager.active_clusters"),
+            warming_clusters: registry.gauge("cluster_manager.warming_clusters"),
+            active_listeners: registry.gauge("listener_manager.total_listeners_active"),
+            warming_listeners: registry.gauge("listener_manager.total_listeners_warming"),
+        }
+    }
+
+    fn count(&self, resource_type: ResourceType, accepted: bool) {
+        for (of, success, rejected) in &self.updates {
+            if *of == resource_type {
+                if accepted { success.inc() } else { rejected.inc() }
+            }
+        }
+    }
+
+    fn read(&self, state: &State) {
+        let (active, warming) = super::resource::counts(state.clusters());
+        self.active_clusters.set(active);
+        self.warming_clusters.set(warming);
+        let (active, warming) = super::resource::counts(state.listeners());
+        self.active_listeners.set(active);
+        self.warming_listeners.set(warming);
+    }
+}
+
+impl Control {
+    /// Puts the static resources in force, clusters before listeners, and begins to ask
+    /// the control plane for the others. On an error a part of them may be in force.
+    pub(crate) async fn start(
+        data_plane: DataPlane,
+        state: Arc<Mutex<State>>,
+        ads: Option<mesh_xds::client::Config>,
+    ) -> Result<Self, ListenerError> {
+        let stats = Stats::new(&data_plane.shared().registry);
+        let mut control = Self { state, data_plane, ads: None, subscribed: HashMap::new(), stats };
+        let (listeners, others): (Vec<_>, Vec<_>) = control
+            .lock()
+            .settle(Now::read())
+            .into_iter()
+            .partition(|action| matches!(action, Action::PutListener(_)));
+        control.apply(others);
+        control.resolve_names().await;
+        match control.apply(listeners).into_iter().next() {
+            Some(error) => return Err(error),
+            None => control.ads = ads.map(Ads::connect),
+        }
+        control.subscribe();
+        control.stats.read(&control.lock());
+        Ok(control)
+    }
+
+    /// Waits for the first answer of DNS, which may also be that there is no such name.
+    async fn resolve_names(&self) {
+        let unresolved: Vec<Name> = self
+            .lock()
+            .clusters()
+            .iter()
+            .filter(|(_, entry)| {
+                let mut configs = entry.configs();
+                configs.any(|config| matches!(config.discovery, Discovery::StrictDns { .. }))
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        let shared = self.data_plane.shared();
+        let all = async {
+            for name in unresolved {
+                while !shared.clusters.is_warm(&name) {
+                    tokio::time::sleep(DNS_POLL).await;
+                }
+            }
+        };
+        // What is not there by then comes later.
+        let _ = tokio::time::timeout(DNS_AT_START, all).await;
+    }
+
+    /// Follows the control plane. Ends only when dropped.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let deadline = self.lock().next_deadline();
+            tokio::select! {
+                event = next(&mut self.ads) => self.event(event),
+                () = sleep_until(deadline) => {
+                    let now = Now::read();
+                    let actions = self.lock().settle(now);
+                    self.apply(actions);
+                    self.subscribe();
+                }
+            }
+            self.stats.read(&self.lock());
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Connected => {
+                info!("connected to the control plane");
+                self.stats.connected.set(1);
+                self.stats.attempts.inc();
+            }
+            Event::Disconnected { error, retry_in } => {
+                warn!(
+                    "no control plane, the last configuration stays: {error}; next attempt in {retry_in:?}"
+                );
+                self.stats.connected.set(0);
+            }
+            Event::Response(response) => self.response(response),
+        }
+    }
+
+    fn response(&mut self, mut response: Response) {
+        let resource_type = response.resource_type;
+        let resources = std::mem::take(&mut response.resources);
+        let count = resources.len();
+        let outcome =
+            self.lock().response(resource_type, &response.version, resources, Now::read());
+        debug!(
+            version = response.version,
+            resources = count,
+            changes = outcome.actions.len(),
+            "{resource_type}"
+        );
+        let mut refused = outcome.refused;
+        let failed = self.apply(outcome.actions);
+        refused.extend(failed.iter().map(ListenerError::to_string));
+        // Before the answer, so that the server knows what is needed next.
+        self.subscribe();
+        self.stats.count(resource_type, refused.is_empty());
+        let Some(ads) = &self.ads else { return };
+        if refused.is_empty() {
+            ads.accept(&response);
+        } else {
+            let message = refused.join("; ");
+            warn!(version = response.version, "{resource_type}: refused: {message}");
+            ads.reject(&response, message);
+        }
+    }
+
+    /// Changes the data plane; gives the listeners that it did not take.
+    fn apply(&self, actions: Vec<Action>) -> Vec<ListenerError> {
+        let shared = self.data_plane.shared();
+        let mut failed = Vec::new();
+        for action in actions {
+            match action {
+                Action::PutCluster(config) => shared.clusters.put(config),
+                Action::RemoveCluster(name) => shared.clusters.remove(&name),
+                Action::PutEndpoints(name, assignment) => {
+                    shared.clusters.put_endpoints(&name, (*assignment).clone());
+                }
+                Action::PutRoutes(config) => shared.routes.put(config),
+                Action::RemoveRoutes(name) => shared.routes.remove(&name),
+                Action::RemoveListener(name) => self.data_plane.remove_listener(&name),
+                Action::PutListener(config) => {
+                    let name = config.name.clone();
+                    if let Err(error) = self.data_plane.put_listener(config) {
+                        warn!("{error}");
+                        self.lock().listener_failed(&name, error.to_string(), SystemTime::now());
+                        failed.push(error);
+                    }
+                }
+            }
+        }
+        failed
+    }
+
+    /// Asks for what is needed now, in the order of ADS.
+    fn subscribe(&mut self) {
+        let Some(ads) = &self.ads else { return };
+        for resource_type in ResourceType::ALL {
+            let Some(names) = lock(&self.state).subscription(resource_type) else { continue };
+            let before = self.subscribed.get(&resource_type);
+            // To ask for nothing for the first time is not to ask.
+            if before == Some(&names) || (before.is_none() && names.is_empty()) {
+                continue;
+            }
+            ads.subscribe(resource_type, names.clone());
+            self.subscribed.insert(resource_type, names);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn next(ads: &mut Option<Ads>) -> Event {
+    match ads {
+        Some(ads) => ads.next().await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(Instant::from_std(deadline)).await,
+        None => pending().await,
+    }
+}

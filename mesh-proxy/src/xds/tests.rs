@@ -1,0 +1,248 @@
+//! What is put in force, what waits, what is refused: without any I/O.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use mesh_proto::any;
+use mesh_proto::envoy::config::bootstrap::v3::Bootstrap;
+use mesh_proto::envoy::config::cluster::v3::Cluster;
+use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use mesh_proto::envoy::config::listener::v3::Listener;
+use mesh_proto::envoy::config::route::v3::RouteConfiguration;
+use mesh_proto::text;
+use mesh_xds::{Names, ResourceType};
+use prost::{Message, Name};
+use prost_types::Any;
+
+use super::{Action, Now, Outcome, Stage, State};
+use crate::config::wire;
+
+fn parse<M: Message + Name + Default>(yaml: &str) -> Any {
+    any::pack(&text::from_yaml::<M>(yaml).unwrap())
+}
+
+fn eds(name: &str, fields: &str) -> Any {
+    parse::<Cluster>(&format!(
+        "{{ name: {name}, type: EDS, eds_cluster_config: {{ eds_config: {{ ads: {{}} }} }} {fields} }}"
+    ))
+}
+
+fn endpoints(name: &str, port: u16) -> Any {
+    parse::<ClusterLoadAssignment>(&format!(
+        "{{ cluster_name: {name}, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: 10.0.0.1, port_value: {port} }} }} }} }}] }}] }}"
+    ))
+}
+
+fn listener(name: &str, port: u16, table: &str) -> Any {
+    parse::<Listener>(&format!(
+        r#"{{ name: {name}, address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}, filter_chains: [{{ filters: [{{ name: hcm, typed_config: {{
+            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager,
+            stat_prefix: p, rds: {{ route_config_name: {table}, config_source: {{ ads: {{}} }} }},
+            http_filters: [{{ name: r, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }} }}] }} }}] }}] }}"#
+    ))
+}
+
+fn routes(name: &str, cluster: &str) -> Any {
+    parse::<RouteConfiguration>(&format!(
+        "{{ name: {name}, virtual_hosts: [{{ name: v, domains: ['*'], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: {cluster} }} }}] }}] }}"
+    ))
+}
+
+struct Bench {
+    state: State,
+    now: Now,
+}
+
+impl Bench {
+    /// Everything by ADS.
+    fn new() -> Self {
+        let file: Bootstrap = text::from_yaml(
+            "
+dynamic_resources:
+  lds_config: { ads: {} }
+  cds_config: { ads: {} }
+  ads_config: { api_type: GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: pilot } }] }
+static_resources:
+  clusters:
+  - name: pilot
+    http2_protocol_options: {}
+    load_assignment: { cluster_name: pilot, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 15010 } } } }] }] }
+",
+        )
+        .unwrap();
+        let now = Now { instant: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        let config = wire::bootstrap(file.clone()).unwrap();
+        let mut state = State::new(&config, &file, now);
+        assert_eq!(said(&state.settle(now)), ["cluster pilot"]);
+        Self { state, now }
+    }
+
+    fn send(&mut self, kind: ResourceType, resources: Vec<Any>) -> Outcome {
+        self.state.response(kind, "v1", resources, self.now)
+    }
+
+    fn good(&mut self, kind: ResourceType, resources: Vec<Any>) -> Vec<String> {
+        let outcome = self.send(kind, resources);
+        assert_eq!(outcome.refused, Vec::<String>::new());
+        said(&outcome.actions)
+    }
+
+    fn names(&self, kind: ResourceType) -> Names {
+        self.state.subscription(kind).unwrap()
+    }
+}
+
+fn said(actions: &[Action]) -> Vec<String> {
+    let say = |action: &Action| match action {
+        Action::PutCluster(config) => format!("cluster {}", config.name),
+        Action::RemoveCluster(name) => format!("-cluster {name}"),
+        Action::PutEndpoints(name, _) => format!("endpoints {name}"),
+        Action::PutListener(config) => format!("listener {}", config.name),
+        Action::RemoveListener(name) => format!("-listener {name}"),
+        Action::PutRoutes(config) => format!("routes {}", config.name),
+        Action::RemoveRoutes(name) => format!("-routes {name}"),
+    };
+    actions.iter().map(say).collect()
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn everything_waits_for_what_it_needs() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.names(ResourceType::Cluster), Names::Wildcard);
+    assert_eq!(bench.state.stage(), Stage::PreInitializing);
+
+    assert_eq!(bench.good(ResourceType::Cluster, vec![eds("a", "")]), NOTHING);
+    assert_eq!(bench.names(ResourceType::Endpoint), Names::from_iter(["a"]));
+    // A listener may come early; it opens after the clusters and its routes.
+    assert_eq!(bench.good(ResourceType::Listener, vec![listener("l", 80, "r")]), NOTHING);
+    assert_eq!(bench.names(ResourceType::Route), Names::from_iter(["r"]));
+    assert_eq!(bench.good(ResourceType::Route, vec![routes("r", "a")]), ["routes r"]);
+    assert_eq!(bench.state.stage(), Stage::PreInitializing);
+
+    let actions = bench.good(ResourceType::Endpoint, vec![endpoints("a", 80)]);
+    assert_eq!(actions, ["endpoints a", "cluster a", "listener l"]);
+    assert_eq!(bench.state.stage(), Stage::Live);
+    assert_eq!(bench.state.next_deadline(), None);
+}
+
+#[test]
+fn an_update_that_changes_nothing_does_nothing() {
+    let mut bench = live();
+    assert_eq!(bench.good(ResourceType::Cluster, vec![eds("a", "")]), NOTHING);
+    assert_eq!(bench.good(ResourceType::Endpoint, vec![endpoints("a", 80)]), NOTHING);
+    assert_eq!(bench.good(ResourceType::Listener, vec![listener("l", 80, "r")]), NOTHING);
+    assert_eq!(bench.good(ResourceType::Route, vec![routes("r", "a")]), NOTHING);
+    assert_eq!(bench.good(ResourceType::Endpoint, vec![endpoints("a", 81)]), ["endpoints a"]);
+}
+
+/// Cluster `a` and listener `l` with routes `r`, all in force.
+fn live() -> Bench {
+    let mut bench = Bench::new();
+    bench.good(ResourceType::Cluster, vec![eds("a", "")]);
+    bench.good(ResourceType::Endpoint, vec![endpoints("a", 80)]);
+    bench.good(ResourceType::Listener, vec![listener("l", 80, "r")]);
+    assert_eq!(bench.good(ResourceType::Route, vec![routes("r", "a")]), ["routes r", "listener l"]);
+    assert_eq!(bench.state.stage(), Stage::Live);
+    bench
+}
+
+#[test]
+fn a_bad_resource_is_named_and_the_good_ones_are_taken() {
+    let mut bench = live();
+    let outcome = bench.send(
+        ResourceType::Cluster,
+        vec![eds("a", ", outlier_detection: {}"), eds("b", ""), endpoints("c", 1)],
+    );
+    assert_eq!(
+        outcome.refused,
+        [
+            "cluster a: outlier_detection: field is known but not honoured; remove it",
+            "resource 2: found a envoy.config.endpoint.v3.ClusterLoadAssignment, expected a envoy.config.cluster.v3.Cluster",
+        ]
+    );
+    // The last good `a` stays, `b` waits for its endpoints.
+    assert_eq!(said(&outcome.actions), NOTHING);
+    assert_eq!(bench.names(ResourceType::Endpoint), Names::from_iter(["a", "b"]));
+    let entry = &bench.state.clusters()["a"];
+    assert!(entry.active.is_some() && entry.failure.is_some());
+    assert_eq!(
+        bench.good(ResourceType::Endpoint, vec![endpoints("b", 80)]),
+        ["endpoints b", "cluster b"]
+    );
+    // Once it is good again, nothing is held against it.
+    bench.good(ResourceType::Cluster, vec![eds("a", ""), eds("b", "")]);
+    assert!(bench.state.clusters()["a"].failure.is_none());
+}
+
+#[test]
+fn what_is_absent_is_removed_but_not_what_is_static() {
+    let mut bench = live();
+    assert_eq!(bench.good(ResourceType::Listener, vec![]), ["-listener l", "-routes r"]);
+    assert_eq!(bench.names(ResourceType::Route), Names::Only(Default::default()));
+    assert_eq!(bench.good(ResourceType::Cluster, vec![]), ["-cluster a"]);
+    assert!(bench.state.clusters().contains_key("pilot"));
+    assert!(bench.state.endpoints().is_empty());
+    let outcome = bench.send(ResourceType::Cluster, vec![eds("pilot", "")]);
+    assert_eq!(outcome.refused, ["cluster pilot: is a static cluster, which ADS cannot change"]);
+}
+
+#[test]
+fn a_changed_listener_serves_on_until_its_new_routes_come() {
+    let mut bench = live();
+    assert_eq!(bench.good(ResourceType::Listener, vec![listener("l", 80, "s")]), NOTHING);
+    assert_eq!(bench.names(ResourceType::Route), Names::from_iter(["r", "s"]));
+    let actions = bench.good(ResourceType::Route, vec![routes("s", "a")]);
+    assert_eq!(actions, ["routes s", "listener l", "-routes r"]);
+}
+
+#[test]
+fn nothing_waits_longer_than_the_initial_fetch_timeout() {
+    let mut bench = Bench::new();
+    bench.good(ResourceType::Cluster, vec![eds("a", "")]);
+    bench.good(ResourceType::Listener, vec![listener("l", 80, "r")]);
+    let fifteen = bench.now.instant + Duration::from_secs(15);
+    assert_eq!(bench.state.next_deadline(), Some(fifteen));
+    let late = Now { instant: fifteen, ..bench.now };
+    assert_eq!(said(&bench.state.settle(late)), ["cluster a", "listener l"]);
+    assert_eq!(bench.state.stage(), Stage::Live);
+}
+
+#[test]
+fn without_an_answer_the_start_goes_on_in_the_end() {
+    let mut bench = Bench::new();
+    let late = Now { instant: bench.now.instant + Duration::from_secs(15), ..bench.now };
+    bench.state.settle(late);
+    assert_eq!(bench.state.stage(), Stage::Live);
+}
+
+#[test]
+fn a_listener_that_cannot_be_bound_leaves_the_one_before() {
+    let mut bench = live();
+    let actions = bench.good(ResourceType::Listener, vec![listener("l", 81, "r")]);
+    assert_eq!(actions, ["listener l"]);
+    bench.state.listener_failed("l", "in use".to_owned(), bench.now.wall);
+    let entry = &bench.state.listeners()["l"];
+    assert_eq!(entry.active.as_ref().unwrap().config.address.port(), 80);
+    assert_eq!(entry.failure.as_ref().unwrap().details, "in use");
+}
+
+#[test]
+fn a_name_that_comes_twice_is_refused_the_second_time() {
+    let mut bench = live();
+    let outcome =
+        bench.send(ResourceType::Cluster, vec![eds("a", ""), eds("a", ", connect_timeout: 1s")]);
+    assert_eq!(outcome.refused, ["cluster a: is there twice; the first one is taken"]);
+    assert_eq!(said(&outcome.actions), NOTHING);
+}
+
+#[test]
+fn clusters_of_one_service_share_its_endpoints() {
+    let mut bench = live();
+    let shared = parse::<Cluster>(
+        "{ name: b, type: EDS, eds_cluster_config: { service_name: a, eds_config: { ads: {} } } }",
+    );
+    // The endpoints are known: nothing is asked for again.
+    assert_eq!(bench.good(ResourceType::Cluster, vec![eds("a", ""), shared]), ["cluster b"]);
+    assert_eq!(bench.names(ResourceType::Endpoint), Names::from_iter(["a"]));
+}
