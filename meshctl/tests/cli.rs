@@ -1,0 +1,112 @@
+//! What commands print, and their exit codes.
+
+mod control_plane;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use control_plane::ControlPlane;
+use mesh_proto::mesh::v1::Rejection;
+use mesh_testkit::{require_command, require_root};
+
+fn meshctl(state: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
+    command.args(arguments).env("MESH_LOCAL_STATE", state).env_remove("MESH_PILOT");
+    command.output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn without_a_mesh_it_says_how_to_start_one() {
+    let state = tempfile::tempdir().unwrap();
+    for arguments in [&["route", "get"][..], &["proxy-status"], &["local", "ps"]] {
+        let output = meshctl(state.path(), arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(error(&output).contains("start one with `meshctl local up`"), "{output:?}");
+        assert_eq!(error(&output).lines().count(), 1, "{output:?}");
+    }
+    assert_eq!(meshctl(state.path(), &["route", "put"]).status.code(), Some(2));
+}
+
+#[test]
+fn route_set_waits_for_the_proxies() {
+    let control_plane = ControlPlane::start(None);
+    let state = control_plane.state();
+    let output = meshctl(&state, &["route", "set", "reviews", "v1=50", "v3=50", "--dry-run"]);
+    assert!(out(&output).contains("kind: VirtualService"), "{output:?}");
+    assert!(control_plane.applied().is_empty(), "a dry run applies nothing");
+    let output = meshctl(&state, &["route", "set", "reviews", "v1=50", "v3=50"]);
+    let expected = "reviews: v1 50 %, v3 50 % — 6 of 6 proxies have it after 31 ms\n";
+    assert_eq!(out(&output), expected, "{output:?}");
+    assert_eq!(control_plane.applied().len(), 1);
+    let output = meshctl(&state, &["route", "get", "reviews"]);
+    assert!(out(&output).contains("v1 50%, v3 50%"), "{output:?}");
+    let output = meshctl(&state, &["proxy-status"]);
+    assert!(out(&output).contains("reviews-v1-0.default"), "{output:?}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_applies_nothing() {
+    let control_plane = ControlPlane::start(None);
+    for (arguments, expected) in [
+        (["reviews", "v1=50", "v9=50"], "no version \"v9\""),
+        (["reviews", "v1=50", "v3=60"], "110"),
+        (["nobody", "v1=50", "v3=50"], "no service \"nobody\""),
+    ] {
+        let output = meshctl(&control_plane.state(), &[&["route", "set"], &arguments[..]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(error(&output).contains(expected), "{output:?}");
+    }
+    assert!(control_plane.applied().is_empty());
+}
+
+#[test]
+fn a_proxy_that_refuses_is_a_failure_that_names_it() {
+    let control_plane = ControlPlane::start(Some(Rejection {
+        proxy: "reviews-v1-0".to_owned(),
+        error: "no such cluster".to_owned(),
+        ..Default::default()
+    }));
+    let output = meshctl(&control_plane.state(), &["route", "set", "reviews", "v2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error(&output).contains("reviews-v1-0: no such cluster"), "{output:?}");
+}
+
+#[test]
+fn inject_prints_the_file_with_sidecars_or_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pod.yaml");
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a}]}\n";
+    std::fs::write(&file, pod).unwrap();
+    let file = file.to_str().unwrap();
+    let output = meshctl(folder.path(), &["inject", "-f", file]);
+    assert!(out(&output).contains("name: mesh-proxy"), "{output:?}");
+    let output = meshctl(folder.path(), &["inject", "-f", file, "-f", "/no/such/file"]);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+    assert!(error(&output).contains("/no/such/file"), "{output:?}");
+}
+
+#[test]
+fn without_root_up_says_so() {
+    let (true, Some(setpriv)) = (require_root(), require_command("setpriv")) else { return };
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    // Where every user can run it.
+    let meshctl = folder.path().join("meshctl");
+    std::fs::copy(env!("CARGO_BIN_EXE_meshctl"), &meshctl).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open).unwrap();
+    std::fs::write(folder.path().join("none.yaml"), "").unwrap();
+    let mut command = Command::new(setpriv);
+    command.args(["--reuid=65534", "--clear-groups", "--"]).arg(&meshctl);
+    command.args(["local", "up", "-f", "none.yaml"]).current_dir(folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(error(&output).contains("run it with sudo"), "{output:?}");
+}
