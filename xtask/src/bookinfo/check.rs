@@ -33,6 +33,7 @@ pub(super) fn run(
     let before = Leftovers::now(folder)?;
     let mut mesh = Mesh::up(folder, envoy)?;
     let took = mesh.wait_for_page(stop)?;
+    mesh.wait_for_pods(stop)?;
     say(&format!("the first good page came {:.1} s after the start", took.as_secs_f64()));
 
     all_versions()?;
@@ -59,8 +60,8 @@ fn say(what: &str) {
     eprintln!("-- {what}");
 }
 
-/// The first good page needs neither ratings nor every version of reviews: these may still
-/// be starting, so failures count only from the moment when all are there.
+/// A pod that is ready is known to the others' sidecars a moment later, so failures count only
+/// from when all are seen.
 fn all_versions() -> Result<()> {
     let start = Instant::now();
     while let Err(error) = rules::settle(&[], ALL) {

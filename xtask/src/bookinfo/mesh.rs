@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use super::stopped;
 use crate::command::{self, as_root};
@@ -17,7 +18,7 @@ use crate::paths;
 pub(super) const PAGE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9080);
 
-const PAGE_DEADLINE: Duration = Duration::from_secs(60);
+const UP_DEADLINE: Duration = Duration::from_secs(60);
 const DOWN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running mesh; taken down when dropped.
@@ -65,19 +66,45 @@ impl Mesh {
     /// # Errors
     /// When meshctl ends, when `stop` is set, and after a minute.
     pub(super) fn wait_for_page(&mut self, stop: &AtomicBool) -> Result<Duration> {
-        let mut last = String::new();
-        while self.started.elapsed() < PAGE_DEADLINE {
+        self.wait_until("a good page", stop, |_| page_is_good())?;
+        Ok(self.started.elapsed())
+    }
+
+    /// Waits until every pod is ready, some time after the page shows what it can.
+    ///
+    /// # Errors
+    /// As [`wait_for_page`](Self::wait_for_page).
+    pub(super) fn wait_for_pods(&mut self, stop: &AtomicBool) -> Result<()> {
+        self.wait_until("all pods", stop, Self::pods_are_ready)
+    }
+
+    fn wait_until(
+        &mut self,
+        what: &str,
+        stop: &AtomicBool,
+        mut check: impl FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
+        loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("meshctl local up ended before there was a page: {status}");
+                bail!("meshctl local up ended before there was {what}: {status}");
             }
-            ensure!(!stopped(stop), "stopped before there was a page");
-            match page_is_good() {
-                Ok(()) => return Ok(self.started.elapsed()),
-                Err(why) => last = format!("{why:#}"),
+            ensure!(!stopped(stop), "stopped before there was {what}");
+            let Err(why) = check(self) else { return Ok(()) };
+            if self.started.elapsed() > UP_DEADLINE {
+                return Err(why).context(format!("not {what} after {UP_DEADLINE:?}"));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("no good page at http://{PAGE}/productpage after {PAGE_DEADLINE:?}: {last}")
+    }
+
+    fn pods_are_ready(&self) -> Result<()> {
+        let report: Value = serde_json::from_str(&self.ask(&["local", "ps", "-o", "json"])?)?;
+        let pods = report["pods"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for pod in pods {
+            ensure!(pod["ready"] == true, "{} is not ready", pod["name"]);
+        }
+        ensure!(!pods.is_empty(), "no pods");
+        Ok(())
     }
 
     /// Waits until meshctl ends, which Ctrl-C makes it do, and `stop` too.
@@ -116,17 +143,20 @@ impl Mesh {
     /// Takes everything down and waits for it.
     ///
     /// # Errors
-    /// When `meshctl local down` fails, or `up` outlives it by half a minute.
+    /// When `meshctl local up` is still there after half a minute.
     pub(super) fn down(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
-        self.ask_as_root(&["local", "down"])?;
+        // It refuses when Ctrl-C, which reaches both programs, has begun the end already.
+        let asked = self.ask_as_root(&["local", "down"]);
         let start = Instant::now();
         while self.child.try_wait()?.is_none() {
-            let waited = start.elapsed();
-            ensure!(waited < DOWN_DEADLINE, "meshctl local up is there {waited:?} after down");
-            std::thread::sleep(Duration::from_millis(50));
+            if start.elapsed() > DOWN_DEADLINE {
+                asked?;
+                bail!("meshctl local up is there {DOWN_DEADLINE:?} after down");
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }

@@ -65,6 +65,7 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     }
     let mut mesh = Mesh::up(folder, envoy.as_deref())?;
     let took = mesh.wait_for_page(&stop)?;
+    mesh.wait_for_pods(&stop)?;
     eprintln!("\nthe first good page came {:.1} s after the start\n", took.as_secs_f64());
     eprintln!("{}", what_next(&mesh));
     mesh.wait(&stop)
