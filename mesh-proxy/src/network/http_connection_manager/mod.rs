@@ -5,6 +5,8 @@ mod headers;
 mod request_id;
 mod serve;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::io;

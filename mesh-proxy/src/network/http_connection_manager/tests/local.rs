@@ -1,0 +1,116 @@
+//! Answers of the proxy's own.
+
+use super::*;
+use crate::config::Redirect;
+use upstream::nobody;
+
+#[tokio::test]
+async fn redirects_and_direct_responses() {
+    let redirect = Redirect {
+        code: StatusCode::FOUND,
+        host: Some("new.test".into()),
+        path: None,
+        scheme: None,
+        port: None,
+        strip_query: false,
+    };
+    let direct = Action::Direct(StatusCode::IM_A_TEAPOT, "short and stout".into());
+    let routes = vec![route("/r", Action::Redirect(redirect)), route("/d", direct)];
+    let proxy = Proxy::new(manager(), Vec::new(), routes);
+    let (head, _) = proxy.get("/r?q").await;
+    assert_eq!(
+        (head.status(), head.headers()["location"].as_bytes()),
+        (StatusCode::FOUND, &b"http://new.test/r?q"[..])
+    );
+    let (head, body) = proxy.get("/d").await;
+    assert_eq!((head.status(), &*body), (StatusCode::IM_A_TEAPOT, "short and stout"));
+    let (head, body) = proxy.get("/x").await;
+    assert_eq!((head.status(), &*body), (StatusCode::NOT_FOUND, ""));
+    assert_eq!(proxy.stat("http.test.no_route"), 1);
+}
+
+#[tokio::test]
+async fn failures_are_worded_as_envoys() {
+    let routes = ["empty", "refused", "unknown"]
+        .map(|name| route(&format!("/{name}"), Action::Forward(Box::new(forward(name)))));
+    let clusters = vec![cluster("empty", &[]), cluster("refused", &[nobody()])];
+    let proxy = Proxy::new(manager(), clusters, routes.into());
+    for (path, expected) in [
+        ("/empty", "no healthy upstream"),
+        (
+            "/refused",
+            "upstream connect error or disconnect/reset before headers. reset reason: remote \
+             connection failure, transport failure reason: delayed connect error: Connection \
+             refused",
+        ),
+        ("/unknown", ""),
+    ] {
+        let (head, body) = proxy.get(path).await;
+        assert_eq!((head.status(), &*body), (StatusCode::SERVICE_UNAVAILABLE, expected));
+    }
+    assert_eq!(proxy.stat("cluster.refused.upstream_cx_connect_fail"), 1);
+}
+
+#[tokio::test]
+async fn grpc_clients_get_a_grpc_status() {
+    let routes = vec![route("/", Action::Forward(Box::new(forward("empty"))))];
+    let proxy = Proxy::new(manager(), vec![cluster("empty", &[])], routes);
+    let request = Request::post("http://mesh.test/a.B/C")
+        .header("content-type", "application/grpc")
+        .body(text("x"))
+        .unwrap();
+    let response = proxy.http2().await.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["grpc-status"], "14");
+    assert_eq!(response.headers()["grpc-message"], "no healthy upstream");
+}
+
+#[tokio::test]
+async fn a_limit_refuses_at_once() {
+    let slow = Upstream::http1(|_| std::future::pending()).await;
+    let mut limited = cluster("c", &[slow.address]);
+    limited.thresholds.max_requests = 1;
+    let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+    let proxy = Proxy::new(manager(), vec![limited], routes);
+    let mut first = proxy.http1().await;
+    let waiting = tokio::spawn(first.send_request(get("/")));
+    proxy.until("cluster.c.upstream_rq_active", 1).await;
+    let (head, body) = proxy.get("/").await;
+    assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.ends_with("reset reason: overflow"), "{body}");
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn a_request_takes_no_longer_than_its_route_allows() {
+    let slow = Upstream::http1(|request| async move {
+        if request.uri() == "/head" {
+            std::future::pending::<()>().await;
+        }
+        let body = http_body_util::StreamBody::new(futures_util::stream::pending());
+        Response::new(BodyExt::boxed(body))
+    })
+    .await;
+    let mut forward = forward("c");
+    forward.timeout = Some(Duration::from_millis(50));
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster("c", &[slow.address])], routes);
+    let (head, body) = proxy.get("/head").await;
+    assert_eq!(head.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(body, "upstream request timeout");
+    let response = proxy.http1().await.send_request(get("/body")).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+    assert_eq!(proxy.stat("cluster.c.upstream_rq_timeout"), 2);
+    slow.until_open(0).await;
+}
+
+#[tokio::test]
+async fn an_idle_stream_ends() {
+    let slow = Upstream::http1(|_| std::future::pending()).await;
+    let idle = Some(Duration::from_millis(50));
+    let manager = config::HttpConnectionManager { stream_idle_timeout: idle, ..manager() };
+    let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+    let proxy = Proxy::new(manager, vec![cluster("c", &[slow.address])], routes);
+    let (head, body) = proxy.get("/").await;
+    assert_eq!((head.status(), &*body), (StatusCode::GATEWAY_TIMEOUT, "stream timeout"));
+}

@@ -1,0 +1,240 @@
+//! Requests through a whole data plane, between real clients and upstreams.
+
+mod body;
+mod drain;
+mod local;
+mod retry;
+mod routing;
+mod upgrade;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use crate::config::{
+    self, Action, CodecType, Forward, HttpFilter, NetworkFilter, PathMatch, RouteMatch,
+    RouteSource, RouteTable, Target, VirtualHost,
+};
+use crate::server::{DataPlane, Shared};
+use upstream::Upstream;
+
+pub(super) type AnyBody = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// A data plane with one listener, and its address.
+struct Proxy {
+    plane: DataPlane,
+    address: SocketAddr,
+}
+
+fn text(text: impl Into<Bytes>) -> AnyBody {
+    Full::new(text.into()).map_err(|never| match never {}).boxed()
+}
+
+fn forward(cluster: &str) -> Forward {
+    to(Target::Cluster(cluster.into()))
+}
+
+fn to(target: Target) -> Forward {
+    Forward {
+        target,
+        timeout: Some(Duration::from_secs(15)),
+        idle_timeout: None,
+        retry: None,
+        path_rewrite: None,
+        host_rewrite: None,
+        websocket: None,
+    }
+}
+
+fn route(prefix: &str, action: Action) -> config::Route {
+    config::Route {
+        name: "".into(),
+        matcher: RouteMatch {
+            path: PathMatch::Prefix(prefix.into()),
+            case_sensitive: true,
+            headers: Vec::new(),
+        },
+        action,
+        request_headers: Vec::new(),
+        response_headers: Vec::new(),
+    }
+}
+
+fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
+    Arc::new(RouteTable {
+        name: "table".into(),
+        virtual_hosts: vec![Arc::new(VirtualHost {
+            name: "all".into(),
+            domains: vec!["*".into()],
+            routes: routes.into_iter().map(Arc::new).collect(),
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            include_request_attempt_count: true,
+        })],
+        request_headers: Vec::new(),
+        response_headers: Vec::new(),
+        ignore_port: false,
+    })
+}
+
+fn manager() -> config::HttpConnectionManager {
+    config::HttpConnectionManager {
+        stat_prefix: "test".into(),
+        codec: CodecType::Auto,
+        routes: RouteSource::Rds("table".into()),
+        http_filters: vec![HttpFilter::Router],
+        websocket: true,
+        idle_timeout: None,
+        stream_idle_timeout: None,
+        request_timeout: None,
+        request_headers_timeout: None,
+        drain_timeout: Duration::from_secs(5),
+        server_name: "mesh".into(),
+        pass_server_header: false,
+        use_remote_address: false,
+        skip_xff_append: false,
+        generate_request_id: true,
+        preserve_external_request_id: false,
+        http2: config::Http2Options::default(),
+        rds_initial_fetch_timeout: None,
+        access_logs: Vec::new(),
+    }
+}
+
+fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
+    config::Cluster {
+        name: name.into(),
+        stat_name: name.into(),
+        discovery: config::Discovery::Static(Arc::new(assignment(upstreams))),
+        lb_policy: config::LbPolicy::RoundRobin,
+        connect_timeout: Duration::from_secs(5),
+        protocol: config::HttpProtocol::Http1,
+        idle_timeout: None,
+        max_requests_per_connection: None,
+        thresholds: config::Thresholds {
+            max_connections: 1024,
+            max_pending_requests: 1024,
+            max_requests: 1024,
+            max_retries: 3,
+        },
+        bind_address: None,
+        http2: config::Http2Options::default(),
+        dns_family: config::DnsFamily::default(),
+        initial_fetch_timeout: None,
+    }
+}
+
+fn assignment(upstreams: &[SocketAddr]) -> config::LoadAssignment {
+    let endpoint =
+        |address: &SocketAddr| config::Endpoint { address: *address, weight: 1, healthy: true };
+    config::LoadAssignment { endpoints: upstreams.iter().map(endpoint).collect() }
+}
+
+impl Proxy {
+    /// With one worker, so that its pools are all there are.
+    fn new(
+        manager: config::HttpConnectionManager,
+        clusters: Vec<config::Cluster>,
+        routes: Vec<config::Route>,
+    ) -> Self {
+        let shared = Shared::new(1);
+        let plane = DataPlane::start(1, shared, Duration::from_secs(60)).unwrap();
+        clusters.into_iter().for_each(|cluster| plane.shared().clusters.put(Arc::new(cluster)));
+        plane.shared().routes.put(table(routes));
+        plane.put_listener(listener(manager)).unwrap();
+        let address = plane.listeners()[0].address;
+        Self { plane, address }
+    }
+
+    /// Everything to one cluster of these upstreams.
+    fn to(upstreams: &[SocketAddr]) -> Self {
+        let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+        Self::new(manager(), vec![cluster("c", upstreams)], routes)
+    }
+
+    /// A counter's or gauge's value; 0 when nobody counted yet.
+    fn stat(&self, name: &str) -> u64 {
+        let mut found = 0;
+        self.plane.shared().registry.visit(&mut |stat, value| {
+            if let crate::stats::Value::Counter(value) | crate::stats::Value::Gauge(value) = value
+                && stat == name
+            {
+                found = value;
+            }
+        });
+        found
+    }
+
+    /// Waits until a statistic has this value.
+    async fn until(&self, name: &str, value: u64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while self.stat(name) != value {
+            assert!(tokio::time::Instant::now() < deadline, "{name} is {}", self.stat(name));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn http1(&self) -> hyper::client::conn::http1::SendRequest<AnyBody> {
+        let io = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
+        let (sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        sender
+    }
+
+    async fn http2(&self) -> hyper::client::conn::http2::SendRequest<AnyBody> {
+        let io = TokioIo::new(TcpStream::connect(self.address).await.unwrap());
+        let executor = TokioExecutor::new();
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A GET on a connection of its own.
+    async fn get(&self, path: &str) -> (Response<()>, String) {
+        self.ask(get(path)).await
+    }
+
+    async fn ask(&self, request: Request<AnyBody>) -> (Response<()>, String) {
+        whole(self.http1().await.send_request(request).await.unwrap()).await
+    }
+}
+
+fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
+    let chain = config::FilterChain {
+        name: "".into(),
+        matcher: config::FilterChainMatch::default(),
+        filter: NetworkFilter::Http(Arc::new(manager)),
+    };
+    Arc::new(config::Listener {
+        name: "l".into(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        bind_to_port: true,
+        use_original_dst: false,
+        original_dst: false,
+        http_inspector: false,
+        listener_filters_timeout: Some(Duration::from_secs(15)),
+        continue_on_listener_filters_timeout: false,
+        filter_chains: vec![Arc::new(chain)],
+        default_filter_chain: None,
+        access_logs: Vec::new(),
+    })
+}
+
+fn get(path: &str) -> Request<AnyBody> {
+    Request::get(path).header("host", "mesh.test").body(text("")).unwrap()
+}
+
+async fn whole(response: Response<Incoming>) -> (Response<()>, String) {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (Response::from_parts(head, ()), String::from_utf8_lossy(&body).into_owned())
+}
