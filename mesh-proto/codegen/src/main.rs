@@ -40,8 +40,14 @@ const ROOTS: &[&str] = &[
 ];
 
 /// The folders of `envoy-types/proto` in which imports are looked for.
-const INCLUDES: &[&str] =
-    &["data-plane-api", "xds", "googleapis", "protoc-gen-validate", "cel-spec/proto", "client_model"];
+const INCLUDES: &[&str] = &[
+    "data-plane-api",
+    "xds",
+    "googleapis",
+    "protoc-gen-validate",
+    "cel-spec/proto",
+    "client_model",
+];
 
 fn main() -> Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
@@ -67,9 +73,10 @@ fn compile(root: &Path) -> Result<prost_types::FileDescriptorSet> {
     for folder in INCLUDES {
         protoc.arg("-I").arg(protos.join(folder));
     }
-    let status = protoc.args(ROOTS).status().context(
-        "protoc did not start: install it (Debian's package is protobuf-compiler)",
-    )?;
+    let status = protoc
+        .args(ROOTS)
+        .status()
+        .context("protoc did not start: install it (Debian's package is protobuf-compiler)")?;
     ensure!(status.success(), "protoc failed");
     let bytes = std::fs::read(&target)?;
     std::fs::remove_file(&target)?;
