@@ -46,11 +46,14 @@ pub fn documents(source: &str, text: &str) -> Result<Vec<Document>, Problem> {
         };
         // Counted from the top of the file, as an editor does.
         let padded = format!("{}{text}", "\n".repeat(first_line - 1));
-        let value = serde_saphyr::from_str(&padded).map_err(|error| Problem {
-            source: source.clone(),
-            path: String::new(),
-            message: format!("this is not YAML: {}", error.without_snippet()),
-        })?;
+        // As in YAML 1.2: `n` and `on` are texts, not booleans.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let value =
+            serde_saphyr::from_str_with_options(&padded, options).map_err(|error| Problem {
+                source: source.clone(),
+                path: String::new(),
+                message: format!("this is not YAML: {}", error.without_snippet()),
+            })?;
         documents.push(Document { source, text, value });
     }
     Ok(documents)
@@ -99,6 +102,12 @@ mod tests {
         assert_eq!(documents.iter().map(Document::kind).collect::<Vec<_>>(), ["A", "B", "C"]);
         assert_eq!(documents[1].text, "# second\nkind: B\n");
         assert_eq!(documents[1].source, "x.yaml, document 2 (line 6)");
+    }
+
+    #[test]
+    fn only_true_and_false_are_booleans() {
+        let documents = documents("", "{a: n, b: on, c: true}").unwrap();
+        assert_eq!(documents[0].value, serde_json::json!({"a": "n", "b": "on", "c": true}));
     }
 
     #[test]

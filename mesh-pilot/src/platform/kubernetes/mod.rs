@@ -52,3 +52,90 @@ fn name(name: Option<String>) -> Result<String, FieldError> {
     let given = name.filter(|name| !name.is_empty());
     given.ok_or_else(|| field_error("metadata.name", "it is missing"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mesh_model::ServiceName;
+
+    use super::*;
+
+    fn read(yaml: &str) -> Value {
+        mesh_rules::documents("", yaml).unwrap().remove(0).value
+    }
+
+    fn service(spec: &str) -> Result<Option<DeclaredService>, FieldError> {
+        let text = format!("{{metadata: {{name: a, namespace: n}}, spec: {{{spec}}}}}");
+        declared_service(&read(&text), "cluster.local")
+    }
+
+    #[test]
+    fn names_the_field_that_cannot_be() {
+        for (spec, path, message) in [
+            ("clusterIP: here", "spec.clusterIP", "\"here\" is no IP address"),
+            ("ports: [{port: 0}]", "spec.ports[0].port", "expected 1 to 65535"),
+            ("ports: [{port: 70000}]", "spec.ports[0].port", "expected 1 to 65535"),
+            ("ports: [{port: http}]", "spec.ports[0].port", "expected i32"),
+            ("ports: [{port: 80, targetPort: -1}]", "spec.ports[0].targetPort", "-1 is no port"),
+            ("ports: [{port: 80}, {port: 80}]", "spec.ports[1].port", "80 is there twice"),
+        ] {
+            let error = service(spec).expect_err(spec);
+            assert_eq!(error.path, path, "{spec}");
+            assert!(error.message.contains(message), "{spec}: {}", error.message);
+        }
+        let error = workload(&read("{kind: Pod}")).unwrap_err();
+        assert_eq!(error.path, "metadata.name");
+    }
+
+    #[test]
+    fn an_alias_in_dns_is_no_service_of_the_mesh() {
+        assert!(service("type: ExternalName, externalName: example.com").unwrap().is_none());
+        assert!(service("clusterIP: None").unwrap().unwrap().service.headless);
+        assert!(!service("ports: []").unwrap().unwrap().service.headless);
+    }
+
+    #[test]
+    fn a_pod_counts_from_its_address_to_the_end() {
+        let pod = |metadata: &str, status: &str| {
+            let text = format!(
+                "{{metadata: {{name: p{metadata}}}, spec: {{containers: []}}, \
+                 status: {{{status}}}}}"
+            );
+            workload(&read(&text)).unwrap()
+        };
+        let ip = "podIP: 10.0.0.1";
+        assert!(pod("", "phase: Pending").is_none());
+        assert!(!pod("", ip).unwrap().ready);
+        assert!(
+            pod("", &format!("{ip}, conditions: [{{type: Ready, status: 'True'}}]")).unwrap().ready
+        );
+        assert!(pod("", &format!("{ip}, phase: Succeeded")).is_none());
+        assert!(pod(", deletionTimestamp: '2026-01-01T00:00:00Z'", ip).is_none());
+    }
+
+    #[test]
+    fn named_target_ports_may_differ_from_pod_to_pod() {
+        let pod = |number: u8, container: &str| {
+            let text = format!(
+                "{{metadata: {{name: p{number}, namespace: n, labels: {{app: a}}}}, spec: \
+                 {{containers: [{{name: c}}], initContainers: [{container}]}}, \
+                 status: {{podIP: 10.0.0.{number}}}}}"
+            );
+            Arc::new(workload(&read(&text)).unwrap().unwrap())
+        };
+        let port = |number: u16| format!("ports: [{{name: web, containerPort: {number}}}]");
+        let pods = [
+            pod(1, &format!("{{name: s, restartPolicy: Always, {}}}", port(8001))),
+            pod(2, &format!("{{name: s, restartPolicy: Always, {}}}", port(8002))),
+            pod(3, &format!("{{name: over-by-then, {}}}", port(8003))),
+        ];
+        let declared = service("selector: {app: a}, ports: [{port: 80, targetPort: web}]");
+        let services = services(&[declared.unwrap().unwrap()], &[], &pods);
+        let name = ServiceName { name: "a".into(), namespace: "n".into() };
+        assert_eq!(services[0].name, name);
+        let endpoints = services[0].endpoints.iter();
+        let ports: Vec<_> = endpoints.map(|e| (e.address.to_string(), e.port)).collect();
+        assert_eq!(ports, [("10.0.0.1".to_owned(), 8001), ("10.0.0.2".to_owned(), 8002)]);
+    }
+}
