@@ -48,16 +48,21 @@ struct Arrival {
 }
 
 /// Sees a connection through: listener filters, filter chain, network filter.
-/// `accepting` keeps its listener's drain from beginning before the filter chain is known.
+/// `accepting` keeps its listener's drain from beginning before the filter chain is known,
+/// and ends what takes too long to get that far.
 pub(super) async fn handle(
     worker: Rc<Worker>,
     io: TcpStream,
     remote: SocketAddr,
     slot: Arc<Slot>,
-    accepting: Watcher,
+    mut accepting: Watcher,
 ) {
     let Some(mut arrival) = Arrival::new(io, remote, &slot.load().config) else { return };
-    if !arrival.inspect(&worker, &slot).await {
+    let goes_on = tokio::select! {
+        goes_on = arrival.inspect(&worker, &slot) => goes_on,
+        () = accepting.immediate() => false,
+    };
+    if !goes_on {
         return;
     }
     let Some((listener, chain, drain)) = arrival.filter_chain(&worker, &slot) else { return };

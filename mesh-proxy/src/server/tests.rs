@@ -212,3 +212,48 @@ async fn a_connection_that_cannot_go_on_is_closed_and_counted() {
         assert_eq!(plane.shared.registry.counter(stat).value(), 1, "{stat}");
     }
 }
+
+/// A listener that asks `http_inspector`: HTTP/1.1 goes to "two", the rest to "one".
+fn inspecting(timeout: Option<Duration>, goes_on: bool) -> Arc<Listener> {
+    let [rest, http] = ["one", "two"].map(|cluster| listener("l", "127.0.0.1:0", cluster));
+    let mut chain = FilterChain::clone(&http.filter_chains[0]);
+    chain.matcher.application_protocols = vec!["http/1.1".into()];
+    let mut listener = Listener::clone(&rest);
+    listener.filter_chains.push(Arc::new(chain));
+    listener.http_inspector = true;
+    listener.listener_filters_timeout = timeout;
+    listener.continue_on_listener_filters_timeout = goes_on;
+    Arc::new(listener)
+}
+
+#[tokio::test]
+async fn the_first_bytes_choose_the_chain_and_are_not_lost() {
+    let (plane, address) = serving().await;
+    plane.put_listener(inspecting(Some(LONG), false)).unwrap();
+    for (said, heard) in [("GET / HTTP/1.1\r\n", "twoGET / HTTP/1.1\r\n"), ("hello", "onehello")] {
+        let mut io = TcpStream::connect(address).await.unwrap();
+        for byte in said.as_bytes() {
+            io.write_all(&[*byte]).await.unwrap();
+        }
+        io.shutdown().await.unwrap();
+        let mut all = String::new();
+        io.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, heard);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_to_be_spoken_to_is_not_kept_for_ever() {
+    let (plane, address) = serving().await;
+    let short = Some(Duration::from_millis(20));
+    plane.put_listener(inspecting(short, true)).unwrap();
+    assert_eq!(greeting(address).await.1, "one");
+    plane.put_listener(inspecting(short, false)).unwrap();
+    let mut io = TcpStream::connect(address).await.unwrap();
+    assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
+    // Without a timeout, until the listener goes.
+    plane.put_listener(inspecting(None, false)).unwrap();
+    let mut io = TcpStream::connect(address).await.unwrap();
+    plane.remove_listener("l");
+    assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
+}

@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
+use crate::stats::Counter;
+
 /// How much is read at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -21,10 +23,16 @@ thread_local! {
 }
 
 /// What went over a connection.
-pub(super) struct Flow {
-    received: Cell<u64>,
-    sent: Cell<u64>,
+pub(super) struct Flow<'a> {
+    received: Count<'a>,
+    sent: Count<'a>,
     last: Cell<Instant>,
+}
+
+/// The bytes of one direction, of this connection and of all.
+struct Count<'a> {
+    bytes: Cell<u64>,
+    all: &'a Counter,
 }
 
 /// How it ended.
@@ -44,23 +52,27 @@ enum Failure {
     Write(io::Error),
 }
 
-impl Flow {
-    pub(super) fn new() -> Self {
-        Self { received: Cell::new(0), sent: Cell::new(0), last: Cell::new(Instant::now()) }
+impl<'a> Flow<'a> {
+    /// Nothing yet; what goes over is added to these counters too.
+    pub(super) fn new(all_received: &'a Counter, all_sent: &'a Counter) -> Self {
+        let count = |all| Count { bytes: Cell::new(0), all };
+        let last = Cell::new(Instant::now());
+        Self { received: count(all_received), sent: count(all_sent), last }
     }
 
     /// Bytes from downstream to upstream.
     pub(super) fn received(&self) -> u64 {
-        self.received.get()
+        self.received.bytes.get()
     }
 
     /// Bytes from upstream to downstream.
     pub(super) fn sent(&self) -> u64 {
-        self.sent.get()
+        self.sent.bytes.get()
     }
 
-    fn add(&self, count: &Cell<u64>, bytes: usize) {
-        count.set(count.get() + bytes as u64);
+    fn add(&self, count: &Count<'_>, bytes: usize) {
+        count.bytes.set(count.bytes.get() + bytes as u64);
+        count.all.add(bytes as u64);
         self.last.set(Instant::now());
     }
 }
@@ -70,7 +82,7 @@ impl Flow {
 pub(super) async fn both(
     downstream: &TcpStream,
     upstream: &TcpStream,
-    flow: &Flow,
+    flow: &Flow<'_>,
     idle_timeout: Option<Duration>,
 ) -> End {
     let up = async {
@@ -95,8 +107,8 @@ pub(super) async fn both(
 async fn one_way(
     from: &TcpStream,
     to: &TcpStream,
-    flow: &Flow,
-    count: &Cell<u64>,
+    flow: &Flow<'_>,
+    count: &Count<'_>,
 ) -> Result<(), Failure> {
     loop {
         from.readable().await.map_err(Failure::Read)?;
@@ -146,7 +158,7 @@ fn step(from: &TcpStream, to: &TcpStream) -> Result<Step, Failure> {
     })
 }
 
-async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow) -> io::Result<()> {
+async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
     while !bytes.is_empty() {
         to.writable().await?;
         match to.try_write(bytes) {
@@ -162,7 +174,7 @@ async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow) -> io::Result<
 }
 
 /// Waits until nothing has moved for `timeout`.
-async fn idle(flow: &Flow, timeout: Option<Duration>) {
+async fn idle(flow: &Flow<'_>, timeout: Option<Duration>) {
     let Some(timeout) = timeout else { return pending().await };
     loop {
         let last = flow.last.get();
@@ -181,6 +193,11 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    fn counters() -> [Counter; 2] {
+        let registry = crate::stats::Registry::new(1);
+        ["received", "sent"].map(|name| registry.counter(name))
+    }
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -205,11 +222,13 @@ mod tests {
                 first.read_to_string(&mut heard).await.unwrap();
                 assert_eq!(heard, "questionan answer");
             };
-            let flow = Flow::new();
+            let all = counters();
+            let flow = Flow::new(&all[0], &all[1]);
             let (end, ()) = tokio::join!(both(&downstream, &upstream, &flow, None), ends);
             assert!(matches!(end, End::Closed), "{end:?}");
             let expected = if client_first { (8, 9) } else { (9, 8) };
             assert_eq!((flow.received(), flow.sent()), expected);
+            assert_eq!((all[0].value(), all[1].value()), expected);
         }
     }
 
@@ -235,7 +254,8 @@ mod tests {
             server.shutdown().await.unwrap();
             got
         };
-        let flow = Flow::new();
+        let all = counters();
+        let flow = Flow::new(&all[0], &all[1]);
         let (end, (), got) = tokio::join!(both(&downstream, &upstream, &flow, None), write, read);
         assert!(matches!(end, End::Closed), "{end:?}");
         assert!(got == sent);
@@ -246,7 +266,9 @@ mod tests {
     async fn silence_ends_it() {
         let ((_client, downstream), (upstream, _server)) = (pair().await, pair().await);
         let timeout = Some(Duration::from_secs(3600));
-        let end = both(&downstream, &upstream, &Flow::new(), timeout).await;
+        let all = counters();
+        let flow = Flow::new(&all[0], &all[1]);
+        let end = both(&downstream, &upstream, &flow, timeout).await;
         assert!(matches!(end, End::Idle), "{end:?}");
     }
 
@@ -255,7 +277,9 @@ mod tests {
         let ((client, downstream), (upstream, _server)) = (pair().await, pair().await);
         SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
-        let end = both(&downstream, &upstream, &Flow::new(), None).await;
+        let all = counters();
+        let flow = Flow::new(&all[0], &all[1]);
+        let end = both(&downstream, &upstream, &flow, None).await;
         assert!(matches!(end, End::Downstream(_)), "{end:?}");
     }
 }

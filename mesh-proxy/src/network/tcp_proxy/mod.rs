@@ -54,14 +54,13 @@ impl TcpProxy {
         mut drain: Watcher,
     ) {
         let started = Instant::now();
-        let (flow, mut outcome) = (Flow::new(), Outcome::default());
+        let flow = Flow::new(&self.stats.rx_bytes, &self.stats.tx_bytes);
+        let mut outcome = Outcome::default();
         self.stats.cx_total.inc();
         tokio::select! {
             () = self.proxy(&connection, &worker, &flow, &mut outcome) => {}
             () = drain.immediate() => outcome.flags.insert(Flags::LOCAL_RESET),
         }
-        self.stats.rx_bytes.add(flow.received());
-        self.stats.tx_bytes.add(flow.sent());
         self.log(&connection, started, &flow, &outcome);
     }
 
@@ -69,7 +68,7 @@ impl TcpProxy {
         &self,
         connection: &Connection,
         worker: &Rc<Worker>,
-        flow: &Flow,
+        flow: &Flow<'_>,
         outcome: &mut Outcome,
     ) {
         let upstream = match upstream::connect(&self.config, connection, worker, outcome).await {
@@ -96,7 +95,7 @@ impl TcpProxy {
         }
     }
 
-    fn log(&self, connection: &Connection, started: Instant, flow: &Flow, outcome: &Outcome) {
+    fn log(&self, connection: &Connection, started: Instant, flow: &Flow<'_>, outcome: &Outcome) {
         let record = Record {
             duration: started.elapsed(),
             flags: outcome.flags,
