@@ -13,6 +13,8 @@ pub enum Event {
     Warning(String),
     /// A pod became ready.
     PodReady(Key),
+    /// A pod has done its work: its applications ended, and are not started again.
+    PodDone(Key),
 }
 
 /// Where events go. A receiver that is gone is no error.

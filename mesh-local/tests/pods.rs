@@ -1,6 +1,8 @@
 //! Pods without sidecars on a machine of their own: names, files, users, changes, and that
 //! nothing is left.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod machine;
 
 use std::path::Path;
@@ -135,6 +137,21 @@ fn a_container_that_ends_is_started_again() {
         .await;
         let pod = &mesh.report().pods[0];
         assert_eq!(pod.containers.last().unwrap().last_end.as_deref(), Some("signal 9"));
+        mesh.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_pod_that_does_its_work_and_ends_is_no_failure() {
+    on_a_machine(|machine| async move {
+        let pod = "kind: Pod\nmetadata: {name: job}\nspec:\n  restartPolicy: Never\n  \
+                   containers: [{name: a, command: [sh, -c, 'echo done']}]\n";
+        let (mesh, _events) = start(machine.settings(&[]), pod).await.unwrap();
+        mesh.wait_ready().await.unwrap();
+        let pod = &mesh.report().pods[0];
+        assert_eq!((pod.summary().as_str(), pod.restarts()), ("Completed", 0));
+        let log = machine.state().container_log(&pod.key(), "a");
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "done\n");
         mesh.stop().await.unwrap();
     });
 }

@@ -1,5 +1,7 @@
 //! What commands print, and their exit codes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod control_plane;
 
 use std::path::Path;

@@ -83,7 +83,16 @@ impl Sandbox {
         let what = || format!("the namespaces of pod {}/{}", plan.namespace, plan.pod);
         let mut command = tools::command("nsenter");
         command.arg(format!("--net=/run/netns/{network}"));
-        command.args(["unshare", "--mount", "--uts", "sh", "-c", SCRIPT, "sandbox", plan.pod]);
+        command.args([
+            "unshare",
+            "--mount",
+            "--uts",
+            "sh",
+            "-c",
+            SCRIPT,
+            "sandbox",
+            hostname(plan.pod),
+        ]);
         command.args(steps(plan)?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().context(what)?;
@@ -143,6 +152,11 @@ fn steps(plan: &SandboxPlan<'_>) -> Result<Vec<PathBuf>> {
         steps.extend([PathBuf::from("file"), source.clone(), target.clone()]);
     }
     Ok(steps)
+}
+
+/// The kernel takes 64 bytes; Kubernetes cuts at 63. Names are ASCII.
+fn hostname(pod: &str) -> &str {
+    pod.get(..63).unwrap_or(pod)
 }
 
 /// `/etc` of `/etc/mesh/proxy`.

@@ -68,7 +68,12 @@ impl Document {
 
     /// `metadata.namespace` and `metadata.name`.
     pub(crate) fn key(&self) -> Result<Key> {
-        key_of(&self.value).ok_or_else(|| Error::manifest(&self.at, "metadata.name is missing"))
+        let key = key_of(&self.value)
+            .ok_or_else(|| Error::manifest(&self.at, "metadata.name is missing"))?;
+        check_name("metadata.name", &key.name)
+            .and_then(|()| check_name("metadata.namespace", &key.namespace))
+            .map_err(|message| Error::manifest(&self.at, message))?;
+        Ok(key)
     }
 
     /// One top-level section as a type.
@@ -84,6 +89,22 @@ pub(crate) fn key_of(object: &Value) -> Option<Key> {
     let name = metadata["name"].as_str().filter(|name| !name.is_empty())?.to_owned();
     let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
     Some(Key { namespace, name })
+}
+
+/// Names become parts of paths and of commands, so they are held to Kubernetes' form (a DNS
+/// subdomain, RFC 1123).
+pub(crate) fn check_name(field: &str, name: &str) -> std::result::Result<(), String> {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let good = name.len() <= 253
+        && name.starts_with(letter)
+        && name.ends_with(letter)
+        && name.chars().all(|c| letter(c) || c == '-' || c == '.');
+    match good {
+        true => Ok(()),
+        false => Err(format!(
+            "{field}: {name:?} is not a name: small letters, digits, - and . are, at most 253"
+        )),
+    }
 }
 
 /// The documents with the line that each begins at. A `---` at the start of a line is

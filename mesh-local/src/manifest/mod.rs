@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use document::Document;
-pub(crate) use document::key_of;
+pub(crate) use document::{check_name, key_of};
 pub(crate) use pod_spec::{Container, EnvVar, PodSpec, Probe, RestartPolicy, Volume};
 pub use service::{Service, ServicePort, TargetPort};
 
@@ -210,6 +210,14 @@ spec: {}
             error.starts_with("a.yaml document 2 (line 4): kind Ingress is not run"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_state_folder() {
+        for name in ["../../etc", "a/b", "A", "-a", "a b", ""] {
+            let error = read(&format!("kind: Pod\nmetadata: {{name: {name:?}}}\n")).unwrap_err();
+            assert!(error.to_string().contains("metadata.name"), "{error}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct PodSpec {
     pub(crate) service_account_name: Option<String>,
     #[serde(default)]
     pub(crate) termination_grace_period_seconds: Option<u64>,
+    #[serde(default)]
+    pub(crate) host_network: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -103,9 +103,11 @@ impl Pods {
         };
         let all = async {
             for mut watch in watches.clone() {
-                let settled = |status: &PodStatus| status.ready || status.phase == PodPhase::Failed;
+                let settled = |status: &PodStatus| {
+                    status.ready || status.is_done() || status.phase == PodPhase::Failed
+                };
                 match watch.wait_for(settled).await {
-                    Ok(status) if status.ready => {}
+                    Ok(status) if status.phase != PodPhase::Failed => {}
                     Ok(status) => return Err(failed(&status)),
                     Err(_) => return Err(Error::failed("a pod was stopped before it was ready")),
                 }
@@ -114,7 +116,7 @@ impl Pods {
         };
         tokio::time::timeout(deadline, all).await.unwrap_or_else(|_| {
             let late = watches.iter().map(|watch| watch.borrow().clone());
-            let late = late.filter(|status| !status.ready);
+            let late = late.filter(|status| !status.ready && !status.is_done());
             let late: Vec<_> = late.map(|status| self.why(&status)).collect();
             let seconds = deadline.as_secs();
             Err(Error::failed(format!("not ready after {seconds} s: {}", late.join("\n  "))))

@@ -26,7 +26,7 @@ pub(crate) use hosts::hosts_file;
 pub(crate) use volumes::VolumePlan;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Key, Manifests, PodSpec, Service};
+use crate::manifest::{Key, Manifests, PodSpec, Service, check_name};
 
 /// How pods are made from manifests.
 #[derive(Debug, Clone)]
@@ -127,9 +127,7 @@ fn pod(
         return Err("--proxy-binary is for pods that get their sidecar here".to_owned());
     }
     let spec = PodSpec::deserialize(&object["spec"]).map_err(|error| format!("spec: {error}"))?;
-    if spec.containers.is_empty() {
-        return Err("spec.containers: expected at least one".to_owned());
-    }
+    check(&spec)?;
     let labels = object["metadata"].get("labels").cloned().unwrap_or_default();
     let labels = Option::<BTreeMap<String, String>>::deserialize(labels)
         .map_err(|error| format!("metadata.labels: {error}"))?
@@ -149,6 +147,19 @@ fn pod(
         init,
         containers,
     })
+}
+
+fn check(spec: &PodSpec) -> std::result::Result<(), String> {
+    if spec.containers.is_empty() {
+        return Err("spec.containers: expected at least one".to_owned());
+    }
+    if spec.host_network {
+        return Err("spec.hostNetwork is not run on one machine; take it out".to_owned());
+    }
+    for container in spec.init_containers.iter().chain(&spec.containers) {
+        check_name("a container's name", &container.name)?;
+    }
+    spec.volumes.iter().try_for_each(|volume| check_name("a volume's name", &volume.name))
 }
 
 /// Whether the pod got a sidecar.

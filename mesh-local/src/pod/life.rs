@@ -151,15 +151,22 @@ impl Pod {
     /// Keeps the file that the pilot reads true; never ends.
     async fn publish(&self) {
         let mut status = self.status.subscribe();
-        let mut written = None;
+        let (mut written, mut done) = (None, false);
         loop {
-            let ready = status.borrow_and_update().containers_ready();
+            let (ready, is_done) = {
+                let status = status.borrow_and_update();
+                (status.containers_ready(), status.is_done())
+            };
+            if is_done && !done {
+                self.world.events.send(Event::PodDone(self.plan.key.clone()));
+                done = true;
+            }
             if written != Some(ready) {
                 let object = with_status(&self.plan.object, self.address, ready);
                 self.warn(write_object(&self.world.state.pod_file(&self.plan.key), &object));
                 match ready {
                     true => self.world.events.send(Event::PodReady(self.plan.key.clone())),
-                    false if written.is_some() => {
+                    false if written.is_some() && !done => {
                         let name = &self.plan.key.name;
                         self.world.events.warning(format!("pod {name} is not ready any more"));
                     }

@@ -55,6 +55,8 @@ pub struct ContainerStatus {
     pub name: String,
     /// Whether it is an init container that runs to its end.
     pub init: bool,
+    /// Whether it is an application, neither an init container nor a sidecar.
+    pub application: bool,
     /// What it does now.
     pub state: ContainerState,
     /// Whether its readiness probe passes.
@@ -111,6 +113,12 @@ impl PodStatus {
         self.phase == PodPhase::Running && serving.all(|container| container.ready)
     }
 
+    /// Whether its applications have done their work and are not started again.
+    pub fn is_done(&self) -> bool {
+        let mut last = self.containers.iter().filter(|container| container.application);
+        self.phase == PodPhase::Running && last.all(|c| c.state == ContainerState::Ended)
+    }
+
     /// How often its containers were started again.
     pub fn restarts(&self) -> u32 {
         self.containers.iter().map(|container| container.restarts).sum()
@@ -124,6 +132,7 @@ impl PodStatus {
             PodPhase::Stopping => "Terminating".to_owned(),
             _ if backing_off => "CrashLoopBackOff".to_owned(),
             PodPhase::Starting => "Starting".to_owned(),
+            PodPhase::Running if self.is_done() => "Completed".to_owned(),
             PodPhase::Running if self.ready => "Running".to_owned(),
             PodPhase::Running => "NotReady".to_owned(),
         }
@@ -139,6 +148,7 @@ impl ContainerStatus {
         Self {
             name: plan.name.clone(),
             init: plan.role == Role::Init,
+            application: plan.role == Role::Application,
             state: ContainerState::Waiting,
             ready: false,
             restarts: 0,

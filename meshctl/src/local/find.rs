@@ -41,7 +41,7 @@ mod tests {
                 "namespace": "default", "name": format!("{deployment}-0abcd-{number}"),
                 "deployment": deployment, "address": "10.244.0.2", "phase": "running",
                 "ready": number == 1, "message": null, "started_unix_ms": 0, "sandbox_pid": 1,
-                "containers": [{"name": "app", "init": false, "state": "waiting",
+                "containers": [{"name": "app", "init": false, "application": true, "state": "waiting",
                     "ready": number == 1, "restarts": 0, "last_end": null}],
             })
         };

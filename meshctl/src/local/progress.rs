@@ -61,18 +61,27 @@ async fn show(
             Event::Note(text) => print(&bar, &text),
             Event::Warning(text) => print(&bar, &format!("warning: {text}")),
             Event::PodReady(pod) => {
-                let name = pod.name.clone();
+                let line = format!("pod {} is ready", pod.name);
                 ready.insert(pod);
-                match ready.len() {
-                    many if many <= pods && bar.is_hidden() && !bar.is_finished() => {
-                        print(&bar, &format!("pod {name} is ready ({many}/{pods})"));
-                    }
-                    many if many <= pods && !bar.is_finished() => bar.set_position(many as u64),
-                    _ => print(&bar, &format!("pod {name} is ready")),
-                }
+                step(&bar, &line, ready.len(), pods);
+                count.send_replace(ready.len());
+            }
+            Event::PodDone(pod) => {
+                let line = format!("pod {} has done its work", pod.name);
+                ready.insert(pod);
+                step(&bar, &line, ready.len(), pods);
                 count.send_replace(ready.len());
             }
         }
+    }
+}
+
+/// Moves the bar, or prints a line where there is none (any more).
+fn step(bar: &ProgressBar, line: &str, ready: usize, pods: usize) {
+    match (bar.is_finished(), bar.is_hidden()) {
+        (true, _) => print(bar, line),
+        (false, true) => print(bar, &format!("{line} ({ready}/{pods})")),
+        (false, false) => bar.set_position(ready as u64),
     }
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "FILE")]
     images: Option<PathBuf>,
 
-    /// Add sidecars to pods that have none; =false runs the files as they are
+    /// Add sidecars to pods that have none; =false runs the files as they are. A pod without a
+    /// sidecar reaches pods by address, and no service
     #[arg(
         long,
         value_name = "BOOL",
