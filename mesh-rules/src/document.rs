@@ -44,19 +44,24 @@ pub fn documents(source: &str, text: &str) -> Result<Vec<Document>, Problem> {
             (true, "") => format!("document {} (line {first_line})", number + 1),
             (true, _) => format!("{source}, document {} (line {first_line})", number + 1),
         };
-        // Counted from the top of the file, as an editor does.
-        let padded = format!("{}{text}", "\n".repeat(first_line - 1));
-        // As in YAML 1.2: `n` and `on` are texts, not booleans.
-        let options = serde_saphyr::options! { strict_booleans: true };
-        let value =
-            serde_saphyr::from_str_with_options(&padded, options).map_err(|error| Problem {
-                source: source.clone(),
-                path: String::new(),
-                message: format!("this is not YAML: {}", error.without_snippet()),
-            })?;
+        let value = value(&text).or_else(|_| {
+            // Once more, to count lines from the top of the file, as an editor does.
+            value(&format!("{}{text}", "\n".repeat(first_line - 1)))
+        });
+        let value = value.map_err(|error| Problem {
+            source: source.clone(),
+            path: String::new(),
+            message: format!("this is not YAML: {}", error.without_snippet()),
+        })?;
         documents.push(Document { source, text, value });
     }
     Ok(documents)
+}
+
+/// As in YAML 1.2, only `true` and `false` are booleans: `n` and `on` are texts.
+fn value(text: &str) -> Result<Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 /// The documents with the number of their first line, from 1. Comments between documents
