@@ -1,6 +1,7 @@
 //! The data plane as the control side sees it.
 
 mod listeners;
+mod stats;
 #[cfg(test)]
 mod tests;
 
@@ -64,7 +65,8 @@ impl DataPlane {
     ) -> io::Result<Self> {
         shared.workers.start(concurrency.max(1), &shared)?;
         let control = Handle::try_current().map_err(io::Error::other)?;
-        let listeners = Arc::new(Mutex::new(Listeners::new(control, drain_time)));
+        let listeners = Listeners::new(control, drain_time, &shared.registry);
+        let listeners = Arc::new(Mutex::new(listeners));
         Ok(Self { shared, listeners })
     }
 

@@ -11,8 +11,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::Shared;
+use super::stats::Stats;
 use crate::config::{self, Name};
 use crate::listener::{Active, Bound, Chain};
+use crate::stats::Registry;
 
 /// Why a listener was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,7 @@ pub(super) struct Listeners {
     drains: JoinSet<()>,
     control: Handle,
     drain_time: Duration,
+    stats: Stats,
     is_closed: bool,
 }
 
@@ -51,12 +54,25 @@ struct Listener {
 }
 
 impl Listeners {
-    pub(super) fn new(control: Handle, drain_time: Duration) -> Self {
+    pub(super) fn new(control: Handle, drain_time: Duration, registry: &Registry) -> Self {
         let (by_name, drains) = (BTreeMap::new(), JoinSet::new());
-        Self { by_name, drains, control, drain_time, is_closed: false }
+        let stats = Stats::new(registry);
+        Self { by_name, drains, control, drain_time, stats, is_closed: false }
     }
 
     pub(super) fn put(
+        &mut self,
+        config: Arc<config::Listener>,
+        shared: &Arc<Shared>,
+    ) -> Result<(), ListenerError> {
+        let done = self.try_put(config, shared);
+        if done.is_err() {
+            self.stats.create_failure.inc();
+        }
+        done
+    }
+
+    fn try_put(
         &mut self,
         config: Arc<config::Listener>,
         shared: &Arc<Shared>,
@@ -73,10 +89,12 @@ impl Listeners {
         let active = Active::new(config, shared, old.map(|old| &*old.active))
             .map(Arc::new)
             .map_err(|source| ListenerError::AccessLog { name: name.clone(), source })?;
+        let is_new = old.is_none();
         match old.is_some_and(|old| old.keeps_sockets(&active.config)) {
             true => self.replace(active),
             false => self.bind(active, shared)?,
         }
+        if is_new { &self.stats.added } else { &self.stats.modified }.inc();
         self.publish(shared);
         Ok(())
     }
@@ -114,6 +132,7 @@ impl Listeners {
             return;
         }
         if let Some(old) = self.by_name.remove(name) {
+            self.stats.removed.inc();
             self.publish(shared);
             self.retire(old, None, self.drain_time);
         }
@@ -152,6 +171,7 @@ impl Listeners {
     }
 
     fn publish(&self, shared: &Shared) {
+        self.stats.active.set(self.by_name.len() as u64);
         shared.listeners.replace(self.by_name.values().map(|listener| &listener.active));
     }
 
@@ -173,7 +193,9 @@ impl Listeners {
         timeout: Duration,
     ) {
         while self.drains.try_join_next().is_some() {}
+        let draining = self.stats.draining.hold();
         let drain = async move {
+            let _draining = draining;
             arrived.await;
             let triggers = chains.iter().filter_map(|chain| chain.retire());
             let drains: Vec<_> = triggers.map(|trigger| trigger.drain(timeout)).collect();
