@@ -15,7 +15,7 @@ pub fn main() -> ExitCode {
     match go(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mesh-proxy: {error:#}");
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }

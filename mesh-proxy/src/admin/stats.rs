@@ -59,22 +59,28 @@ fn quantiles(snapshot: &Snapshot) -> String {
     all.join(" ")
 }
 
-/// In the shape of Envoy's JSON.
+/// In the shape of Envoy's JSON: numbers first, all histograms in one object.
 pub(super) fn json(registry: &Registry, query: &Query) -> Json {
-    let stat = |(name, value): (String, Value)| match value {
-        Value::Counter(number) | Value::Gauge(number) => json!({ "name": name, "value": number }),
-        Value::Histogram(snapshot) => {
-            let values: Vec<_> = QUANTILES.iter().map(|q| snapshot.quantile(*q)).collect();
-            json!({ "histogram": {
-                "name": name,
-                "supported_quantiles": QUANTILES.map(|quantile| quantile * 100.0),
-                "values": values,
-                "count": snapshot.count(),
-                "sum": snapshot.sum,
-            } })
+    let (mut stats, mut histograms) = (Vec::new(), Vec::new());
+    for (name, value) in wanted(registry, query) {
+        match value {
+            Value::Counter(number) | Value::Gauge(number) => {
+                stats.push(json!({ "name": name, "value": number }));
+            }
+            Value::Histogram(snapshot) => {
+                // Intervals are not kept.
+                let value = |quantile: &f64| json!({ "cumulative": snapshot.quantile(*quantile), "interval": null });
+                let values: Vec<_> = QUANTILES.iter().map(value).collect();
+                histograms.push(json!({ "name": name, "values": values }));
+            }
         }
-    };
-    json!({ "stats": wanted(registry, query).into_iter().map(stat).collect::<Vec<_>>() })
+    }
+    if !histograms.is_empty() {
+        let quantiles = QUANTILES.map(|quantile| quantile * 100.0);
+        let all = json!({ "supported_quantiles": quantiles, "computed_quantiles": histograms });
+        stats.push(json!({ "histograms": all }));
+    }
+    json!({ "stats": stats })
 }
 
 /// The text format of Prometheus, with Envoy's names and labels.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
 use mesh_xds::client;
@@ -46,7 +46,9 @@ async fn serve(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Res
     }
     // The file is known to be good and the state has its own copies.
     drop(message);
-    let control = Control::start(data_plane.clone(), state, ads).await?;
+    // Its message has its causes in it.
+    let control =
+        Control::start(data_plane.clone(), state, ads).await.map_err(|error| anyhow!("{error}"))?;
     status.set_serving();
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
     let control = control.run();

@@ -138,7 +138,9 @@ impl Control {
                 () = sleep_until(deadline) => {
                     let now = Now::read();
                     let actions = self.lock().settle(now);
-                    self.apply(actions);
+                    for error in self.apply(actions) {
+                        warn!("{error}");
+                    }
                     self.subscribe();
                 }
             }
@@ -208,7 +210,6 @@ impl Control {
                 Action::PutListener(config) => {
                     let name = config.name.clone();
                     if let Err(error) = self.data_plane.put_listener(config) {
-                        warn!("{error}");
                         self.lock().listener_failed(&name, error.to_string(), SystemTime::now());
                         failed.push(error);
                     }
