@@ -124,6 +124,7 @@ fn requests() -> Vec<Request<Full<bytes::Bytes>>> {
             .header("x-envoy-internal", "true")
             .body(body(""))
             .unwrap(),
+        get("/").header("x-forwarded-client-cert", "Hash=1").body(body("")).unwrap(),
         get("/").header("x-answer-status", "503").body(body("")).unwrap(),
         Request::post("/post").header("host", "front").body(body("hello")).unwrap(),
         Request::head("/head").header("host", "front").body(body("")).unwrap(),

@@ -15,6 +15,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
+const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
+const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// Brings the target into origin form and the authority into Host, whatever the protocol
@@ -78,6 +80,9 @@ impl Manager {
     /// Says where a request came from, and gives it an id.
     pub(super) fn prepare_request(&self, headers: &mut HeaderMap, remote: SocketAddr) {
         let config = &self.config;
+        // What only a proxy may say; SANITIZE is the one way with certificates so far.
+        headers.remove(INTERNAL);
+        headers.remove(CLIENT_CERT);
         if config.use_remote_address {
             let address = HeaderValue::try_from(remote.ip().to_string());
             if let Ok(address) = address {
