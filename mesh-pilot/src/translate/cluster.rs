@@ -1,7 +1,7 @@
 //! Where a proxy connects to: a cluster per service port and subset, one per inbound port,
 //! and three that are always there.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_model::{LoadBalancing, Protocol, Service, ServicePort, Snapshot};
@@ -186,11 +186,11 @@ fn as_downstream() -> UpstreamProtocol {
     })
 }
 
-fn http_protocol(protocol: UpstreamProtocol) -> HashMap<String, prost_types::Any> {
+fn http_protocol(protocol: UpstreamProtocol) -> BTreeMap<String, prost_types::Any> {
     let options = upstream::HttpProtocolOptions {
         upstream_protocol_options: Some(protocol),
         ..Default::default()
     };
     let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned();
-    HashMap::from([(key, any::pack(&options))])
+    BTreeMap::from([(key, any::pack(&options))])
 }

@@ -111,7 +111,9 @@ fn write_rust(descriptors: prost_types::FileDescriptorSet, out: &Path) -> Result
         .include_file("mod.rs")
         .enable_type_names()
         .type_name_domain(["."], "type.googleapis.com")
-        .disable_comments(["."]);
+        .disable_comments(["."])
+        // In order, so that equal messages have equal bytes.
+        .btree_map(["."]);
     tonic_prost_build::configure()
         .out_dir(out)
         .build_server(true)

@@ -37,8 +37,10 @@ pub enum Error {
 
 /// Reads one message from YAML or JSON.
 pub fn from_yaml<M: Message + Name + Default>(text: &str) -> Result<M, Error> {
-    let value: Value =
-        serde_saphyr::from_str(text).map_err(|error| Error::Syntax(error.to_string()))?;
+    // Only true and false are booleans, as in Envoy: `on` and `n` are names.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let value: Value = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Error::Syntax(error.to_string()))?;
     from_json(&value)
 }
 

@@ -86,3 +86,14 @@ fn null_leaves_the_default() {
     let cluster: Cluster = from_yaml("{name: a, connect_timeout: null}").unwrap();
     assert_eq!(cluster.connect_timeout, None);
 }
+
+#[test]
+fn only_true_and_false_are_booleans() {
+    assert_eq!(from_yaml::<Cluster>("name: on").unwrap().name, "on");
+}
+
+#[test]
+fn a_literal_block_and_json_are_read_too() {
+    let json = r#"{"name": "a", "connectTimeout": "5s"}"#;
+    assert_eq!(from_yaml::<Cluster>(json).unwrap().connect_timeout.unwrap().seconds, 5);
+}

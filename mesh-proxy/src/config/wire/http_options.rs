@@ -1,6 +1,6 @@
 //! HTTP protocol options: of a connection manager, and of a cluster in their three places.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_proto::any;
@@ -20,7 +20,7 @@ const WINDOW_SIZES: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
 
 /// The fields of a cluster that say how HTTP is spoken.
 pub(super) struct ClusterOptions {
-    pub(super) extensions: HashMap<String, Any>,
+    pub(super) extensions: BTreeMap<String, Any>,
     pub(super) common: Option<core::HttpProtocolOptions>,
     pub(super) http1: Option<core::Http1ProtocolOptions>,
     pub(super) http2: Option<core::Http2ProtocolOptions>,
