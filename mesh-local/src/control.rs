@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::claim::claim;
 use crate::error::{Context, Error, Result};
 use crate::host;
 use crate::manifest::{Document, Manifests};
@@ -174,11 +175,8 @@ impl Client {
 
     async fn clear(&self) -> Result<bool> {
         host::check()?;
-        let _lock = self.state.lock()?;
-        let cleared = host::clear().await?;
-        let existed = self.state.root().exists();
-        self.state.remove()?;
-        Ok(cleared || existed)
+        let (_lock, was_there) = claim(&self.state).await?;
+        Ok(was_there)
     }
 
     async fn ask(&self, request: &Request) -> Result<Response> {

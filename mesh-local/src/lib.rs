@@ -8,6 +8,7 @@
 //! What needs privilege is in `host`, and nowhere else.
 
 mod back_off;
+mod claim;
 mod control;
 mod error;
 mod event;

@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::error::{Context, Error, Result};
 use crate::manifest::Key;
 
+/// Says that the folder is ours to remove.
+const MARK: &str = ".mesh-local";
+
 /// Where everything of one local mesh is.
 #[derive(Debug, Clone)]
 pub struct StateDir {
@@ -118,9 +121,15 @@ impl StateDir {
     /// Makes the folder and those in it, empty.
     pub(crate) fn create(&self) -> Result<()> {
         self.remove()?;
-        let folders = ["config/rules", "config/services", "config/pods", "logs", "pods", "bin"];
-        for folder in folders.map(|folder| self.root.join(folder)) {
-            std::fs::create_dir_all(&folder).context(|| folder.display().to_string())?;
+        let create = |folder: &Path| {
+            std::fs::create_dir_all(folder).context(|| folder.display().to_string())
+        };
+        create(&self.root)?;
+        // First, so that a folder that is half made is known as ours, too.
+        let mark = self.root.join(MARK);
+        std::fs::write(&mark, "").context(|| mark.display().to_string())?;
+        for folder in ["config/rules", "config/services", "config/pods", "logs", "pods", "bin"] {
+            create(&self.root.join(folder))?;
         }
         for folder in [&self.root, &self.pods(), &self.bin()] {
             // The pods' users pass through these, whatever the umask.
@@ -133,11 +142,21 @@ impl StateDir {
     /// Removes the folder; that there is none is fine.
     pub(crate) fn remove(&self) -> Result<()> {
         // Not a folder that somebody named by mistake.
-        if self.root.exists() && !self.root.join("config").exists() && !is_empty(&self.root) {
+        if self.root.exists() && !self.root.join(MARK).exists() && !is_empty(&self.root) {
             return Err(Error::failed(format!(
                 "{} is not the state folder of a local mesh; choose another with --state-dir",
                 self.root.display()
             )));
+        }
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // The mark goes last, so that a folder that is half removed is known as ours, too.
+            let removed = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                true => std::fs::remove_dir_all(&path),
+                false if entry.file_name() == MARK => Ok(()),
+                false => std::fs::remove_file(&path),
+            };
+            removed.context(|| path.display().to_string())?;
         }
         match std::fs::remove_dir_all(&self.root) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

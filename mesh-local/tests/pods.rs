@@ -167,8 +167,12 @@ fn a_second_mesh_is_refused() {
         );
         let mut elsewhere = machine.settings(&[]);
         elsewhere.state = mesh_local::StateDir::new("/run/other");
+        let other = Client::new(elsewhere.state.clone());
         let error = start(elsewhere, WEB).await.unwrap_err();
         assert!(matches!(error, Error::Running { .. }), "{error}");
+        let error = other.down().await.unwrap_err();
+        assert!(matches!(error, Error::Running { .. }), "{error}");
+        mesh.wait_ready().await.unwrap();
         mesh.stop().await.unwrap();
     });
 }

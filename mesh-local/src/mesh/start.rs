@@ -10,15 +10,16 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use super::{Mesh, Pods, World};
+use crate::claim::claim;
 use crate::control;
 use crate::error::{Context, Error, Result};
 use crate::event::{Event, Events};
-use crate::host::{self, Owner};
+use crate::host;
 use crate::manifest::Manifests;
 use crate::pilot::Pilot;
 use crate::plan::{self, Commands, PodOptions};
 use crate::publish::Publish;
-use crate::state::{Lock, StateDir};
+use crate::state::StateDir;
 use crate::stop::Stop;
 
 /// How often log files are looked at.
@@ -59,7 +60,10 @@ impl Mesh {
         let plans = plan::pods(&manifests, &options, &commands)?;
         publish.iter().try_for_each(|publish| publish.check(&manifests))?;
         let events = Events(events);
-        let lock = take(&state, &events).await?;
+        let (lock, cleared) = claim(&state).await?;
+        if cleared {
+            events.note("cleared what an earlier mesh had left behind");
+        }
         let listeners = bind(&publish).await?;
         state.create()?;
         let world = World::new(state, options.bin_dir.clone(), events);
@@ -112,26 +116,6 @@ async fn cut_logs(folder: PathBuf) {
         tokio::time::sleep(LOG_PERIOD).await;
         crate::logs::cut(&folder);
     }
-}
-
-/// Takes the machine for this mesh: no other runs, and what an earlier one left is gone.
-async fn take(state: &StateDir, events: &Events) -> Result<Lock> {
-    let lock = state.lock()?;
-    match host::owner().await? {
-        Owner::Other => {
-            return Err(Error::failed(
-                "there is a network link mesh0 on this machine that no local mesh has made; \
-                 remove it (ip link delete mesh0)",
-            ));
-        }
-        // One machine has one mesh, whatever its state folder: it has the addresses.
-        Owner::Mesh(other) if other != state.root() => drop(StateDir::new(other).lock()?),
-        Owner::Mesh(_) | Owner::Nobody => {}
-    }
-    if host::clear().await? {
-        events.note("cleared what an earlier mesh had left behind");
-    }
-    Ok(lock)
 }
 
 async fn bind(publish: &[Publish]) -> Result<Vec<TcpListener>> {
