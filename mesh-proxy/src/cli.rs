@@ -10,9 +10,14 @@ use clap::Parser as _;
 
 pub(crate) use args::{Args, Mode};
 
+/// Gives the memory that the calling thread has freed back to the system. Reading and
+/// writing messages as text takes a few megabytes for a moment, which the allocator would
+/// keep.
+pub type Trim = fn();
+
 /// Runs the program; gives its exit code: 1 for a bad file and for a start that failed.
-pub fn main() -> ExitCode {
-    match go(&Args::parse()) {
+pub fn main(trim: Trim) -> ExitCode {
+    match go(&Args::parse(), trim) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -21,7 +26,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn go(args: &Args) -> anyhow::Result<()> {
+fn go(args: &Args, trim: Trim) -> anyhow::Result<()> {
     let level = args.log_level.as_str();
     mesh_runtime::telemetry::init(level)?;
     let (config, message) = file::load(args)?;
@@ -30,6 +35,9 @@ fn go(args: &Args) -> anyhow::Result<()> {
             println!("configuration OK");
             Ok(())
         }
-        Mode::Serve => run::run(args, &config, message),
+        Mode::Serve => {
+            trim();
+            run::run(args, &config, message, trim)
+        }
     }
 }

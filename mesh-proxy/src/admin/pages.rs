@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::query::Query;
 use super::status::{Phase, Status};
 use super::{clusters, config_dump, listeners, server_info, stats};
+use crate::cli::Trim;
 use crate::server::DataPlane;
 use crate::xds::State;
 
@@ -24,6 +25,7 @@ pub(crate) struct Pages {
     pub(crate) status: Arc<Status>,
     /// How long `/drain_listeners` waits for connections to end.
     pub(crate) drain_time: Duration,
+    pub(crate) trim: Trim,
 }
 
 /// Path and what it shows, for the index.
@@ -92,10 +94,12 @@ async fn server_info(Shared(pages): Shared<Pages>) -> Response {
 
 async fn config_dump(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> Response {
     let include_endpoints = Query::new(query).has("include_eds");
-    match config_dump::page(&pages, include_endpoints) {
+    let answer = match config_dump::page(&pages, include_endpoints) {
         Ok(page) => json(&page),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
-    }
+    };
+    (pages.trim)();
+    answer
 }
 
 async fn clusters(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> Response {

@@ -9,22 +9,32 @@ use mesh_runtime::shutdown::Signals;
 use mesh_xds::client;
 use tracing::{info, warn};
 
-use super::Args;
+use super::{Args, Trim};
 use crate::admin::{self, Status};
 use crate::config::{AdsSource, Bootstrap, Discovery};
 use crate::server::{DataPlane, Shared};
 use crate::xds::{Control, Now, State};
 
 /// Serves until a signal asks for the end. The control thread is the one that calls it.
-pub(super) fn run(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Result<()> {
+pub(super) fn run(
+    args: &Args,
+    config: &Bootstrap,
+    message: Message,
+    trim: Trim,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args, config, message));
+    let result = runtime.block_on(serve(args, config, message, trim));
     // Nothing that is left may hold up the end.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Result<()> {
+async fn serve(
+    args: &Args,
+    config: &Bootstrap,
+    message: Message,
+    trim: Trim,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let ads = config.ads.as_ref().map(|ads| ads_client(config, ads, &message)).transpose()?;
     let workers = args.workers();
@@ -40,6 +50,7 @@ async fn serve(args: &Args, config: &Bootstrap, message: Message) -> anyhow::Res
             state: Arc::clone(&state),
             status: Arc::clone(&status),
             drain_time,
+            trim,
         };
         let address = admin::start(address, pages)?;
         info!("admin pages on http://{address}");

@@ -1,0 +1,154 @@
+//! Clusters and endpoints.
+
+use super::*;
+
+#[test]
+fn clusters_of_istios_shape() {
+    let found = cluster(
+        r#"
+name: inbound|9080||
+type: ORIGINAL_DST
+lb_policy: CLUSTER_PROVIDED
+connect_timeout: 10s
+cleanup_interval: 60s
+upstream_bind_config: { source_address: { address: 127.0.0.6, port_value: 0 } }
+circuit_breakers: { thresholds: [{ max_connections: 4294967295, track_remaining: true }] }
+common_lb_config: {}
+metadata: { filter_metadata: { istio: { a: b } } }
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    common_http_protocol_options: { idle_timeout: 300s }
+    use_downstream_protocol_config:
+      http_protocol_options: {}
+      http2_protocol_options: { max_concurrent_streams: 1073741824 }
+"#,
+    )
+    .unwrap();
+    assert_eq!(found.bind_address, Some("127.0.0.6".parse().unwrap()));
+    assert_eq!(found.protocol, HttpProtocol::Downstream);
+    assert_eq!(found.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(found.thresholds.max_connections, u32::MAX);
+    assert_eq!(found.thresholds.max_retries, 3);
+
+    let eds = cluster("{ name: c, type: EDS, eds_cluster_config: { service_name: s, eds_config: { ads: {}, initial_fetch_timeout: 0s } } }").unwrap();
+    assert_eq!(eds.discovery, Discovery::Eds { service_name: "s".into() });
+    assert_eq!(eds.initial_fetch_timeout, None);
+    assert_eq!(eds.connect_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn dns_clusters_keep_names_and_static_ones_need_addresses() {
+    let with = |kind: &str| {
+        format!(
+            "
+name: c
+{kind}
+load_assignment:
+  cluster_name: c
+  endpoints: [{{ lb_endpoints: [{{ load_balancing_weight: 3, endpoint: {{ address: {{ socket_address: {{ address: web.example, port_value: 80 }} }} }} }}] }}]
+"
+        )
+    };
+    let expected = Discovery::StrictDns {
+        names: vec![("web.example".to_owned(), 80, 3)],
+        refresh: Duration::from_secs(5),
+    };
+    let found = cluster(&with("type: STRICT_DNS\ndns_lookup_family: V4_ONLY")).unwrap();
+    assert_eq!((found.discovery, found.dns_family), (expected.clone(), DnsFamily::V4Only));
+    let newer = r#"cluster_type: { name: envoy.clusters.dns, typed_config: { "@type": type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster, dns_lookup_family: V4_ONLY } }"#;
+    assert_eq!(cluster(&with(newer)).unwrap().discovery, expected);
+    refused(
+        cluster(&with("type: STATIC")),
+        "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: found \"web.example\", expected an IP address",
+    );
+    refused(cluster(&with("type: LOGICAL_DNS")), "type: found LOGICAL_DNS");
+}
+
+#[test]
+fn load_balancing_policies() {
+    let policy = |fields: &str| {
+        cluster(&format!("{{ name: c, type: EDS, eds_cluster_config: {{ eds_config: {{ ads: {{}} }} }}, {fields} }}"))
+            .map(|cluster| cluster.lb_policy)
+    };
+    assert_eq!(policy("lb_policy: RANDOM").unwrap(), LbPolicy::Random);
+    assert_eq!(
+        policy("lb_policy: LEAST_REQUEST, least_request_lb_config: { choice_count: 3 }").unwrap(),
+        LbPolicy::LeastRequest { choice_count: 3 }
+    );
+    let typed = r#"load_balancing_policy: { policies: [
+        { typed_extension_config: { name: x, typed_config: { "@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest } } } ] }"#;
+    assert_eq!(policy(typed).unwrap(), LbPolicy::LeastRequest { choice_count: 2 });
+    refused(policy("lb_policy: RING_HASH"), "lb_policy: found RING_HASH, expected ROUND_ROBIN");
+    refused(policy("lb_policy: CLUSTER_PROVIDED"), "a cluster of type ORIGINAL_DST takes");
+    refused(
+        policy("round_robin_lb_config: { slow_start_config: { slow_start_window: 5s } }"),
+        "round_robin_lb_config.slow_start_config: field is known",
+    );
+}
+
+#[test]
+fn refuses_what_a_cluster_asks_for_in_vain() {
+    for (fields, expected) in [
+        ("outlier_detection: {}", "outlier_detection: field is known but not honoured"),
+        ("health_checks: [{ timeout: 1s, interval: 1s }]", "health_checks: field is known"),
+        ("connect_timeout: 0s", "connect_timeout: found 0s"),
+        ("connect_timeout: -1s", "connect_timeout: found -1s, expected a duration that is not"),
+        (
+            "transport_socket: { name: tls }",
+            "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+        ),
+        (
+            "circuit_breakers: { thresholds: [{ retry_budget: {} }] }",
+            "circuit_breakers.thresholds[0].retry_budget: field",
+        ),
+        (
+            "http2_protocol_options: { initial_stream_window_size: 3 }",
+            "http2_protocol_options.initial_stream_window_size: found 3",
+        ),
+        ("load_assignment: { cluster_name: c }", "load_assignment: expected none"),
+    ] {
+        refused(
+            cluster(&format!(
+                "{{ name: c, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, {fields} }}"
+            )),
+            expected,
+        );
+    }
+    refused(cluster("type: STATIC"), "name: missing: it is required");
+    refused(cluster("name: c"), "load_assignment: missing");
+}
+
+#[test]
+fn endpoints_by_health_weight_and_once_each() {
+    let message: endpoint_proto::ClusterLoadAssignment = text::from_yaml(
+        "
+cluster_name: c
+policy: { overprovisioning_factor: 140 }
+endpoints:
+- locality: { region: r }
+  load_balancing_weight: 2
+  lb_endpoints:
+  - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
+    metadata: { filter_metadata: { envoy.transport_socket_match: { tlsMode: istio } } }
+  - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
+  - endpoint: { address: { socket_address: { address: 'fd00::1', port_value: 80 } } }
+    health_status: DRAINING
+    load_balancing_weight: 4
+",
+    )
+    .unwrap();
+    let found = wire::load_assignment(message, &Path::default()).unwrap();
+    let expected = [
+        Endpoint { address: "10.0.0.1:80".parse().unwrap(), weight: 1, healthy: true },
+        Endpoint { address: "[fd00::1]:80".parse().unwrap(), weight: 4, healthy: false },
+    ];
+    assert_eq!(found.endpoints, expected);
+    let message: endpoint_proto::ClusterLoadAssignment =
+        text::from_yaml("{ cluster_name: c, endpoints: [{ priority: 1 }] }").unwrap();
+    let error = wire::load_assignment(message, &Path::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "endpoints[0].priority: field is known but not honoured; remove it"
+    );
+}

@@ -1,0 +1,155 @@
+//! Listeners and connection managers.
+
+use super::*;
+
+#[test]
+fn listeners_of_istios_shape() {
+    let found = listener(
+        r#"
+name: virtualInbound
+address: { socket_address: { address: 0.0.0.0, port_value: 15006 } }
+use_original_dst: true
+traffic_direction: INBOUND
+listener_filters:
+- name: envoy.filters.listener.original_dst
+  typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst }
+- name: envoy.filters.listener.http_inspector
+  typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector }
+listener_filters_timeout: 0s
+continue_on_listener_filters_timeout: true
+filter_chains:
+- name: blackhole
+  filter_chain_match: { destination_port: 15006 }
+  filters:
+  - name: envoy.filters.network.tcp_proxy
+    typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: b, cluster: BlackHoleCluster }
+- filter_chain_match:
+    prefix_ranges: [{ address_prefix: 10.1.2.3, prefix_len: 8 }]
+    transport_protocol: raw_buffer
+    application_protocols: [http/1.1, h2c]
+  filters:
+  - name: envoy.filters.network.tcp_proxy
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+      stat_prefix: w
+      idle_timeout: 0s
+      weighted_clusters: { clusters: [{ name: a, weight: 1 }, { name: b, weight: 3 }] }
+"#,
+    )
+    .unwrap();
+    assert!(found.use_original_dst && found.original_dst && found.http_inspector);
+    assert_eq!(found.listener_filters_timeout, None);
+    assert_eq!(found.filter_chains[0].matcher.destination_port, Some(15006));
+    assert_eq!(found.filter_chains[1].matcher.prefix_ranges, [("10.0.0.0".parse().unwrap(), 8)]);
+    let NetworkFilter::Tcp(proxy) = &found.filter_chains[1].filter else { panic!() };
+    assert!(matches!(&proxy.target, Target::Weighted { total: 4, .. }), "{:?}", proxy.target);
+    assert_eq!(proxy.idle_timeout, None);
+}
+
+#[test]
+fn refuses_what_a_listener_asks_for_in_vain() {
+    let address = "address: { socket_address: { address: 0.0.0.0, port_value: 80 } }";
+    let tcp = r#"filters: [{ name: t, typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: p, cluster: c } }]"#;
+    refused(listener(&format!("{{ {address} }}")), "filter_chains: missing: at least one");
+    refused(
+        listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}, {{ {tcp} }}] }}")),
+        "filter_chains[1].filter_chain_match: is the same as that of filter_chains[0]",
+    );
+    refused(
+        listener(&format!(
+            "{{ {address}, filter_chains: [{{ {tcp}, filter_chain_match: {{ server_names: [a] }} }}] }}"
+        )),
+        "filter_chains[0].filter_chain_match.server_names: field is known",
+    );
+    refused(
+        listener(&format!("{{ {address}, filter_chains: [{{ filters: [] }}] }}")),
+        "filter_chains[0].filters: found 0 filters, expected one of",
+    );
+    refused(
+        listener(&format!(
+            r#"{{ {address}, listener_filters: [{{ name: t, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector }} }}], filter_chains: [{{ {tcp} }}] }}"#
+        )),
+        "listener_filters[0].typed_config: found envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector, expected one of envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+    );
+    refused(
+        listener("address: { pipe: { path: /x } }"),
+        "address.pipe: field is known but not honoured",
+    );
+    let unnamed = listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}] }}")).unwrap();
+    assert_eq!(&*unnamed.name, "0.0.0.0:80");
+}
+
+#[test]
+fn connection_managers() {
+    let found = manager(
+        "rds: { route_config_name: '9080', config_source: { ads: {} } }\n\
+         upgrade_configs: [{ upgrade_type: websocket }]\n\
+         common_http_protocol_options: { idle_timeout: 0s }\n\
+         stream_idle_timeout: 0s\n\
+         use_remote_address: false\n\
+         tracing: { random_sampling: { value: 1 } }",
+    )
+    .unwrap();
+    assert_eq!(found.routes, RouteSource::Rds("9080".into()));
+    assert_eq!(found.rds_initial_fetch_timeout, Some(Duration::from_secs(15)));
+    assert_eq!((found.idle_timeout, found.stream_idle_timeout), (None, None));
+    assert!(found.websocket && found.generate_request_id);
+    assert_eq!(&*found.server_name, "envoy");
+    assert_eq!(found.http_filters, [HttpFilter::Router]);
+
+    let rds = "rds: { route_config_name: r, config_source: { ads: {} } }\n";
+    for (fields, expected) in [
+        ("codec_type: HTTP3", "codec_type: found HTTP3"),
+        ("normalize_path: true", "normalize_path: field is known but not honoured"),
+        (
+            "upgrade_configs: [{ upgrade_type: CONNECT }]",
+            "upgrade_configs[0].upgrade_type: found \"CONNECT\"",
+        ),
+        ("tracing: { provider: { name: zipkin } }", "tracing.provider: field is known"),
+        ("local_reply_config: {}", "local_reply_config: field is known"),
+    ] {
+        refused(manager(&format!("{rds}{fields}")), expected);
+    }
+    refused(manager(""), "missing: expected route_config or rds");
+}
+
+#[test]
+fn inline_tables_name_clusters_that_exist() {
+    let table = |cluster: &str, validate: &str| {
+        format!(
+            "route_config: {{ name: r, {validate} virtual_hosts: [{{ name: v, domains: ['*'], routes: [{{ match: {{ prefix: / }}, route: {{ cluster: {cluster} }} }}] }}] }}"
+        )
+    };
+    assert!(manager(&table("known", "")).is_ok());
+    assert!(manager(&table("unknown", "validate_clusters: false,")).is_ok());
+    refused(
+        manager(&table("unknown", "")),
+        "filter_chains[0].filters[0].typed_config.route_config.virtual_hosts[0].routes[0].route: found cluster \"unknown\", which does not exist",
+    );
+    // By RDS they may come later.
+    assert!(route("{ match: { prefix: / }, route: { cluster: later } }").is_ok());
+}
+
+#[test]
+fn access_logs_in_their_forms() {
+    let logs = |log: &str| {
+        manager(&format!("rds: {{ route_config_name: r, config_source: {{ ads: {{}} }} }}\naccess_log: [{{ name: l, typed_config: {log} }}]"))
+            .map(|manager| (*manager.access_logs[0]).clone())
+    };
+    let file =
+        r#""@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"#;
+    let log = logs(&format!("{{ {file}, path: /dev/stdout, log_format: {{ json_format: {{ b: '%DURATION%', a: x }} }} }}")).unwrap();
+    assert_eq!(log.target, LogTarget::Stdout);
+    let duration = LogPart::Operator(LogOperator::Duration);
+    let x = LogPart::Literal("x".to_owned());
+    assert_eq!(
+        log.format,
+        LogFormat::Json(vec![("a".to_owned(), vec![x]), ("b".to_owned(), vec![duration])])
+    );
+    let stderr = r#"{ "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog }"#;
+    assert_eq!(logs(stderr).unwrap().target, LogTarget::Stderr);
+    let bad = format!(
+        "{{ {file}, path: /tmp/x, log_format: {{ text_format_source: {{ inline_string: '%WHAT%' }} }} }}"
+    );
+    refused(logs(&bad), "access_log[0].typed_config.log_format.text_format_source: found %WHAT%");
+}

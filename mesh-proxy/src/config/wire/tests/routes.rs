@@ -1,0 +1,109 @@
+//! Route tables.
+
+use super::*;
+
+#[test]
+fn routes_in_their_forms() {
+    let found = route(
+        "{ match: { path_separated_prefix: /a, headers: [{ name: End-User, string_match: { exact: jason } }, { name: x }] },
+           request_headers_to_add: [{ header: { key: x-b, value: '100%%' }, append_action: OVERWRITE_IF_EXISTS_OR_ADD }],
+           request_headers_to_remove: [x-c],
+           route: { timeout: 0s, prefix_rewrite: /b, weighted_clusters: { clusters: [{ name: v1, weight: 50 }, { name: v3, weight: 50 }] },
+                    retry_policy: { retry_on: 'connect-failure,refused-stream,unavailable', num_retries: 2 } } }",
+    )
+    .unwrap();
+    assert_eq!(found.matcher.path, PathMatch::SeparatedPrefix("/a".to_owned()));
+    assert_eq!(found.matcher.headers[0].name, "end-user");
+    assert_eq!(found.matcher.headers[1].value, HeaderValueMatch::Present(true));
+    assert!(matches!(&found.request_headers[0], HeaderOp::Remove(name) if name == "x-c"));
+    assert!(matches!(&found.request_headers[1], HeaderOp::Set(_, value) if value == "100%"));
+    let Action::Forward(forward) = &found.action else { panic!() };
+    assert!(matches!(&forward.target, Target::Weighted { total: 100, .. }));
+    assert_eq!(forward.timeout, None);
+    let retry = forward.retry.as_ref().unwrap();
+    assert!(retry.on.connect_failure && retry.on.grpc_unavailable && !retry.on.server_error);
+
+    let direct = route(
+        "{ match: { path: / }, direct_response: { status: 418, body: { inline_string: hi } } }",
+    )
+    .unwrap();
+    assert_eq!(
+        direct.action,
+        Action::Direct(::http::StatusCode::IM_A_TEAPOT, bytes::Bytes::from_static(b"hi"))
+    );
+    let redirect = route("{ match: { prefix: / }, redirect: { https_redirect: true, response_code: PERMANENT_REDIRECT } }").unwrap();
+    assert!(matches!(redirect.action, Action::Redirect(Redirect { scheme: Some(_), .. })));
+}
+
+#[test]
+fn refuses_routes_that_make_no_sense() {
+    for (fields, expected) in [
+        (
+            "{ match: { safe_regex: { regex: x } }, route: { cluster: c } }",
+            "virtual_hosts[0].routes[0].match.safe_regex: field is known",
+        ),
+        ("{ match: { prefix: / } }", "routes[0]: missing: expected route, redirect"),
+        (
+            "{ match: { prefix: / }, route: { weighted_clusters: { clusters: [{ name: a, weight: 0 }] } } }",
+            "weighted_clusters.clusters: the weights add up to 0",
+        ),
+        (
+            "{ match: { prefix: / }, route: { weighted_clusters: { clusters: [{ name: a }] } } }",
+            "clusters[0].weight: missing",
+        ),
+        (
+            "{ match: { prefix: / }, route: { cluster: c, retry_policy: { retry_on: often } } }",
+            "retry_policy.retry_on: found \"often\"",
+        ),
+        (
+            "{ match: { prefix: / }, route: { cluster: c, timeout: -2s } }",
+            "route.timeout: found -2s",
+        ),
+        (
+            "{ match: { prefix: / }, direct_response: { status: 99 } }",
+            "direct_response.status: found 99",
+        ),
+        (
+            "{ match: { prefix: / }, route: { cluster: c }, response_headers_to_add: [{ header: { key: 'a b', value: x } }] }",
+            "response_headers_to_add[0].header.key: found \"a b\"",
+        ),
+        (
+            "{ match: { prefix: / }, route: { cluster: c }, request_headers_to_add: [{ header: { key: a, value: '%HOSTNAME%' } }] }",
+            "command operators are not honoured here",
+        ),
+        (
+            "{ match: { path_separated_prefix: /a/ }, route: { cluster: c } }",
+            "path_separated_prefix: found \"/a/\"",
+        ),
+    ] {
+        refused(route(fields), expected);
+    }
+    refused(
+        routes("virtual_hosts: [{ name: a, domains: [A.b] }, { name: b, domains: [c, a.B] }]"),
+        "virtual_hosts[1].domains[1]: found \"a.b\" for the second time",
+    );
+    refused(routes("virtual_hosts: [{ name: a, domains: ['*x*'] }]"), "domains[0]: found \"*x*\"");
+    refused(
+        routes(
+            "{ validate_clusters: true, virtual_hosts: [{ name: a, domains: ['*'], routes: [{ match: { prefix: / }, route: { cluster: gone } }] }] }",
+        ),
+        "found cluster \"gone\"",
+    );
+}
+
+#[test]
+fn a_route_takes_the_retry_policy_of_its_virtual_host() {
+    let table = routes(
+        "virtual_hosts: [{ name: a, domains: ['*'], retry_policy: { retry_on: 5xx }, include_request_attempt_count: true,
+           routes: [{ match: { prefix: / }, route: { cluster: c } }, { match: { prefix: / }, route: { cluster: c, retry_policy: { retry_on: reset } } }] }]",
+    )
+    .unwrap();
+    let host: &config::VirtualHost = &table.virtual_hosts[0];
+    assert!(host.include_request_attempt_count);
+    let on = |index: usize| match &host.routes[index].action {
+        Action::Forward(forward) => forward.retry.as_ref().unwrap().on,
+        _ => panic!(),
+    };
+    assert!(on(0).server_error);
+    assert!(on(1).reset && !on(1).server_error);
+}
