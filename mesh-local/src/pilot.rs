@@ -11,7 +11,7 @@ use crate::back_off::{BackOff, describe};
 use crate::error::{Error, Result};
 use crate::host::{Process, Program, User};
 use crate::mesh::World;
-use crate::plan::GATEWAY;
+use crate::plan::{GATEWAY, XDS_PORT};
 use crate::stop::{Stop, Stopped};
 
 const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15014);
@@ -57,7 +57,7 @@ impl Pilot {
 fn command(world: &World, program: PathBuf) -> Vec<String> {
     let flags = [
         ("--config-dir", world.state.config().display().to_string()),
-        ("--xds-address", format!("{GATEWAY}:15010")),
+        ("--xds-address", format!("{GATEWAY}:{XDS_PORT}")),
         ("--api-socket", world.state.pilot_socket().display().to_string()),
         ("--http-address", HTTP.to_string()),
     ];

@@ -8,6 +8,7 @@
 mod leftovers;
 mod network;
 mod process;
+mod reach;
 mod sandbox;
 mod tools;
 

@@ -5,14 +5,14 @@
 //! supervisor is killed.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Child;
 
-use super::{NAMESPACE_PREFIX, leftovers, network, tools};
+use super::{NAMESPACE_PREFIX, leftovers, network, reach, tools};
 use crate::error::{Context, Error, Result};
 
 /// Arguments: host name, then `overlay FOLDER SCRATCH`, `folder SOURCE TARGET` and
@@ -47,6 +47,8 @@ pub(crate) struct SandboxPlan<'a> {
     pub(crate) address: Ipv4Addr,
     /// Whether there is a sidecar that takes care of virtual addresses.
     pub(crate) reaches_services: bool,
+    /// What on the host it must be able to reach.
+    pub(crate) must_reach: Option<SocketAddr>,
     /// A folder of the pod's own, for scratch.
     pub(crate) folder: &'a Path,
     /// Files of the host seen over others; a target that is not there is left out.
@@ -69,17 +71,15 @@ impl Sandbox {
     pub(crate) async fn create(plan: &SandboxPlan<'_>) -> Result<Self> {
         let network = format!("{NAMESPACE_PREFIX}{}.{}", plan.namespace, plan.pod);
         network::create_pod(&network, plan.address, plan.reaches_services).await?;
-        match Self::start(plan, &network).await {
-            Ok((pid, process)) => Ok(Self { pid, network, process }),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = leftovers::remove_namespace(&network).await;
-                Err(error)
-            }
+        let started = Self::start(plan, &network).await;
+        if started.is_err() {
+            // The first error is the one to tell.
+            let _ = leftovers::remove_namespace(&network).await;
         }
+        started
     }
 
-    async fn start(plan: &SandboxPlan<'_>, network: &str) -> Result<(u32, Child)> {
+    async fn start(plan: &SandboxPlan<'_>, network: &str) -> Result<Self> {
         let what = || format!("the namespaces of pod {}/{}", plan.namespace, plan.pod);
         let mut command = tools::command("nsenter");
         command.arg(format!("--net=/run/netns/{network}"));
@@ -100,10 +100,13 @@ impl Sandbox {
         if let Some(stdout) = process.stdout.take() {
             BufReader::new(stdout).read_line(&mut line).await.context(what)?;
         }
-        match process.id() {
-            Some(pid) if line == "ready\n" => Ok((pid, process)),
-            _ => Err(Error::failed(format!("{}: {}", what(), complaint(&mut process).await))),
+        let Some(pid) = process.id().filter(|_| line == "ready\n") else {
+            return Err(Error::failed(format!("{}: {}", what(), complaint(&mut process).await)));
+        };
+        if let Some(address) = plan.must_reach {
+            reach::check(pid, address).await?;
         }
+        Ok(Self { pid, network: network.to_owned(), process })
     }
 
     /// Ends what still runs in it and removes its network.
@@ -177,6 +180,7 @@ mod tests {
             pod: "web",
             address: Ipv4Addr::LOCALHOST,
             reaches_services: false,
+            must_reach: None,
             folder: scratch.path(),
             files: vec![(source.clone(), PathBuf::from("/etc/hosts"))],
             folders: vec![(source.clone(), PathBuf::from(target))],

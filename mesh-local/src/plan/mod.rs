@@ -17,7 +17,9 @@ use mesh_inject::{Outcome, inject_pod};
 use serde::Deserialize;
 use serde_json::Value;
 
-pub(crate) use addresses::{Addresses, GATEWAY, POD_NETWORK, PREFIX_LENGTH, SERVICE_NETWORK};
+pub(crate) use addresses::{
+    Addresses, GATEWAY, POD_NETWORK, PREFIX_LENGTH, SERVICE_NETWORK, XDS_PORT,
+};
 pub(crate) use commands::Commands;
 pub use commands::Images;
 pub(crate) use container::{Check, CheckKind, ContainerPlan, Role};
@@ -165,7 +167,7 @@ fn check(spec: &PodSpec) -> std::result::Result<(), String> {
 /// Whether the pod got a sidecar.
 fn inject(object: &mut Value, proxy: Option<&PathBuf>) -> std::result::Result<bool, String> {
     let config = mesh_inject::Config {
-        discovery_address: format!("{GATEWAY}:15010"),
+        discovery_address: format!("{GATEWAY}:{XDS_PORT}"),
         proxy_binary: proxy.map(|path| path.display().to_string()),
         // The endpoints' removal reaches the other proxies of this machine in milliseconds.
         minimum_drain_s: 1,
