@@ -30,7 +30,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     tools::install(tools::Purpose::Test, args.yes)?;
     let folder = build_all()?;
-    command::run(cargo().args(["test", "--workspace"]).env("MESH_BIN_DIR", &folder))?;
+    command::run(
+        cargo().args(["test", "--workspace", "--no-fail-fast"]).env("MESH_BIN_DIR", &folder),
+    )?;
 
     let mut left_out = Vec::new();
     if !is_root() {
