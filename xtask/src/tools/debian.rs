@@ -20,7 +20,7 @@ const TOOLS: [Tool; 8] = [
     tool("iptables", "iptables", &[Purpose::Run, Purpose::Test]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
     tool("protoc", "protobuf-compiler", &[Purpose::Codegen]),
-    tool("nginx", "nginx-light", &[Purpose::Bench]),
+    tool("nginx", "nginx", &[Purpose::Bench]),
     tool("haproxy", "haproxy", &[Purpose::Bench]),
     tool("wrk", "wrk", &[Purpose::Bench]),
     tool("h2load", "nghttp2-client", &[Purpose::Bench]),
@@ -83,7 +83,7 @@ fn ask(packages: &[&str], by_hand: &str) -> Result<()> {
         packages.join(", ")
     );
     eprintln!("To be installed with apt-get: {}", packages.join(" "));
-    if packages.iter().any(|package| ["nginx-light", "haproxy"].contains(package)) {
+    if packages.iter().any(|package| ["nginx", "haproxy"].contains(package)) {
         eprintln!("Debian starts nginx and haproxy as services; stop them if you want none.");
     }
     eprint!("Go on? [y/N] ");
