@@ -29,7 +29,7 @@ pub(crate) struct Control {
 }
 
 /// What is counted of it, under Envoy's names.
-pub(crate) struct Stats {
+struct Stats {
     connected: Gauge,
     attempts: Counter,
     updates: [(ResourceType, Counter, Counter); 4],

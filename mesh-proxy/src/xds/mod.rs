@@ -13,6 +13,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use control::{Control, Stats};
-pub(crate) use resource::{Entry, Failure, Table, Version};
-pub(crate) use state::{Action, Now, Outcome, Stage, State};
+pub(crate) use control::Control;
+pub(crate) use resource::{Entry, Failure, Version};
+pub(crate) use state::{Now, Stage, State};

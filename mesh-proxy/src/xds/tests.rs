@@ -13,7 +13,7 @@ use mesh_xds::{Names, ResourceType};
 use prost::{Message, Name};
 use prost_types::Any;
 
-use super::{Action, Now, Outcome, Stage, State};
+use super::state::{Action, Now, Outcome, Stage, State};
 use crate::config::wire;
 
 fn parse<M: Message + Name + Default>(yaml: &str) -> Any {

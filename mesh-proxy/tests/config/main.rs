@@ -1,5 +1,7 @@
 //! The program with a file, with a control plane, and beside a stock Envoy.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
+
 mod discovery;
 mod proxy;
 mod static_file;

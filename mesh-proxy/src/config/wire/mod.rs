@@ -32,7 +32,7 @@ pub(crate) use bootstrap::bootstrap;
 pub(crate) use cluster::cluster;
 pub(crate) use endpoint::load_assignment;
 pub(crate) use listener::listener;
-pub(crate) use route_table::{route_table, unknown_cluster};
+pub(crate) use route_table::route_table;
 
 /// Tells whether a cluster of this name exists, for the tables whose `validate_clusters`
 /// asks for it.

@@ -47,11 +47,7 @@ fn validated(
 }
 
 /// The first cluster of a table that is not known, as an error with its path.
-pub(crate) fn unknown_cluster(
-    table: &RouteTable,
-    path: &Path,
-    known: KnownClusters<'_>,
-) -> Option<Error> {
+fn unknown_cluster(table: &RouteTable, path: &Path, known: KnownClusters<'_>) -> Option<Error> {
     for (host, virtual_host) in table.virtual_hosts.iter().enumerate() {
         for (index, route) in virtual_host.routes.iter().enumerate() {
             let Action::Forward(forward) = &route.action else { continue };
