@@ -68,7 +68,9 @@ fn with_bar(mut cargo: std::process::Command, packages: &[&str]) -> Result<()> {
             continue;
         };
         if seen.insert(package.to_owned()) {
-            bar.set_message(name.to_owned());
+            if name != "build-script-build" {
+                bar.set_message(name.to_owned());
+            }
             bar.set_position(total.min(seen.len() as u64));
         }
     }
