@@ -15,14 +15,11 @@ pub enum Error {
         expected: String,
     },
     /// The text is not YAML.
-    #[error("document {document} (line {line}) is not valid YAML: {reason}")]
+    #[error("document {} (line {}): {error}", .error.document, .error.line)]
     Yaml {
-        /// The document's place in the file, from 1.
-        document: usize,
-        /// The line of the file where the document begins, from 1.
-        line: usize,
-        /// The parser's message; its lines count from the document's first.
-        reason: String,
+        /// The reader's words, with line and column.
+        #[from]
+        error: mesh_yaml::Error,
     },
     /// The injected object could not be written as YAML again.
     #[error("{object} cannot be written as YAML: {reason}")]

@@ -187,7 +187,7 @@ impl Drop for Lock {
 
 /// Writes an object as YAML so that a reader sees the old file or the new one.
 pub(crate) fn write_object(path: &Path, object: &Value) -> Result<()> {
-    let text = serde_saphyr::to_string(object)
+    let text = mesh_yaml::write(object)
         .map_err(|error| Error::failed(format!("{}: {error}", path.display())))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}"));

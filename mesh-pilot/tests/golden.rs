@@ -136,7 +136,7 @@ fn packed<M: prost::Message + prost::Name>(messages: &[M]) -> Vec<prost_types::A
 }
 
 fn compare(name: &str, resources: Map<String, Value>) {
-    let found = serde_saphyr::to_string(&Value::Object(resources)).unwrap();
+    let found = mesh_yaml::write(&Value::Object(resources)).unwrap();
     let path = golden(name).join("expected.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(golden(name)).unwrap();

@@ -21,7 +21,7 @@ pub(crate) fn print<T: Serialize>(
     let text = match format {
         Format::Table => table(),
         Format::Json => serde_json::to_string_pretty(value)? + "\n",
-        Format::Yaml => serde_saphyr::to_string(value)?,
+        Format::Yaml => mesh_yaml::write(value)?,
     };
     write(&text);
     Ok(())

@@ -40,14 +40,17 @@ impl Document {
     /// # Errors
     /// Names the document that is not YAML.
     pub fn parse(source: &str, text: &str) -> Result<Vec<Self>> {
-        let mut documents = Vec::new();
-        for (index, (line, text)) in split(text).into_iter().enumerate() {
-            let at = format!("{source} document {} (line {line})", index + 1);
-            let value: Value = serde_saphyr::from_str(&text)
-                .map_err(|error| Error::manifest(&at, error.without_snippet().to_string()))?;
-            documents.push(Self { at, text, value });
-        }
-        Ok(documents)
+        let place = |number, line| format!("{source} document {number} (line {line})");
+        let documents = mesh_yaml::documents(text).map_err(|error| {
+            Error::manifest(place(error.document, error.line), error.to_string())
+        })?;
+        let documents = documents.into_iter().filter(|document| !document.value.is_null());
+        let named = documents.map(|document| Self {
+            at: place(document.number, document.line),
+            text: document.text,
+            value: document.value,
+        });
+        Ok(named.collect())
     }
 
     /// `kind`, or nothing.
@@ -105,24 +108,4 @@ pub(crate) fn check_name(field: &str, name: &str) -> std::result::Result<(), Str
             "{field}: {name:?} is not a name: small letters, digits, - and . are, at most 253"
         )),
     }
-}
-
-/// The documents with the line that each begins at. A `---` at the start of a line is
-/// always a separator in YAML, block scalars included (they are indented).
-fn split(text: &str) -> Vec<(usize, String)> {
-    let mut documents = vec![(1, String::new())];
-    for (index, line) in text.lines().enumerate() {
-        if line == "---" || line.starts_with("--- ") {
-            documents.push((index + 2, String::new()));
-        } else if let Some((_, document)) = documents.last_mut() {
-            document.push_str(line);
-            document.push('\n');
-        }
-    }
-    documents.retain(|(_, text)| !is_blank(text));
-    documents
-}
-
-fn is_blank(text: &str) -> bool {
-    text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
 }

@@ -37,9 +37,8 @@ impl Images {
     /// When it cannot be read, is not of the form above, or has an empty command.
     pub fn read(file: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(file).context(|| file.display().to_string())?;
-        let images: Self = serde_saphyr::from_str(&text).map_err(|error| {
-            Error::manifest(file.display().to_string(), error.without_snippet().to_string())
-        })?;
+        let images: Self = mesh_yaml::read(&text)
+            .map_err(|error| Error::manifest(file.display().to_string(), error.to_string()))?;
         match images.images.iter().find(|(_, image)| image.command.is_empty()) {
             Some((name, _)) => Err(Error::manifest(
                 file.display().to_string(),
@@ -180,8 +179,7 @@ mod tests {
             pod_bin_dir: PathBuf::from("/run/x/bin"),
             pods_dir: PathBuf::from("/run/x/pods"),
         };
-        let images: Images =
-            serde_saphyr::from_str("images: {a/web: {command: [web, --fast]}}").unwrap();
+        let images: Images = mesh_yaml::read("images: {a/web: {command: [web, --fast]}}").unwrap();
         let container = serde_json::from_value(
             serde_json::json!({"name": "web", "image": "a/web:2", "args": ["--port=1"]}),
         )

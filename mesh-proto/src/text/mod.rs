@@ -37,10 +37,7 @@ pub enum Error {
 
 /// Reads one message from YAML or JSON.
 pub fn from_yaml<M: Message + Name + Default>(text: &str) -> Result<M, Error> {
-    // Only true and false are booleans, as in Envoy: `on` and `n` are names.
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let value: Value = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Error::Syntax(error.to_string()))?;
+    let value: Value = mesh_yaml::read(text).map_err(|error| Error::Syntax(error.to_string()))?;
     from_json(&value)
 }
 
@@ -74,8 +71,7 @@ pub fn encoded_to_json(type_url: &str, bytes: &[u8]) -> Result<Value, Error> {
 
 /// Writes a message as YAML.
 pub fn to_yaml<M: Message + Name>(message: &M) -> Result<String, Error> {
-    serde_saphyr::to_string(&to_json(message)?)
-        .map_err(|error| Error::Unwritable(error.to_string()))
+    mesh_yaml::write(&to_json(message)?).map_err(|error| Error::Unwritable(error.to_string()))
 }
 
 fn pool() -> Result<DescriptorPool, Error> {

@@ -20,8 +20,9 @@ impl<S: Serialize> Found<S> {
 
     /// As a document to apply.
     pub(super) fn written(&self) -> Result<ExistingRule, RouteError> {
-        let yaml = serde_saphyr::to_string(&self.resource).map_err(|error| {
-            RouteError::InTheWay { key: self.key.clone(), reason: error.to_string() }
+        let yaml = mesh_yaml::write(&self.resource).map_err(|error| RouteError::InTheWay {
+            key: self.key.clone(),
+            reason: error.to_string(),
         })?;
         Ok(ExistingRule { key: self.key.clone(), yaml })
     }

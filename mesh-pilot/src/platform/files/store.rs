@@ -121,7 +121,7 @@ fn text_of(rule: &Rule) -> String {
             return None;
         }
         metadata.insert("namespace".to_owned(), Value::String(rule.key.namespace.clone()));
-        serde_saphyr::to_string(&document.value).ok()
+        mesh_yaml::write(&document.value).ok()
     };
     with_namespace().unwrap_or_else(|| rule.yaml.clone())
 }
