@@ -18,7 +18,7 @@ use mesh_runtime::drain;
 use tracing::error;
 
 pub(crate) use pages::Pages;
-pub(crate) use status::Status;
+pub(crate) use status::{Asked, Status};
 
 /// Why there are no admin pages.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,6 @@
 //! Which page is where.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{RawQuery, State as Shared};
@@ -11,7 +10,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use super::query::Query;
-use super::status::{Phase, Status};
+use super::status::{Asked, Phase, Status};
 use super::{clusters, config_dump, listeners, server_info, stats};
 use crate::cli::Trim;
 use crate::server::DataPlane;
@@ -23,8 +22,6 @@ pub(crate) struct Pages {
     pub(crate) data_plane: DataPlane,
     pub(crate) state: Arc<Mutex<State>>,
     pub(crate) status: Arc<Status>,
-    /// How long `/drain_listeners` waits for connections to end.
-    pub(crate) drain_time: Duration,
     pub(crate) trim: Trim,
 }
 
@@ -135,16 +132,12 @@ async fn prometheus(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> 
 
 /// Stops listening. The process goes on, as does what is in flight when asked gracefully.
 async fn drain_listeners(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> &'static str {
-    let graceful = Query::new(query).has("graceful");
-    let time = if graceful { pages.drain_time } else { Duration::ZERO };
-    pages.status.set_draining();
-    let data_plane = pages.data_plane.clone();
-    tokio::spawn(async move { data_plane.drain(time).await });
+    pages.status.ask(Asked::Drain { graceful: Query::new(query).has("graceful") });
     "OK\n"
 }
 
 async fn quit(Shared(pages): Shared<Pages>) -> &'static str {
-    pages.status.quit();
+    pages.status.ask(Asked::Quit);
     "OK\n"
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap;
 use mesh_proto::envoy::config::core::v3::Node;
-use tokio::sync::Notify;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::cli::Args;
 use crate::stats::{Gauge, Registry};
@@ -19,11 +20,20 @@ pub(crate) struct Status {
     started: Instant,
     is_serving: AtomicBool,
     is_draining: AtomicBool,
-    quit: Notify,
+    asked: (UnboundedSender<Asked>, Mutex<UnboundedReceiver<Asked>>),
     live: Gauge,
     state: Gauge,
     uptime: Gauge,
     concurrency: Gauge,
+}
+
+/// What the process as a whole is asked for by a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Drain and end.
+    Quit,
+    /// Stop listening; connections may end well or end at once.
+    Drain { graceful: bool },
 }
 
 /// Envoy's `ServerInfo.State`, with its numbers.
@@ -49,13 +59,14 @@ impl Phase {
 impl Status {
     /// Of a process that has just begun.
     pub(crate) fn new(args: &Args, file: &Bootstrap, registry: &Registry) -> Arc<Self> {
+        let (sender, receiver) = unbounded_channel();
         let status = Self {
             args: args.clone(),
             node: file.node.clone().unwrap_or_default(),
             started: Instant::now(),
             is_serving: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
-            quit: Notify::new(),
+            asked: (sender, Mutex::new(receiver)),
             live: registry.gauge("server.live"),
             state: registry.gauge("server.state"),
             uptime: registry.gauge("server.uptime"),
@@ -76,14 +87,19 @@ impl Status {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Asks the process to drain and end.
-    pub(super) fn quit(&self) {
-        self.quit.notify_one();
+    /// Passes on what a page was asked for.
+    pub(super) fn ask(&self, asked: Asked) {
+        // Whoever does it is there until the end.
+        let _ = self.asked.0.send(asked);
     }
 
-    /// Waits until somebody asks the process to end. Cancel-safe.
-    pub(crate) async fn quit_asked(&self) {
-        self.quit.notified().await;
+    /// What the pages are asked for. Cancel-safe.
+    pub(crate) async fn asked(&self) -> Asked {
+        match self.asked.1.lock().await.recv().await {
+            Some(asked) => asked,
+            // Not reached: the sender is here as well.
+            None => std::future::pending().await,
+        }
     }
 
     /// Where the process is, given how far the configuration has come.

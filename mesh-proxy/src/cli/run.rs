@@ -7,10 +7,11 @@ use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
 use mesh_xds::client;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Args, Trim};
-use crate::admin::{self, Status};
+use crate::admin::{self, Asked, Status};
 use crate::config::{AdsSource, Bootstrap, Discovery};
 use crate::server::{DataPlane, Shared};
 use crate::xds::{Control, Now, State};
@@ -49,7 +50,6 @@ async fn serve(
             data_plane: data_plane.clone(),
             state: Arc::clone(&state),
             status: Arc::clone(&status),
-            drain_time,
             trim,
         };
         let address = admin::start(address, pages)?;
@@ -58,26 +58,49 @@ async fn serve(
     // The file is known to be good and the state has its own copies.
     drop(message);
     // Its message has its causes in it.
-    let control =
-        Control::start(data_plane.clone(), state, ads).await.map_err(|error| anyhow!("{error}"))?;
+    let control = Control::start(data_plane.clone(), state, ads, drain_time)
+        .await
+        .map_err(|error| anyhow!("{error}"))?;
     status.set_serving();
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
-    let control = control.run();
-    tokio::pin!(control);
-    let signal = tokio::select! {
-        // Never ends by itself.
-        () = &mut control => "the end of the control loop",
-        signal = signals.next() => signal,
-        () = status.quit_asked() => "/quitquitquit",
-    };
-    info!("{signal}: draining for at most {drain_time:?}");
-    status.set_draining();
-    tokio::select! {
-        () = data_plane.drain(drain_time) => info!("drained"),
-        signal = signals.next() => warn!("{signal} again: ending at once"),
-        () = &mut control => {}
-    }
+    // Ends only with the runtime.
+    tokio::spawn(control.run());
+    until_the_end(&data_plane, &status, &mut signals, drain_time).await;
     Ok(())
+}
+
+/// Waits for whoever asks for the end, and then for the end of the drain.
+async fn until_the_end(
+    data_plane: &DataPlane,
+    status: &Status,
+    signals: &mut Signals,
+    drain_time: Duration,
+) {
+    // There is one drain, whoever asks first.
+    let mut drain: Option<JoinHandle<()>> = None;
+    let begin = |time| {
+        status.set_draining();
+        let data_plane = data_plane.clone();
+        tokio::spawn(async move { data_plane.drain(time).await })
+    };
+    let why = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            asked = status.asked() => match asked {
+                Asked::Quit => break "/quitquitquit",
+                Asked::Drain { graceful } => {
+                    info!(graceful, "/drain_listeners");
+                    let time = if graceful { drain_time } else { Duration::ZERO };
+                    drain.get_or_insert_with(|| begin(time));
+                }
+            },
+        }
+    };
+    info!("{why}: draining for at most {drain_time:?}");
+    tokio::select! {
+        _ = drain.unwrap_or_else(|| begin(drain_time)) => info!("drained"),
+        signal = signals.next() => warn!("{signal} again: ending at once"),
+    }
 }
 
 /// How to reach the control plane: the first endpoint of its cluster.

@@ -26,6 +26,7 @@ pub(crate) struct Control {
     ads: Option<Ads>,
     subscribed: HashMap<ResourceType, Names>,
     stats: Stats,
+    drain_time: Duration,
 }
 
 /// What is counted of it, under Envoy's names.
@@ -86,9 +87,11 @@ impl Control {
         data_plane: DataPlane,
         state: Arc<Mutex<State>>,
         ads: Option<mesh_xds::client::Config>,
+        drain_time: Duration,
     ) -> Result<Self, ListenerError> {
         let stats = Stats::new(&data_plane.shared().registry);
-        let mut control = Self { state, data_plane, ads: None, subscribed: HashMap::new(), stats };
+        let subscribed = HashMap::new();
+        let mut control = Self { state, data_plane, ads: None, subscribed, stats, drain_time };
         let (listeners, others): (Vec<_>, Vec<_>) = control
             .lock()
             .settle(Now::read())
@@ -205,7 +208,7 @@ impl Control {
                     shared.clusters.put_endpoints(&name, (*assignment).clone());
                 }
                 Action::PutRoutes(config) => shared.routes.put(config),
-                Action::RemoveRoutes(name) => shared.routes.remove(&name),
+                Action::RemoveRoutes(name) => self.remove_routes_later(name),
                 Action::RemoveListener(name) => self.data_plane.remove_listener(&name),
                 Action::PutListener(config) => {
                     let name = config.name.clone();
@@ -217,6 +220,19 @@ impl Control {
             }
         }
         failed
+    }
+
+    /// Connections of a removed listener look for its routes for as long as they drain.
+    fn remove_routes_later(&self, name: Name) {
+        let (state, shared) = (Arc::clone(&self.state), Arc::clone(self.data_plane.shared()));
+        let drain_time = self.drain_time;
+        tokio::spawn(async move {
+            tokio::time::sleep(drain_time).await;
+            // Unless somebody asked for them again.
+            if !lock(&state).routes().contains_key(&name) {
+                shared.routes.remove(&name);
+            }
+        });
     }
 
     /// Asks for what is needed now, in the order of ADS.

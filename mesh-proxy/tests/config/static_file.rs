@@ -1,12 +1,12 @@
 //! The sample file, and files that are wrong.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
 
 use http::Request;
 use http_body_util::Full;
 use mesh_testkit::client::{Answer, Client};
-use mesh_testkit::{Upstream, envoy, free_ports};
+use mesh_testkit::{Upstream, envoy, eventually, free_ports};
 use serde_json::Value;
 
 use crate::proxy::{File, Proxy, command, wait_until_ready};
@@ -81,6 +81,11 @@ async fn the_sample_serves_and_says_so() {
     assert_eq!(dump["static_route_configs"][0]["route_config"]["name"], "front");
 
     drop(client);
+    // Whoever asks first drains; the signal then only ends the process.
+    let drain = Request::post("/drain_listeners?graceful").body(Full::default()).unwrap();
+    assert_eq!(ask(sample.admin, drain).await.text(), "OK\n");
+    eventually("nobody to listen", || TcpStream::connect(sample.front).is_err().then_some(()));
+    assert_eq!(proxy.text("/ready").await, "DRAINING\n");
     proxy.process.terminate();
     assert!(proxy.process.wait().success(), "{}", proxy.process.log());
 }
@@ -213,5 +218,5 @@ fn a_port_in_use_is_named_and_nothing_stays() {
     let file = File::new(&admin);
     let output = run(&["-c", file.path.to_str().unwrap()]);
     refused(&output, &format!("cannot listen on {address} for the admin pages"));
-    assert!(std::net::TcpStream::connect(sample.front).is_err(), "a listener was left");
+    assert!(TcpStream::connect(sample.front).is_err(), "a listener was left");
 }
