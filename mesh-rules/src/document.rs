@@ -36,7 +36,8 @@ impl Document {
 /// in errors, and may be empty.
 pub fn documents(source: &str, text: &str) -> Result<Vec<Document>, Problem> {
     let documents = mesh_yaml::documents(text).map_err(|error| Problem {
-        source: place(source, Some((error.document, error.line))),
+        // The first one needs no number: the message has the line.
+        source: place(source, (error.document > 1).then_some((error.document, error.line))),
         path: String::new(),
         message: error.to_string(),
     })?;
