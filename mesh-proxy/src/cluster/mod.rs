@@ -11,7 +11,7 @@ mod manager;
 mod original_dst;
 mod stats;
 
-pub(crate) use endpoint::{Endpoint, EndpointStats};
+pub(crate) use endpoint::Endpoint;
 pub(crate) use limits::{Overflow, Permit};
 pub(crate) use manager::Manager;
 pub(crate) use stats::ClusterStats;
@@ -94,11 +94,6 @@ impl Cluster {
             return context.destination.map(|address| self.originals.endpoint(address));
         }
         self.balancer.pick(&self.members.load().available, context.tried).cloned()
-    }
-
-    /// Whether [`Cluster::pick`] has more than one endpoint to choose from.
-    pub(crate) fn has_choice(&self) -> bool {
-        self.members.load().available.all().len() > 1
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {

@@ -10,6 +10,9 @@ pub(crate) enum BodyError {
     /// The response took longer than its route allows.
     #[error("response timeout")]
     ResponseTimeout,
+    /// The request did not arrive in time.
+    #[error("request timeout")]
+    RequestTimeout,
     /// Nothing came for too long.
     #[error("stream timeout")]
     StreamIdleTimeout,

@@ -34,7 +34,6 @@ struct Active {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) kind: FailureKind,
-    pub(super) detail: Cow<'static, str>,
     /// The endpoint that was tried.
     pub(super) endpoint: Option<u64>,
     /// The connection had served a request before.
@@ -74,12 +73,12 @@ pub(super) async fn attempt(
         PickContext { destination: stream.downstream.original_destination, tried: to.tried };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
-        return Err(Failure::new(FailureKind::NoEndpoint, "", None, body));
+        return Err(Failure::new(FailureKind::NoEndpoint, None, body));
     };
     stream.upstream_host = Some(endpoint.address);
     let Ok(permit) = cluster.permit_request() else {
         cluster.stats().rq_pending_overflow.inc();
-        return Err(Failure::new(FailureKind::Overflow, "", None, body));
+        return Err(Failure::new(FailureKind::Overflow, None, body));
     };
     let protocol = protocol(stream, cluster);
     let pools = stream.downstream.worker.pools.clone();
@@ -96,6 +95,7 @@ pub(super) async fn attempt(
             Ok((response, Exchange { lease, active }))
         }
         Err(error) => {
+            tracing::debug!(cluster = %cluster.config.name, %error, "no response");
             active.cluster.stats().rq_rx_reset.inc();
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
             Err(Failure::sending(error, active.endpoint.id, lease.is_reused()))
@@ -162,13 +162,8 @@ impl Exchange {
 }
 
 impl Failure {
-    fn new(
-        kind: FailureKind,
-        detail: impl Into<Cow<'static, str>>,
-        endpoint: Option<u64>,
-        body: Body,
-    ) -> Self {
-        Self { kind, detail: detail.into(), endpoint, reused: false, body: Some(body) }
+    fn new(kind: FailureKind, endpoint: Option<u64>, body: Body) -> Self {
+        Self { kind, endpoint, reused: false, body: Some(body) }
     }
 
     fn connecting(error: AcquireError, endpoint: u64, body: Body) -> Self {
@@ -177,13 +172,12 @@ impl Failure {
             AcquireError::Connect(ConnectError::Timeout) => FailureKind::ConnectTimeout,
             AcquireError::Connect(_) | AcquireError::Handshake(_) => FailureKind::Connect,
         };
-        Self::new(kind, error.to_string(), Some(endpoint), body)
+        Self::new(kind, Some(endpoint), body)
     }
 
     fn sending(error: SendError, endpoint: u64, reused: bool) -> Self {
         Self {
             kind: FailureKind::Send(error.kind),
-            detail: error.detail.into(),
             endpoint: Some(endpoint),
             reused,
             body: error.body,
@@ -217,16 +211,12 @@ impl Failure {
                 "connection timeout",
                 "upstream_reset_before_response_started{connection_timeout}",
             ),
-            FailureKind::Connect => {
-                let text = format!(
-                    "{HEAD}reset reason: remote connection failure, transport failure reason: \
-                     delayed connect error: {}",
-                    without_os_code(&self.detail)
-                );
-                let flags = Flags::UPSTREAM_CONNECTION_FAILURE;
-                let details = "upstream_reset_before_response_started{remote_connection_failure}";
-                return (unavailable, flags, text.into(), details);
-            }
+            FailureKind::Connect => (
+                unavailable,
+                Flags::UPSTREAM_CONNECTION_FAILURE,
+                "remote connection failure",
+                "upstream_reset_before_response_started{remote_connection_failure}",
+            ),
             FailureKind::Send(SendErrorKind::NotSent | SendErrorKind::Closed) => (
                 unavailable,
                 Flags::UPSTREAM_CONNECTION_TERMINATION,
@@ -254,9 +244,4 @@ impl Failure {
         };
         (status, flags, format!("{HEAD}reset reason: {reason}").into(), details)
     }
-}
-
-/// "Connection refused (os error 111)" → "Connection refused".
-fn without_os_code(text: &str) -> &str {
-    text.split_once(" (os error").map_or(text, |(text, _)| text)
 }

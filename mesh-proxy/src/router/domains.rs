@@ -79,12 +79,11 @@ fn of_length(maps: &mut Vec<(usize, Map)>, length: usize) -> &mut Map {
 /// `[::1]:80` → `[::1]`, `a:80` → `a`.
 pub(super) fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
-        Some((host, port))
-            if !port.contains(']') && !(host.contains(':') && !host.ends_with(']')) =>
-        {
-            host
-        }
-        _ => authority,
+        // Within the brackets, or in an address that has none, the colon is the address's.
+        Some((_, port)) if port.contains(']') => authority,
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => authority,
+        Some((host, _)) => host,
+        None => authority,
     }
 }
 

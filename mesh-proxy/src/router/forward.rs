@@ -22,6 +22,7 @@ const MAX_REPLAY: usize = 64 * 1024;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// Sends the request to a cluster of the route, and again where that is safe or asked for.
@@ -81,8 +82,10 @@ fn prepare(stream: &mut Stream, rule: &Rule, forward: &CompiledForward) {
         }
     }
     header_ops::apply(&rule.request_ops, &mut head.headers);
-    if let Some(host) = &forward.config.host_rewrite {
-        head.headers.insert(header::HOST, host.clone());
+    if let Some(host) = &forward.config.host_rewrite
+        && let Some(original) = head.headers.insert(header::HOST, host.clone())
+    {
+        head.headers.insert(ORIGINAL_HOST, original);
     }
     if let Some(timeout) = &forward.expected_timeout {
         head.headers.insert(EXPECTED_TIMEOUT, timeout.clone());
@@ -92,6 +95,10 @@ fn prepare(stream: &mut Stream, rule: &Rule, forward: &CompiledForward) {
 fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Response<ResponseBody> {
     let status = StatusCode::GATEWAY_TIMEOUT;
     match expired {
+        Expired::Request => {
+            stream.fail(Flags::DURATION_TIMEOUT, "request_overall_timeout");
+            local_reply(stream, StatusCode::REQUEST_TIMEOUT, "request timeout")
+        }
         Expired::Response => {
             cluster.stats().rq_timeout.inc();
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
@@ -180,7 +187,7 @@ impl<'a> Attempts<'a> {
             Err(_) => {
                 self.cluster.stats().rq_per_try_timeout.inc();
                 let kind = FailureKind::PerTryTimeout;
-                Err(Failure { kind, detail: "".into(), endpoint: None, reused: false, body: None })
+                Err(Failure { kind, endpoint: None, reused: false, body: None })
             }
         }
     }

@@ -19,7 +19,7 @@ mod timers;
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Stream};
-pub(crate) use table::{Route, Slot, Table, Tables};
+pub(crate) use table::{Route, Slot, Tables};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};

@@ -80,6 +80,7 @@ impl http_body::Body for ResponseBody {
                 Poll::Ready(Some(Err(match expired {
                     Expired::Response => BodyError::ResponseTimeout,
                     Expired::Idle => BodyError::StreamIdleTimeout,
+                    Expired::Request => BodyError::RequestTimeout,
                 })))
             }
         }

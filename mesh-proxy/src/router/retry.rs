@@ -81,7 +81,7 @@ mod tests {
 
     fn failure(kind: SendErrorKind, reused: bool) -> Failure {
         let kind = FailureKind::Send(kind);
-        Failure { kind, detail: "".into(), endpoint: None, reused, body: None }
+        Failure { kind, endpoint: None, reused, body: None }
     }
 
     #[test]

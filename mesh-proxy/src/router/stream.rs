@@ -38,6 +38,8 @@ pub(crate) struct Stream {
     pub(crate) started: Instant,
     /// The request's body; `None` when it has none.
     pub(crate) request_meter: Option<Rc<Meter>>,
+    /// `request_timeout` of the connection manager.
+    pub(crate) request_timeout: Option<Duration>,
     /// `stream_idle_timeout` of the connection manager.
     pub(crate) idle_timeout: Option<Duration>,
     /// The client's side of a WebSocket that may be opened.

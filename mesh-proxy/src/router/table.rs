@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -95,14 +96,6 @@ impl Tables {
         slot
     }
 
-    /// The configurations of all tables, in the order of their names.
-    pub(crate) fn configs(&self) -> Vec<Arc<RouteTable>> {
-        let mut configs: Vec<_> =
-            lock(&self.tables).values().map(|table| Arc::clone(&table.config)).collect();
-        configs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        configs
-    }
-
     fn store(&self, name: &str, table: Option<Arc<Table>>) {
         if let Some(slot) = lock(&self.slots).get(name).and_then(Weak::upgrade) {
             slot.0.store(table);
@@ -125,11 +118,6 @@ impl Slot {
         let table = self.0.load_full()?;
         let (host, rule) = table.find(head)?;
         Some(Route { table, host, rule })
-    }
-
-    /// Whether a table has come.
-    pub(crate) fn is_filled(&self) -> bool {
-        self.0.load().is_some()
     }
 }
 
@@ -162,6 +150,14 @@ impl Route {
     /// Empty when the route has none.
     pub(crate) fn name(&self) -> &Name {
         &self.rule().name
+    }
+
+    /// How long a stream may be silent, when the route says something of it.
+    pub(crate) fn idle_timeout(&self) -> Option<Option<Duration>> {
+        match &self.rule().action {
+            CompiledAction::Forward(forward) => forward.config.idle_timeout,
+            _ => None,
+        }
     }
 
     /// What the route says of WebSockets, when it says something.

@@ -18,6 +18,8 @@ pub(super) enum Expired {
     Response,
     /// Nothing happened on the stream.
     Idle,
+    /// The connection manager's timeout: until the end of the request.
+    Request,
 }
 
 /// The timers of one stream, on a single timer of the runtime, which is armed only when
@@ -25,6 +27,8 @@ pub(super) enum Expired {
 pub(super) struct Timers {
     response: Option<Duration>,
     idle: Option<Duration>,
+    /// For a request that has a body.
+    whole_request: Option<Duration>,
     started: Instant,
     /// When something of the response came last.
     pub(super) last: Instant,
@@ -38,6 +42,7 @@ impl Timers {
         Self {
             response,
             idle,
+            whole_request: stream.request_timeout.filter(|_| stream.request_meter.is_some()),
             started: stream.started,
             last: stream.started,
             request: stream.request_meter.clone(),
@@ -81,7 +86,9 @@ impl Timers {
             from + timeout
         });
         let idle = self.idle.map(|timeout| self.last_activity() + timeout);
-        [response, idle].into_iter().flatten().min()
+        let request = self.whole_request.filter(|_| !self.has_request_ended());
+        let request = request.map(|timeout| self.started + timeout);
+        [response, idle, request].into_iter().flatten().min()
     }
 
     fn expired(&self, now: Instant) -> Option<Expired> {
@@ -94,8 +101,18 @@ impl Timers {
         {
             return Some(Expired::Response);
         }
+        if let Some(timeout) = self.whole_request
+            && !self.has_request_ended()
+            && self.started + timeout <= now
+        {
+            return Some(Expired::Request);
+        }
         let idle = self.idle.is_some_and(|timeout| self.last_activity() + timeout <= now);
         idle.then_some(Expired::Idle)
+    }
+
+    fn has_request_ended(&self) -> bool {
+        self.request.as_ref().is_none_or(|meter| meter.ended().is_some())
     }
 
     fn last_activity(&self) -> Instant {

@@ -74,7 +74,10 @@ impl Http2 {
         };
         let pump = (!is_whole).then(|| Pump(spawn_local(pump(body, stream)).abort_handle()));
         let (parts, stream) = response.await.map_err(failure)?.into_parts();
-        Ok(Response::from_parts(parts, Body::http2(Http2Body { stream, is_data: true, pump })))
+        Ok(Response::from_parts(
+            parts,
+            Body::http2(Http2Body { stream, is_data: true, _pump: pump }),
+        ))
     }
 }
 
@@ -187,7 +190,7 @@ pub(in crate::codec) struct Http2Body {
     /// Whether the trailers are still to come.
     is_data: bool,
     /// The request's body may still be on its way.
-    pump: Option<Pump>,
+    _pump: Option<Pump>,
 }
 
 impl Http2Body {

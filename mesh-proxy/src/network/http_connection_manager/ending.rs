@@ -96,6 +96,7 @@ impl Ending {
         self.manager.stats.rq_tx_reset.inc();
         let (flags, details) = match error {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
+            BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),
             BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
             BodyError::Http2(error) if error.is_reset() => (
                 Flags::UPSTREAM_REMOTE_RESET,
@@ -124,6 +125,9 @@ impl Ending {
         }
         if self.stream.flags.contains(Flags::NO_ROUTE) {
             stats.no_route.inc();
+        }
+        if self.stream.flags.contains(Flags::DURATION_TIMEOUT) {
+            stats.rq_timeout.inc();
         }
         if self.stream.flags.contains(Flags::STREAM_IDLE_TIMEOUT) {
             stats.rq_idle_timeout.inc();

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, EXPECT, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::{Manager, request_id};
 
@@ -19,6 +19,24 @@ const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
+/// What only the mesh itself may say: an edge takes it from no client (Envoy's
+/// `cleanInternalHeaders` list).
+const MESH_ONLY: [&str; 13] = [
+    "x-envoy-decorator-operation",
+    "x-envoy-downstream-service-cluster",
+    "x-envoy-downstream-service-node",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-envoy-force-trace",
+    "x-envoy-hedge-on-per-try-timeout",
+    "x-envoy-ip-tags",
+    "x-envoy-max-retries",
+    "x-envoy-original-url",
+    "x-envoy-retry-grpc-on",
+    "x-envoy-retry-on",
+    "x-envoy-upstream-rq-per-try-timeout-ms",
+    "x-envoy-upstream-rq-timeout-ms",
+];
+
 /// Brings the target into origin form and the authority into Host, whatever the protocol
 /// (RFC 9112, section 3.2.2: an absolute target's authority takes Host's place). `false`
 /// when there is no authority.
@@ -29,7 +47,7 @@ pub(super) fn normalise(head: &mut Parts) -> bool {
         let path = head.uri.path_and_query().cloned();
         head.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     }
-    head.headers.contains_key(HOST) || head.version == Version::HTTP_10
+    head.headers.contains_key(HOST)
 }
 
 /// Whether the client asks for a WebSocket (RFC 6455, section 4.1).
@@ -46,7 +64,8 @@ fn lists(headers: &HeaderMap, name: HeaderName, item: &str) -> bool {
 }
 
 /// Removes what belongs to one connection only (RFC 9110, section 7.6.1). `TE: trailers`
-/// stays, without which gRPC servers refuse a request.
+/// stays, without which gRPC servers refuse a request. `Expect` goes because the codec
+/// answers it itself.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if let Some(first) = headers.remove(CONNECTION) {
         // Only the first is given back by `remove`; one header is what clients send.
@@ -61,6 +80,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     headers.remove(TRANSFER_ENCODING);
     headers.remove(PROXY_CONNECTION);
+    headers.remove(EXPECT);
     if headers.contains_key(TE) {
         let wants_trailers = lists(headers, TE, "trailers");
         headers.remove(TE);
@@ -84,6 +104,9 @@ impl Manager {
         headers.remove(INTERNAL);
         headers.remove(CLIENT_CERT);
         if config.use_remote_address {
+            for name in MESH_ONLY {
+                headers.remove(name);
+            }
             let address = HeaderValue::try_from(remote.ip().to_string());
             if let Ok(address) = address {
                 if !config.skip_xff_append {

@@ -135,6 +135,7 @@ impl Client {
             route: None,
             started: Instant::now(),
             request_meter,
+            request_timeout: self.manager.config.request_timeout,
             idle_timeout: self.manager.config.stream_idle_timeout,
             upgrade: None,
             flags: Flags::NONE,
@@ -186,7 +187,16 @@ impl Client {
         mut ending: Box<Ending>,
         mut response: Response<ResponseBody>,
     ) -> Response<Outgoing> {
-        let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let mut tunnel = None;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upstream = Upgrade::take(response.extensions_mut());
+            tunnel = ending.stream.upgrade.take().zip(upstream);
+            if tunnel.is_none() {
+                let details = "upstream_reset_before_response_started{protocol_error}";
+                ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
+                response = local_reply(&ending.stream, StatusCode::BAD_GATEWAY, "");
+            }
+        }
         headers::remove_hop_by_hop(response.headers_mut());
         let service_time = ending.stream.service_time;
         self.manager.finish_response(response.headers_mut(), service_time);
@@ -195,14 +205,11 @@ impl Client {
         if !self.manager.logs.is_empty() {
             ending.response_headers = Some(response.headers().clone());
         }
-        if !is_upgrade {
+        let Some((downstream, upstream)) = tunnel else {
             return response.map(|body| Outgoing::new(body, ending));
-        }
+        };
         headers::restore_upgrade(response.headers_mut());
-        let upstream = Upgrade::take(response.extensions_mut());
-        if let (Some(downstream), Some(upstream)) = (ending.stream.upgrade.take(), upstream) {
-            upgrade::start(ending, downstream, upstream, self.drain.clone());
-        }
+        upgrade::start(ending, downstream, upstream, self.drain.clone());
         response.map(Outgoing::detached)
     }
 }

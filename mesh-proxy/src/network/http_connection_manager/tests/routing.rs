@@ -56,11 +56,12 @@ async fn an_edge_says_who_asked() {
         .header("host", "a")
         .header("x-forwarded-for", "1.2.3.4")
         .header("x-request-id", "mine")
+        .header("x-envoy-retry-on", "5xx")
         .body(text(""))
         .unwrap();
     let (_, body) = proxy.ask(request).await;
     assert!(body.contains("x-forwarded-for: 1.2.3.4,127.0.0.1\n"), "{body}");
-    assert!(!body.contains("mine"), "{body}");
+    assert!(!body.contains("mine") && !body.contains("retry-on"), "{body}");
 }
 
 #[tokio::test]
@@ -79,6 +80,7 @@ async fn a_route_changes_path_host_and_headers() {
     for line in ["host: other.test", "x-a: 1", "x-envoy-original-path: /old/x?y"] {
         assert!(body.contains(&format!("{line}\n")), "{body}");
     }
+    assert!(body.contains("x-envoy-original-host: mesh.test\n"), "{body}");
     assert_eq!(head.headers()["x-a"], "1");
 }
 
