@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, EXPECT, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, COOKIE, EXPECT, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use super::{Manager, request_id};
 
@@ -47,7 +47,23 @@ pub(super) fn normalise(head: &mut Parts) -> bool {
         let path = head.uri.path_and_query().cloned();
         head.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     }
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
     head.headers.contains_key(HOST)
+}
+
+/// HTTP/2 clients send a cookie in pieces, which nobody else understands (RFC 9113, section
+/// 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut pieces = headers.get_all(COOKIE).iter();
+    if pieces.by_ref().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Whether the client asks for a WebSocket (RFC 6455, section 4.1).
@@ -187,6 +203,13 @@ mod tests {
         assert!(normalise(&mut head));
         assert_eq!(head.headers["host"], "a:1");
         assert_eq!(head.uri, "/b?c");
+    }
+
+    #[test]
+    fn the_pieces_of_a_cookie_are_joined() {
+        let mut cookies = headers(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]);
+        join_cookies(&mut cookies);
+        assert_eq!(cookies, headers(&[("cookie", "a=1; b=2"), ("x", "y")]));
     }
 
     #[test]

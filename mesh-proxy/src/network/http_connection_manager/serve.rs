@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use mesh_runtime::drain::Watcher;
 
 use super::ending::{Ending, Outgoing};
@@ -168,7 +168,10 @@ impl Client {
         let is_websocket = headers::asks_for_websocket(&stream.head);
         headers::remove_hop_by_hop(&mut stream.head.headers);
         self.manager.prepare_request(&mut stream.head.headers, stream.downstream.remote);
-        stream.route = self.manager.routes.route(&stream.head);
+        // No route asks for CONNECT (Envoy's `connect_matcher`), whose target is no path.
+        if stream.head.method != Method::CONNECT {
+            stream.route = self.manager.routes.route(&stream.head);
+        }
         if is_websocket && let Some(route) = &stream.route {
             if !route.websocket().unwrap_or(self.manager.config.websocket) {
                 self.manager.stats.rq_ws_on_non_ws_route.inc();
