@@ -153,9 +153,15 @@ impl Client {
     pub async fn down(&self) -> Result<bool> {
         match self.ask(&Request::Down).await {
             Ok(_) => self.wait_gone().await.map(|()| true),
+            // It may be on its way out, and no longer answer.
+            Err(Error::NotRunning(_)) if self.is_held() => self.wait_gone().await.map(|()| true),
             Err(Error::NotRunning(_)) => self.clear().await,
             Err(error) => Err(error),
         }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self.state.lock(), Err(Error::Running { .. }))
     }
 
     async fn wait_gone(&self) -> Result<()> {

@@ -58,7 +58,11 @@ impl<'a> Checker<'a> {
     }
 
     fn refuse(&mut self, rule: &Rule, path: &str, message: String) {
-        let source = rule.source.clone();
+        // What came without a file is known by its name.
+        let source = match rule.source.is_empty() {
+            true => rule.key.to_string(),
+            false => rule.source.clone(),
+        };
         let problem = Problem { source, path: path.to_owned(), message };
         self.refusals.push(Refusal { rule: self.current, problem });
     }
