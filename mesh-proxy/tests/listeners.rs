@@ -91,8 +91,7 @@ fn a_redirected_connection_goes_to_the_listener_of_its_destination() {
         unbound("wildcard", "0.0.0.0:9080"),
         unbound("wildcard6", "[::]:9080"),
     ];
-    let clusters =
-        [passthrough(), cluster("exact"), cluster("wildcard"), cluster("wildcard6")];
+    let clusters = [passthrough(), cluster("exact"), cluster("wildcard"), cluster("wildcard6")];
     let _proxy = start(&listeners, &clusters);
     greeter("four itself", "10.9.0.1:7000");
     greeter("six itself", "[fd09::1]:7000");
@@ -135,10 +134,14 @@ fn the_destination_chooses_the_filter_chain() {
         let filter = tcp_proxy(&format!("cluster: {cluster}"));
         format!("{{filter_chain_match: {matcher}, filters: [{filter}]}}")
     };
-    let original_dst = "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
+    let original_dst =
+        "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
     let chains = [
         chain("{destination_port: 8080}", "port"),
-        chain("{destination_port: 8080, prefix_ranges: [{address_prefix: 10.9.0.128, prefix_len: 25}]}", "range"),
+        chain(
+            "{destination_port: 8080, prefix_ranges: [{address_prefix: 10.9.0.128, prefix_len: 25}]}",
+            "range",
+        ),
         chain("{destination_port: 15006}", "itself"),
     ];
     let listener = format!(
@@ -148,11 +151,9 @@ fn the_destination_chooses_the_filter_chain() {
         chains.join(", ")
     );
     let _proxy = start(&[listener], &[cluster("port"), cluster("range"), cluster("itself")]);
-    for (destination, answer) in [
-        ("10.9.0.1:8080", "port"),
-        ("10.9.0.200:8080", "range"),
-        ("10.9.0.200:15006", "itself"),
-    ] {
+    for (destination, answer) in
+        [("10.9.0.1:8080", "port"), ("10.9.0.200:8080", "range"), ("10.9.0.200:15006", "itself")]
+    {
         assert_eq!(hears(at(destination)), answer, "{destination}");
     }
 }

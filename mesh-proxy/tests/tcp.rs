@@ -67,8 +67,7 @@ fn another_endpoint_is_tried_when_one_does_not_answer() {
     let alive = greeter("alive", "127.0.0.1:0");
     let dead = local(free_port());
     let address = local(free_port());
-    let listeners =
-        [listener("l", address, "", &tcp_proxy("cluster: a, max_connect_attempts: 2"))];
+    let listeners = [listener("l", address, "", &tcp_proxy("cluster: a, max_connect_attempts: 2"))];
     let _proxy = Proxy::start(&listeners, &[static_cluster("a", &[dead, alive])]);
     for _ in 0..8 {
         assert_eq!(hears(address), "alive");
@@ -114,8 +113,7 @@ fn the_access_log_tells_what_happened() {
         path.display()
     );
     let to = |cluster: &str| tcp_proxy(&format!("cluster: {cluster}, {log}"));
-    let listeners =
-        [listener("l", address, "", &to("a")), listener("r", refused, "", &to("dead"))];
+    let listeners = [listener("l", address, "", &to("a")), listener("r", refused, "", &to("dead"))];
     let clusters = [static_cluster("a", &[upstream]), static_cluster("dead", &[dead])];
     let _proxy = Proxy::start(&listeners, &clusters);
     assert_eq!(hears(address), "hello");

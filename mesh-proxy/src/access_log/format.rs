@@ -252,10 +252,7 @@ mod tests {
             formatted(&format, &http(&headers())),
             "[1970-01-01T00:00:01.500Z] \"GET /reviews HTTP/1.1\" 503 UF,URX - 12\n"
         );
-        assert_eq!(
-            formatted(&format, &tcp()),
-            "[1970-01-01T00:00:01.500Z] \"- - -\" 0 - - 0\n"
-        );
+        assert_eq!(formatted(&format, &tcp()), "[1970-01-01T00:00:01.500Z] \"- - -\" 0 - - 0\n");
     }
 
     #[test]

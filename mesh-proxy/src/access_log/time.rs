@@ -14,10 +14,8 @@ pub(super) fn write(time: SystemTime, out: &mut Vec<u8>) {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let milli = since.subsec_millis();
     // Writing to memory does not fail.
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-    );
+    let _ =
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
 }
 
 /// Year, month and day of a day since 1970 in the Gregorian calendar. Years are counted

@@ -12,11 +12,13 @@ mod preface;
 mod replay;
 pub(crate) mod server;
 mod tunnel;
+mod watched;
 
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
 pub(crate) use replay::{Recording, Replay};
 pub(crate) use tunnel::{Upgrade, tunnel};
+pub(crate) use watched::Stall;
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,12 +13,17 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Waits for the first bytes and tells the protocol without taking them. Cancel-safe.
 pub(crate) async fn detect(io: &TcpStream) -> io::Result<Protocol> {
     loop {
+        let ready = io.ready(Interest::READABLE).await?;
         let mut bytes = [0; PREFACE.len()];
         let count = io.peek(&mut bytes).await?;
         if count == PREFACE.len() && bytes == *PREFACE {
             return Ok(Protocol::Http2);
         }
         if count == 0 || !PREFACE.starts_with(&bytes[..count]) {
+            return Ok(Protocol::Http1);
+        }
+        if ready.is_read_closed() {
+            // The rest will not come.
             return Ok(Protocol::Http1);
         }
         // Part of the preface. What was only looked at leaves the socket readable: saying
@@ -43,6 +48,7 @@ mod tests {
             client.write_all(part).await.unwrap();
             tokio::task::yield_now().await;
         }
+        client.shutdown().await.unwrap();
         detection.await.unwrap()
     }
 
@@ -51,5 +57,6 @@ mod tests {
         assert_eq!(detected(&[b"GET / HTTP/1.1\r\n"]).await, Protocol::Http1);
         assert_eq!(detected(&[b"PRI", b" * HTTP/2.0\r\n\r\nSM\r\n\r\n"]).await, Protocol::Http2);
         assert_eq!(detected(&[b"PRI", b" / HTTP/1.1\r\n\r\n"]).await, Protocol::Http1);
+        assert_eq!(detected(&[b"PRI", b" * HT"]).await, Protocol::Http1);
     }
 }

@@ -12,7 +12,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::{Body, Protocol};
+use super::watched::Watched;
+use super::{Body, Protocol, Stall};
 use crate::config::Http2Options;
 
 pub(crate) use super::preface::detect;
@@ -28,12 +29,14 @@ pub(crate) struct Options {
     pub(crate) http2: Http2Options,
 }
 
-/// Serves a connection to its end. `handler` answers each request. When `leave` is done,
-/// the connection ends gracefully: HTTP/1 closes when idle or says `Connection: close`
-/// with its next response; HTTP/2 says GOAWAY, waits a round trip for requests on their
-/// way, and says GOAWAY again. Dropping the future closes the connection at once.
+/// Serves a connection to its end. `handler` answers each request; `stall` tells when the
+/// client does not read. When `leave` is done, the connection ends gracefully: HTTP/1
+/// closes when idle or says `Connection: close` with its next response; HTTP/2 says
+/// GOAWAY, waits a round trip for requests on their way, and says GOAWAY again. Dropping
+/// the future closes the connection at once.
 pub(crate) async fn serve<H, F, B>(
     io: TcpStream,
+    stall: Stall,
     protocol: Protocol,
     options: &Options,
     handler: H,
@@ -47,7 +50,7 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| handler(request.map(Body::hyper)));
-    let io = TokioIo::new(io);
+    let io = TokioIo::new(Watched::new(io, stall));
     match protocol {
         Protocol::Http1 => {
             let connection = http1(options).serve_connection(io, service).with_upgrades();

@@ -45,9 +45,8 @@ async fn peek(io: &TcpStream) -> io::Result<Verdict> {
 /// Bytes that are only looked at leave the socket readable: saying that it would block
 /// makes the next wait one for new bytes.
 fn wait_for_more(io: &TcpStream) {
-    let _ = io.try_io(Interest::READABLE, || -> io::Result<()> {
-        Err(io::ErrorKind::WouldBlock.into())
-    });
+    let _ = io
+        .try_io(Interest::READABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
 }
 
 fn verdict(bytes: &[u8]) -> Verdict {

@@ -159,9 +159,10 @@ impl Listeners {
     /// Two listeners cannot have one address; port 0 is another port each time.
     fn check_address(&self, config: &config::Listener) -> Result<(), ListenerError> {
         let (name, address) = (config.name.clone(), config.address);
-        let other = self.by_name.values().map(|listener| &listener.active.config).find(|other| {
-            other.address == address && other.name != name && address.port() != 0
-        });
+        let other =
+            self.by_name.values().map(|listener| &listener.active.config).find(|other| {
+                other.address == address && other.name != name && address.port() != 0
+            });
         match other {
             Some(other) => {
                 Err(ListenerError::Duplicate { name, address, other: other.name.clone() })

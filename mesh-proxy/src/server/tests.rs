@@ -201,9 +201,10 @@ async fn a_drain_is_over_when_the_last_connection_is() {
 #[tokio::test]
 async fn a_connection_that_cannot_go_on_is_closed_and_counted() {
     let (plane, address) = serving().await;
-    for (cluster, stat) in
-        [("nowhere", "tcp.tcp.downstream_cx_no_route"), ("dead", "cluster.dead.upstream_cx_connect_fail")]
-    {
+    for (cluster, stat) in [
+        ("nowhere", "tcp.tcp.downstream_cx_no_route"),
+        ("dead", "cluster.dead.upstream_cx_connect_fail"),
+    ] {
         let closed = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         plane.shared.clusters.put(self::cluster("dead", closed));
         plane.put_listener(listener("l", "127.0.0.1:0", cluster)).unwrap();

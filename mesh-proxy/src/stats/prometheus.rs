@@ -173,7 +173,10 @@ mod tests {
             (
                 "http.ingress.rds.route-1.update_success",
                 "envoy_http_rds_update_success",
-                &[("envoy_http_conn_manager_prefix", "ingress"), ("envoy_rds_route_config", "route-1")],
+                &[
+                    ("envoy_http_conn_manager_prefix", "ingress"),
+                    ("envoy_rds_route_config", "route-1"),
+                ],
             ),
             (
                 "tcp.mongo.downstream_cx_total",

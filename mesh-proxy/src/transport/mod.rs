@@ -1,5 +1,7 @@
 //! Connections to endpoints. Plain TCP; TLS takes its place here.
 
+pub(crate) mod copy;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

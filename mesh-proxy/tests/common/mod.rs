@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -62,9 +62,7 @@ pub(crate) fn static_cluster(name: &str, addresses: &[SocketAddr]) -> String {
 /// A network filter that proxies TCP; `settings` is flow YAML such as `cluster: a`.
 pub(crate) fn tcp_proxy(settings: &str) -> String {
     let kind = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-    format!(
-        "{{name: tcp, typed_config: {{'@type': {kind}, stat_prefix: tcp, {settings}}}}}"
-    )
+    format!("{{name: tcp, typed_config: {{'@type': {kind}, stat_prefix: tcp, {settings}}}}}")
 }
 
 /// A listener; `more` is flow YAML of further fields, each ended by a comma.
@@ -107,9 +105,13 @@ pub(crate) fn hears(address: SocketAddr) -> String {
     read_all(io)
 }
 
-/// The rest of what comes; what came before a reset counts.
+/// The rest of what comes; what came before a reset counts. Fails when the connection
+/// does not end.
 pub(crate) fn read_all(mut io: TcpStream) -> String {
     let mut heard = Vec::new();
-    let _ = io.read_to_end(&mut heard);
-    String::from_utf8(heard).unwrap()
+    let ended = io.read_to_end(&mut heard);
+    let heard = String::from_utf8_lossy(&heard).into_owned();
+    let timed_out = ended.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+    assert!(!timed_out, "the connection never ended; it said {heard:?}");
+    heard
 }

@@ -14,7 +14,7 @@ use mesh_runtime::drain::Watcher;
 use super::ending::{Ending, Outgoing};
 use super::{Manager, headers, upgrade};
 use crate::access_log::Flags;
-use crate::codec::{Body, Protocol, Upgrade, server};
+use crate::codec::{Body, Protocol, Stall, Upgrade, server};
 use crate::config::CodecType;
 use crate::http_filter;
 use crate::listener::Connection;
@@ -61,6 +61,16 @@ pub(super) async fn serve(
         drain: drain.clone(),
     });
     let mut abort = drain.clone();
+    let stall = Stall::default();
+    let config = &manager.config;
+    // What a codec waits for in vain: the rest of a head, the answer to a GOAWAY.
+    let overdue = config.idle_timeout.map(|timeout| timeout + config.drain_timeout);
+    let lost = async {
+        tokio::select! {
+            () = activity.idle_for(overdue) => {}
+            () = stall.lasts(config.stream_idle_timeout) => {}
+        }
+    };
     let leave = async {
         tokio::select! {
             _ = drain.begun() => manager.stats.cx_drain_close.inc(),
@@ -81,7 +91,8 @@ pub(super) async fn serve(
         };
         let _active = manager.count_protocol(protocol);
         let handler = move |request| Rc::clone(&client).handle(request);
-        let served = server::serve(io, protocol, &manager.codec, handler, leave).await;
+        let served =
+            server::serve(io, stall.clone(), protocol, &manager.codec, handler, leave).await;
         if let Err(error) = served {
             tracing::debug!(%remote, %error, "a client's connection ended");
             if error.is_parse() {
@@ -93,6 +104,7 @@ pub(super) async fn serve(
         biased;
         () = serving => {}
         () = abort.immediate() => {}
+        () = lost => tracing::debug!(%remote, "a client does not go on"),
     }
 }
 

@@ -5,9 +5,11 @@ use tokio::task::spawn_local;
 
 use super::ending::Ending;
 use crate::codec::{Upgrade, tunnel};
+use crate::transport::copy::Flow;
 
-/// Passes the bytes of an upgraded connection, which lasts until one side ends it or what
-/// drains must end at once. The request ends with it.
+/// Passes the bytes of an upgraded connection, which lasts until one side ends it, nothing
+/// was said for as long as a stream may be idle, or what drains must end at once. The
+/// request ends with it.
 pub(super) fn start(
     mut ending: Box<Ending>,
     downstream: Upgrade,
@@ -17,19 +19,21 @@ pub(super) fn start(
     let stats = &ending.manager.stats;
     stats.cx_upgrades_total.inc();
     let active = stats.cx_upgrades_active.hold();
+    let route = ending.stream.route.as_ref();
+    let idle_timeout = route.and_then(|route| route.idle_timeout());
+    let idle_timeout = idle_timeout.unwrap_or(ending.stream.idle_timeout);
     spawn_local(async move {
         let _active = active;
+        let flow = Flow::new(None, None);
         let outcome = tokio::select! {
-            outcome = tunnel(downstream, upstream) => outcome,
+            outcome = tunnel(downstream, upstream, &flow, idle_timeout) => outcome,
             () = drain.immediate() => Err("drained".to_owned()),
         };
-        match outcome {
-            Ok((received, sent)) => {
-                ending.bytes_received = received;
-                ending.bytes_sent = sent;
-            }
-            Err(error) => tracing::debug!(%error, "an upgraded connection ended"),
+        if let Err(error) = outcome {
+            tracing::debug!(%error, "an upgraded connection ended");
         }
+        ending.bytes_received = flow.received();
+        ending.bytes_sent = flow.sent();
         ending.is_complete = true;
     });
 }

@@ -1,6 +1,5 @@
 //! The TCP proxy: bytes both ways.
 
-mod copy;
 mod stats;
 mod upstream;
 
@@ -17,8 +16,8 @@ use crate::access_log::{Flags, Log, Record};
 use crate::config;
 use crate::listener::Connection;
 use crate::server::Shared;
+use crate::transport::copy::{self, End, Flow};
 use crate::worker::Worker;
-use copy::{End, Flow};
 use stats::Stats;
 
 /// Envoy's TCP proxy at work.
@@ -54,7 +53,7 @@ impl TcpProxy {
         mut drain: Watcher,
     ) {
         let started = Instant::now();
-        let flow = Flow::new(&self.stats.rx_bytes, &self.stats.tx_bytes);
+        let flow = Flow::new(Some(&self.stats.rx_bytes), Some(&self.stats.tx_bytes));
         let mut outcome = Outcome::default();
         self.stats.cx_total.inc();
         tokio::select! {

@@ -3,6 +3,7 @@
 mod body;
 mod drain;
 mod local;
+mod pool;
 mod retry;
 mod routing;
 mod upgrade;

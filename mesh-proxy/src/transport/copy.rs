@@ -23,21 +23,21 @@ thread_local! {
 }
 
 /// What went over a connection.
-pub(super) struct Flow<'a> {
+pub(crate) struct Flow<'a> {
     received: Count<'a>,
     sent: Count<'a>,
     last: Cell<Instant>,
 }
 
-/// The bytes of one direction, of this connection and of all.
+/// The bytes of one direction, of this connection and, if somebody counts them, of all.
 struct Count<'a> {
     bytes: Cell<u64>,
-    all: &'a Counter,
+    all: Option<&'a Counter>,
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// Both sides have said all.
     Closed,
     /// Nothing was said for too long.
@@ -53,33 +53,35 @@ enum Failure {
 }
 
 impl<'a> Flow<'a> {
-    /// Nothing yet; what goes over is added to these counters too.
-    pub(super) fn new(all_received: &'a Counter, all_sent: &'a Counter) -> Self {
+    /// Nothing yet. What goes over is added to these counters too.
+    pub(crate) fn new(all_received: Option<&'a Counter>, all_sent: Option<&'a Counter>) -> Self {
         let count = |all| Count { bytes: Cell::new(0), all };
         let last = Cell::new(Instant::now());
         Self { received: count(all_received), sent: count(all_sent), last }
     }
 
     /// Bytes from downstream to upstream.
-    pub(super) fn received(&self) -> u64 {
+    pub(crate) fn received(&self) -> u64 {
         self.received.bytes.get()
     }
 
     /// Bytes from upstream to downstream.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent.bytes.get()
     }
 
     fn add(&self, count: &Count<'_>, bytes: usize) {
         count.bytes.set(count.bytes.get() + bytes as u64);
-        count.all.add(bytes as u64);
+        if let Some(all) = count.all {
+            all.add(bytes as u64);
+        }
         self.last.set(Instant::now());
     }
 }
 
 /// Copies until both sides have closed their directions; a side that closed its own still
 /// gets what the other sends. Cancel-safe in that `flow` holds what went over.
-pub(super) async fn both(
+pub(crate) async fn both(
     downstream: &TcpStream,
     upstream: &TcpStream,
     flow: &Flow<'_>,
@@ -158,6 +160,18 @@ fn step(from: &TcpStream, to: &TcpStream) -> Result<Step, Failure> {
     })
 }
 
+/// Sends what was read from downstream before the copying began.
+pub(crate) async fn send_up(to: &TcpStream, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
+    flow.add(&flow.received, bytes.len());
+    write_all(to, bytes, flow).await
+}
+
+/// Sends what was read from upstream before the copying began.
+pub(crate) async fn send_down(to: &TcpStream, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
+    flow.add(&flow.sent, bytes.len());
+    write_all(to, bytes, flow).await
+}
+
 async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
     while !bytes.is_empty() {
         to.writable().await?;
@@ -223,7 +237,7 @@ mod tests {
                 assert_eq!(heard, "questionan answer");
             };
             let all = counters();
-            let flow = Flow::new(&all[0], &all[1]);
+            let flow = Flow::new(Some(&all[0]), Some(&all[1]));
             let (end, ()) = tokio::join!(both(&downstream, &upstream, &flow, None), ends);
             assert!(matches!(end, End::Closed), "{end:?}");
             let expected = if client_first { (8, 9) } else { (9, 8) };
@@ -255,7 +269,7 @@ mod tests {
             got
         };
         let all = counters();
-        let flow = Flow::new(&all[0], &all[1]);
+        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
         let (end, (), got) = tokio::join!(both(&downstream, &upstream, &flow, None), write, read);
         assert!(matches!(end, End::Closed), "{end:?}");
         assert!(got == sent);
@@ -267,7 +281,7 @@ mod tests {
         let ((_client, downstream), (upstream, _server)) = (pair().await, pair().await);
         let timeout = Some(Duration::from_secs(3600));
         let all = counters();
-        let flow = Flow::new(&all[0], &all[1]);
+        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
         let end = both(&downstream, &upstream, &flow, timeout).await;
         assert!(matches!(end, End::Idle), "{end:?}");
     }
@@ -278,7 +292,7 @@ mod tests {
         SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
         let all = counters();
-        let flow = Flow::new(&all[0], &all[1]);
+        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
         let end = both(&downstream, &upstream, &flow, None).await;
         assert!(matches!(end, End::Downstream(_)), "{end:?}");
     }

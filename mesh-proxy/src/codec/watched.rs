@@ -1,0 +1,103 @@
+//! A client's connection that can tell when the client does not read.
+
+use std::future::pending;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connection that notes when it takes nothing more to write.
+pub(crate) struct Watched {
+    io: TcpStream,
+    stall: Stall,
+    is_stalled: bool,
+    stalls: u64,
+}
+
+/// Whether a connection is stalled: 0, or the number of the stall. Shared because hyper
+/// wants what it upgrades to be `Send`.
+#[derive(Clone, Default)]
+pub(crate) struct Stall(Arc<AtomicU64>);
+
+impl Watched {
+    pub(crate) fn new(io: TcpStream, stall: Stall) -> Self {
+        Self { io, stall, is_stalled: false, stalls: 0 }
+    }
+
+    pub(super) fn into_inner(self) -> TcpStream {
+        self.io
+    }
+
+    fn note<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() && !self.is_stalled {
+            self.is_stalled = true;
+            self.stalls += 1;
+            self.stall.0.store(self.stalls, Relaxed);
+        } else if polled.is_ready() && self.is_stalled {
+            self.is_stalled = false;
+            self.stall.0.store(0, Relaxed);
+        }
+        polled
+    }
+}
+
+impl Stall {
+    /// Waits until nothing could be written for `timeout`, or up to twice that.
+    pub(crate) async fn lasts(&self, timeout: Option<Duration>) {
+        let Some(timeout) = timeout else { return pending().await };
+        loop {
+            let before = self.0.load(Relaxed);
+            tokio::time::sleep(timeout).await;
+            if before != 0 && self.0.load(Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note(polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.note(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
