@@ -15,10 +15,11 @@ fn proxy(upstream: &Upstream, change: impl FnOnce(&mut config::Cluster)) -> Prox
     Proxy::new(manager(), vec![cluster], routes)
 }
 
+/// One connection. The request that it is made for counts as waiting, too.
 fn limited(cluster: &mut config::Cluster) {
     let max_connections = 1;
     cluster.thresholds =
-        Thresholds { max_connections, max_pending_requests: 2, ..cluster.thresholds };
+        Thresholds { max_connections, max_pending_requests: 3, ..cluster.thresholds };
 }
 
 #[tokio::test]
@@ -40,12 +41,12 @@ async fn no_more_than_a_few_wait() {
     let slow = Upstream::http1(|_| std::future::pending()).await;
     let proxy = proxy(&slow, limited);
     let mut clients = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         let mut client = proxy.http1().await;
         clients.push(tokio::spawn(async move { client.send_request(get("/")).await.is_ok() }));
     }
     proxy.until("cluster.c.upstream_rq_active", 1).await;
-    proxy.until("cluster.c.upstream_rq_pending_active", 2).await;
+    proxy.until("cluster.c.upstream_rq_pending_active", 3).await;
     let (head, body) = proxy.get("/").await;
     assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.ends_with("overflow"), "{body}");
