@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use http::header::{CONNECTION, COOKIE, EXPECT, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, COOKIE, EXPECT, Entry, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
+};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
@@ -83,17 +85,18 @@ fn lists(headers: &HeaderMap, name: HeaderName, item: &str) -> bool {
 /// stays, without which gRPC servers refuse a request. `Expect` goes because the codec
 /// answers it itself.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(first) = headers.remove(CONNECTION) {
-        // Only the first is given back by `remove`; one header is what clients send.
-        for name in first.to_str().unwrap_or_default().split(',').map(str::trim) {
+    if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
+        let values: Vec<_> = connection.remove_entry_mult().1.collect();
+        let values = values.iter().filter_map(|value| value.to_str().ok());
+        for name in values.flat_map(|value| value.split(',')).map(str::trim) {
             let is_kept = name.eq_ignore_ascii_case("te") || name.eq_ignore_ascii_case("host");
             if !is_kept && let Ok(name) = HeaderName::try_from(name) {
                 headers.remove(name);
             }
         }
-        headers.remove(UPGRADE);
-        headers.remove(KEEP_ALIVE);
     }
+    headers.remove(UPGRADE);
+    headers.remove(KEEP_ALIVE);
     headers.remove(TRANSFER_ENCODING);
     headers.remove(PROXY_CONNECTION);
     headers.remove(EXPECT);
@@ -185,7 +188,9 @@ mod tests {
     fn what_belongs_to_the_connection_is_removed() {
         let mut found = headers(&[
             ("connection", "close, x-private, TE"),
+            ("connection", "x-secret"),
             ("x-private", "1"),
+            ("x-secret", "1"),
             ("keep-alive", "5"),
             ("te", "gzip, trailers"),
             ("transfer-encoding", "chunked"),
