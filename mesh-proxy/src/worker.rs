@@ -17,8 +17,6 @@ use crate::stats;
 /// What a task on a worker thread finds there. Kept in an [`Rc`]: it never leaves its
 /// thread, whose tasks are started with [`tokio::task::spawn_local`].
 pub(crate) struct Worker {
-    /// From 0.
-    pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     /// This worker's connections to upstreams.
     pub(crate) pools: Pools,
@@ -37,7 +35,7 @@ impl Worker {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         // The keys of a hasher are the standard library's only randomness.
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
-        Self { index, shared, pools: Pools::default(), random: Cell::new(seed) }
+        Self { shared, pools: Pools::default(), random: Cell::new(seed) }
     }
 
     /// The next of this worker's random numbers (SplitMix64), uniform over all of `u64`.
@@ -73,13 +71,6 @@ impl Workers {
         if let Some(worker) = self.0.get().and_then(|workers| workers.get(index)) {
             // A worker that is gone has ended with the process.
             let _ = worker.send(Box::new(job));
-        }
-    }
-
-    /// Does `job` on every worker's thread, soon.
-    pub(crate) fn run_on_all(&self, job: impl FnOnce(&Rc<Worker>) + Clone + Send + 'static) {
-        for index in 0..self.count() {
-            self.run(index, job.clone());
         }
     }
 }
@@ -123,12 +114,15 @@ mod tests {
         let shared = Shared::new(3);
         shared.workers.start(3, &shared).unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
-        shared.workers.run_on_all(move |worker| {
-            let index = worker.index;
-            tokio::task::spawn_local(async move { sender.send(index).unwrap() });
-        });
-        let mut seen: Vec<_> = receiver.iter().take(3).collect();
-        seen.sort_unstable();
-        assert_eq!(seen, [0, 1, 2]);
+        for index in 0..shared.workers.count() {
+            let sender = sender.clone();
+            shared.workers.run(index, move |_| {
+                let name = std::thread::current().name().map(str::to_owned);
+                tokio::task::spawn_local(async move { sender.send(name).unwrap() });
+            });
+        }
+        let mut seen: Vec<_> = receiver.iter().take(3).flatten().collect();
+        seen.sort();
+        assert_eq!(seen, ["worker_0", "worker_1", "worker_2"]);
     }
 }

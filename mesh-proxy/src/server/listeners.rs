@@ -35,7 +35,6 @@ pub(crate) struct ListenerInfo {
     pub(crate) config: Arc<config::Listener>,
     /// The address that is listened on, or that an unbound listener takes connections for.
     pub(crate) address: SocketAddr,
-    pub(crate) bound: bool,
 }
 
 /// All listeners by name, and the drains of what was removed.
@@ -151,7 +150,6 @@ impl Listeners {
         let info = |listener: &Listener| ListenerInfo {
             config: Arc::clone(&listener.active.config),
             address: listener.bound.as_ref().map_or(listener.active.config.address, |b| b.address),
-            bound: listener.bound.is_some(),
         };
         self.by_name.values().map(info).collect()
     }

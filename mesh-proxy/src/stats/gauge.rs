@@ -27,17 +27,6 @@ impl Gauge {
         Held(self.clone())
     }
 
-    /// Adds one until the guard is dropped, unless there are `limit` already. Never more
-    /// than `limit` are held at once.
-    pub(crate) fn try_hold(&self, limit: u64) -> Option<Held> {
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-                (now < limit).then_some(now + 1)
-            })
-            .ok()
-            .map(|_| Held(self.clone()))
-    }
-
     /// Sets the value.
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);

@@ -198,11 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_kept_and_given_back() {
+    fn what_is_held_is_given_back() {
         let gauge = Registry::new(1).gauge("cluster.c.upstream_rq_active");
-        let held = gauge.try_hold(1);
-        assert!(held.is_some());
-        assert!(gauge.try_hold(1).is_none());
+        let held = gauge.hold();
+        assert_eq!(gauge.value(), 1);
         drop(held);
         assert_eq!(gauge.value(), 0);
     }
