@@ -126,9 +126,16 @@ async fn a_client_that_does_not_read_stops_the_upstream() {
 
 #[tokio::test]
 async fn more_streams_than_the_peer_takes_need_more_connections() {
-    let upstream = Upstream::http2(2, |_| async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Response::new(text("ok"))
+    // Answers six when all of them are there.
+    let all = Arc::new(tokio::sync::Barrier::new(6));
+    let upstream = Upstream::http2(2, move |request| {
+        let all = Arc::clone(&all);
+        async move {
+            if request.method() == http::Method::POST {
+                all.wait().await;
+            }
+            Response::new(text("ok"))
+        }
     })
     .await;
     let proxy = proxy(HttpProtocol::Http2, &upstream);
