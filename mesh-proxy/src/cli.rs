@@ -8,15 +8,12 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-pub(crate) use args::{Args, Mode};
-
-/// Gives the memory that the calling thread has freed back to the system. Reading and
-/// writing messages as text takes a few megabytes for a moment, which the allocator would
-/// keep.
-pub type Trim = fn();
+use crate::admin::Trim;
+use args::{Args, Mode};
 
 /// Runs the program; gives its exit code: 1 for a bad file and for a start that failed.
-pub fn main(trim: Trim) -> ExitCode {
+/// `trim` gives memory that the calling thread has freed back to the system.
+pub fn main(trim: fn()) -> ExitCode {
     match go(&Args::parse(), trim) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

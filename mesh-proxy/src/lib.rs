@@ -1,19 +1,20 @@
 //! The data plane: Envoy's configuration in, connections and requests through.
 
-#![allow(dead_code, unused_imports)] // while its parts are being put together
-
 mod access_log;
 mod admin;
 pub mod cli;
 mod cluster;
 mod codec;
 mod config;
+mod endpoint;
 mod http_filter;
 mod listener;
 mod load_balancer;
 mod network;
 mod pool;
+mod random;
 mod router;
+mod routes;
 mod server;
 mod stats;
 mod transport;

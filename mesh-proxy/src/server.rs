@@ -11,39 +11,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::listener;
-use crate::stats::Registry;
-use crate::worker::Workers;
-use crate::{access_log, cluster, config, router};
+use crate::config;
+use crate::worker::Shared;
 use listeners::Listeners;
 
 pub(crate) use listeners::{ListenerError, ListenerInfo};
-
-/// What all workers and the control side share. No lock is taken on a request's path.
-pub(crate) struct Shared {
-    pub(crate) registry: Registry,
-    pub(crate) workers: Workers,
-    pub(crate) clusters: cluster::Manager,
-    pub(crate) routes: router::Tables,
-    pub(crate) access_logs: access_log::Writers,
-    pub(crate) listeners: listener::Table,
-}
-
-impl Shared {
-    /// For `concurrency` workers.
-    pub(crate) fn new(concurrency: usize) -> Arc<Self> {
-        let registry = Registry::new(concurrency);
-        let access_logs = access_log::Writers::new(&registry);
-        Arc::new(Self {
-            clusters: cluster::Manager::new(registry.clone()),
-            routes: router::Tables::default(),
-            registry,
-            workers: Workers::default(),
-            access_logs,
-            listeners: listener::Table::default(),
-        })
-    }
-}
 
 /// The handle by which the control side changes what the workers do. A clone is the same
 /// data plane.
@@ -87,7 +59,7 @@ impl DataPlane {
     /// Removes a listener; its connections are drained. When this returns, its address is
     /// free.
     pub(crate) fn remove_listener(&self, name: &str) {
-        self.lock().remove(name, &self.shared);
+        self.lock().remove(name);
     }
 
     /// The listeners, in the order of their names.

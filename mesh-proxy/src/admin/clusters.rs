@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use super::Pages;
 use super::listeners::address;
-use crate::cluster::{Cluster, Endpoint};
+use crate::cluster::Cluster;
 use crate::config;
+use crate::endpoint::Endpoint;
 
 /// Writing to a String cannot fail, so the results are dropped.
 macro_rules! line {

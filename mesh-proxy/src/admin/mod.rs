@@ -20,6 +20,11 @@ use tracing::error;
 pub(crate) use pages::Pages;
 pub(crate) use status::{Asked, Status};
 
+/// Gives the memory that the calling thread has freed back to the system. Reading and
+/// writing messages as text takes a few megabytes for a moment, which the allocator would
+/// keep.
+pub(crate) type Trim = fn();
+
 /// Why there are no admin pages.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {

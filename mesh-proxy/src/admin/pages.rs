@@ -9,10 +9,10 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
+use super::Trim;
 use super::query::Query;
 use super::status::{Asked, Phase, Status};
 use super::{clusters, config_dump, listeners, server_info, stats};
-use crate::cli::Trim;
 use crate::server::DataPlane;
 use crate::xds::State;
 

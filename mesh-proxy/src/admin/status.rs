@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap;
 use mesh_proto::envoy::config::core::v3::Node;
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::cli::Args;
 use crate::stats::{Gauge, Registry};
 use crate::xds::Stage;
 
 /// What the pages say of the process as a whole.
 pub(crate) struct Status {
-    pub(super) args: Args,
+    /// The command line, in the shape of Envoy's `CommandLineOptions`.
+    pub(super) options: Value,
     pub(super) node: Node,
     started: Instant,
     is_serving: AtomicBool,
@@ -58,10 +59,15 @@ impl Phase {
 
 impl Status {
     /// Of a process that has just begun.
-    pub(crate) fn new(args: &Args, file: &Bootstrap, registry: &Registry) -> Arc<Self> {
+    pub(crate) fn new(
+        options: Value,
+        workers: usize,
+        file: &Bootstrap,
+        registry: &Registry,
+    ) -> Arc<Self> {
         let (sender, receiver) = unbounded_channel();
         let status = Self {
-            args: args.clone(),
+            options,
             node: file.node.clone().unwrap_or_default(),
             started: Instant::now(),
             is_serving: AtomicBool::new(false),
@@ -72,7 +78,7 @@ impl Status {
             uptime: registry.gauge("server.uptime"),
             concurrency: registry.gauge("server.concurrency"),
         };
-        status.concurrency.set(args.workers() as u64);
+        status.concurrency.set(workers as u64);
         status.state.set(Phase::PreInitializing as u64);
         Arc::new(status)
     }

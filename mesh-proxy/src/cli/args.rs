@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use serde_json::{Value, json};
 
 /// The data plane of the mesh: Envoy's configuration in, connections and requests through.
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +47,22 @@ pub(crate) enum Mode {
 }
 
 impl Args {
+    /// As `/server_info` shows them, in the shape of Envoy's `CommandLineOptions`.
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "concurrency": self.workers(),
+            "config_path": self.config_path,
+            "config_yaml": self.config_yaml.as_deref().unwrap_or_default(),
+            "drain_time": format!("{}s", self.drain_time_s),
+            "log_level": self.log_level,
+            "mode": match self.mode {
+                Mode::Serve => "Serve",
+                Mode::Validate => "Validate",
+            },
+            "restart_epoch": self.restart_epoch,
+        })
+    }
+
     /// How many workers there will be.
     pub(crate) fn workers(&self) -> usize {
         match self.concurrency {

@@ -10,10 +10,11 @@ use mesh_xds::client;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::{Args, Trim};
-use crate::admin::{self, Asked, Status};
+use super::Args;
+use crate::admin::{self, Asked, Status, Trim};
 use crate::config::{AdsSource, Bootstrap, Discovery};
-use crate::server::{DataPlane, Shared};
+use crate::server::DataPlane;
+use crate::worker::Shared;
 use crate::xds::{Control, Now, State};
 
 /// Serves until a signal asks for the end. The control thread is the one that calls it.
@@ -44,7 +45,7 @@ async fn serve(
     let data_plane = DataPlane::start(workers, Arc::clone(&shared), drain_time)
         .context("cannot start the workers")?;
     let state = Arc::new(Mutex::new(State::new(config, &message, Now::read())));
-    let status = Status::new(args, &message, &shared.registry);
+    let status = Status::new(args.to_json(), workers, &message, &shared.registry);
     if let Some(address) = config.admin {
         let pages = admin::Pages {
             data_plane: data_plane.clone(),

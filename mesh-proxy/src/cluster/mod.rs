@@ -5,13 +5,11 @@
 
 mod discovery;
 mod dns;
-mod endpoint;
 mod limits;
 mod manager;
 mod original_dst;
 mod stats;
 
-pub(crate) use endpoint::Endpoint;
 pub(crate) use limits::{Overflow, Permit};
 pub(crate) use manager::Manager;
 pub(crate) use stats::ClusterStats;
@@ -23,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 
 use crate::config::{self, Discovery, LoadAssignment, Thresholds};
+use crate::endpoint::Endpoint;
 use crate::load_balancer::{Balancer, Host, Hosts};
 use crate::stats::{Gauge, Registry};
 use limits::Limits;

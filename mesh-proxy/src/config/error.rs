@@ -17,11 +17,6 @@ pub(crate) struct Error {
 pub(crate) struct Path(String);
 
 impl Path {
-    /// The path that starts at `root`; an empty one is the message itself.
-    pub(crate) fn root(root: &str) -> Self {
-        Self(root.to_owned())
-    }
-
     /// The path of a field of this message.
     pub(crate) fn field(&self, name: &str) -> Self {
         if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }

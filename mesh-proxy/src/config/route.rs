@@ -136,6 +136,25 @@ pub(crate) enum Target {
     },
 }
 
+impl Target {
+    /// The cluster; of several, the one that a number taken by chance falls to, by weight.
+    pub(crate) fn choose(&self, random: u64) -> Option<&Name> {
+        match self {
+            Self::Cluster(name) => Some(name),
+            Self::Weighted { clusters, total } => {
+                let mut at = random.checked_rem((*total).into())?;
+                for cluster in clusters {
+                    match at.checked_sub(cluster.weight.into()) {
+                        Some(rest) => at = rest,
+                        None => return Some(&cluster.name),
+                    }
+                }
+                None
+            }
+        }
+    }
+}
+
 /// One of several clusters that share the traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WeightedCluster {
@@ -209,4 +228,19 @@ pub(crate) enum HeaderOp {
     /// `OVERWRITE_IF_EXISTS`.
     Overwrite(HeaderName, HeaderValue),
     Remove(HeaderName),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_share_the_whole_range() {
+        let cluster = |name: &str, weight| WeightedCluster { name: name.into(), weight };
+        let clusters = vec![cluster("a", 1), cluster("none", 0), cluster("b", 3)];
+        let target = Target::Weighted { clusters, total: 4 };
+        let chosen: Vec<_> = (0..8).filter_map(|n| target.choose(n)).map(|n| &**n).collect();
+        assert_eq!(chosen, ["a", "b", "b", "b", "a", "b", "b", "b"]);
+        assert_eq!(Target::Weighted { clusters: Vec::new(), total: 0 }.choose(7), None);
+    }
 }

@@ -12,11 +12,16 @@ use mesh_runtime::drain::{self, Trigger, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
-use super::{Active, bind, connection};
+use super::{Active, Table, bind, connection};
 use crate::worker::{Worker, Workers};
 
-/// The current version of a bound listener, which new connections see.
-pub(crate) type Slot = ArcSwap<Active>;
+/// What new connections of a bound listener see.
+pub(crate) struct Slot {
+    /// The listener's current version.
+    pub(crate) current: ArcSwap<Active>,
+    /// Where it hands connections over to, with `use_original_dst`.
+    pub(super) listeners: Arc<Table>,
+}
 
 /// When nothing can be accepted (no file descriptor is left), how long until the next try.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -38,12 +43,17 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Binds all workers' sockets before any worker gets one; then each accepts.
-    pub(crate) fn new(listener: Arc<Active>, workers: &Workers) -> io::Result<Self> {
+    pub(crate) fn new(
+        listener: Arc<Active>,
+        listeners: &Arc<Table>,
+        workers: &Workers,
+    ) -> io::Result<Self> {
         let sockets = bind::bind(listener.config.address, workers.count())?;
         let given = sockets.iter().map(std::net::TcpListener::try_clone);
         let given: Vec<_> = given.collect::<io::Result<_>>()?;
         let address = sockets.first().map_or(Ok(listener.config.address), |s| s.local_addr())?;
-        let slot = Arc::new(ArcSwap::new(listener));
+        let current = ArcSwap::new(listener);
+        let slot = Arc::new(Slot { current, listeners: Arc::clone(listeners) });
         let (stop, watcher) = drain::channel();
         let (open, closed) = mpsc::channel();
         for (index, socket) in given.into_iter().enumerate() {
@@ -87,7 +97,7 @@ async fn accept(
     let socket = match TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
-            warn!(listener = %slot.load().config.name, %error, "cannot accept connections");
+            warn!(listener = %slot.current.load().config.name, %error, "cannot accept connections");
             return;
         }
     };
@@ -128,6 +138,6 @@ async fn back_off(slot: &Slot, error: &io::Error) {
     ) {
         return;
     }
-    warn!(listener = %slot.load().config.name, %error, "cannot accept a connection; waiting");
+    warn!(listener = %slot.current.load().config.name, %error, "cannot accept a connection; waiting");
     tokio::time::sleep(BACK_OFF).await;
 }

@@ -8,7 +8,7 @@ use super::matcher::{Facts, Matcher};
 use super::stats::Stats;
 use crate::access_log::Log;
 use crate::config;
-use crate::server::Shared;
+use crate::worker::Shared;
 
 /// A listener's configuration at work. A new version takes over the filter chains that
 /// are the same, with their connections.

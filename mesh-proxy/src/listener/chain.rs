@@ -7,7 +7,7 @@ use mesh_runtime::drain::{self, Trigger, Watcher};
 
 use crate::config;
 use crate::network::Filter;
-use crate::server::Shared;
+use crate::worker::Shared;
 
 /// A filter chain and the means to end the connections that it took. It outlives the
 /// listener version that made it when the next version has the same chain.

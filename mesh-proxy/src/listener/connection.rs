@@ -14,28 +14,8 @@ use super::matcher::Facts;
 use super::original_dst::original_destination;
 use super::{Chain, Slot, inspector};
 use crate::access_log::{Flags, Record};
-use crate::stats::{Counter, Held};
+use crate::network::{Connection, Counted};
 use crate::worker::Worker;
-
-/// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
-pub(crate) struct Connection {
-    pub(crate) io: TcpStream,
-    pub(crate) remote: SocketAddr,
-    /// What the client dialled: the original destination of a redirected connection.
-    pub(crate) local: SocketAddr,
-    /// Where an ORIGINAL_DST cluster sends this connection: set when it was redirected,
-    /// and never an address of the proxy's own, or it would talk to itself.
-    pub(crate) original_destination: Option<SocketAddr>,
-    pub(crate) accepted: SystemTime,
-    /// To be dropped with the connection.
-    pub(crate) counted: Counted,
-}
-
-/// A connection in its listener's statistics.
-pub(crate) struct Counted {
-    _active: Held,
-    destroyed: Counter,
-}
 
 /// A connection on its way to a filter chain.
 struct Arrival {
@@ -57,15 +37,15 @@ pub(super) async fn handle(
     slot: Arc<Slot>,
     mut accepting: Watcher,
 ) {
-    let Some(mut arrival) = Arrival::new(io, remote, &slot.load().config) else { return };
+    let Some(mut arrival) = Arrival::new(io, remote, &slot.current.load().config) else { return };
     let goes_on = tokio::select! {
-        goes_on = arrival.inspect(&worker, &slot) => goes_on,
+        goes_on = arrival.inspect(&slot) => goes_on,
         () = accepting.immediate() => false,
     };
     if !goes_on {
         return;
     }
-    let Some((listener, chain, drain)) = arrival.filter_chain(&worker, &slot) else { return };
+    let Some((listener, chain, drain)) = arrival.filter_chain(&slot) else { return };
     drop(accepting);
     let connection = arrival.connection(&listener);
     // The connection keeps its filter chain, not the listener's version.
@@ -92,10 +72,10 @@ impl Arrival {
     }
 
     /// The current version of the listener that takes the connection.
-    fn listener(&self, worker: &Worker, slot: &Slot) -> Arc<Active> {
-        let own = slot.load_full();
+    fn listener(&self, slot: &Slot) -> Arc<Active> {
+        let own = slot.current.load_full();
         let handed_over = match self.original {
-            Some(original) if own.config.use_original_dst => worker.shared.listeners.find(original),
+            Some(original) if own.config.use_original_dst => slot.listeners.find(original),
             _ => None,
         };
         handed_over.unwrap_or(own)
@@ -103,8 +83,8 @@ impl Arrival {
 
     /// Runs `http_inspector` where it is asked for; `false` when the connection is to be
     /// closed.
-    async fn inspect(&mut self, worker: &Worker, slot: &Slot) -> bool {
-        let listener = self.listener(worker, slot);
+    async fn inspect(&mut self, slot: &Slot) -> bool {
+        let listener = self.listener(slot);
         if !listener.config.http_inspector {
             return true;
         }
@@ -130,11 +110,7 @@ impl Arrival {
 
     /// The filter chain that takes the connection, with its listener and its drain. A
     /// connection that none takes is counted and logged.
-    fn filter_chain(
-        &self,
-        worker: &Worker,
-        slot: &Slot,
-    ) -> Option<(Arc<Active>, Arc<Chain>, Watcher)> {
+    fn filter_chain(&self, slot: &Slot) -> Option<(Arc<Active>, Arc<Chain>, Watcher)> {
         let facts = Facts {
             local: self.local(),
             remote: self.remote,
@@ -142,7 +118,7 @@ impl Arrival {
         };
         // An update may retire the chain between the look and the grip: look again.
         for _ in 0..3 {
-            let listener = self.listener(worker, slot);
+            let listener = self.listener(slot);
             let Some(chain) = listener.find(&facts).cloned() else {
                 self.refuse(&listener);
                 return None;
@@ -179,16 +155,7 @@ impl Arrival {
             remote: self.remote,
             original_destination: self.original,
             accepted: self.accepted,
-            counted: Counted {
-                _active: listener.stats.cx_active.hold(),
-                destroyed: listener.stats.cx_destroy.clone(),
-            },
+            counted: Counted::new(&listener.stats.cx_active, &listener.stats.cx_destroy),
         }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.destroyed.inc();
     }
 }

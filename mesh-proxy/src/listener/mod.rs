@@ -15,5 +15,4 @@ mod table;
 pub(crate) use accept::{Bound, Slot};
 pub(crate) use active::Active;
 pub(crate) use chain::Chain;
-pub(crate) use connection::Connection;
 pub(crate) use table::Table;

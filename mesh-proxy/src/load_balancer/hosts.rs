@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::random;
-use crate::cluster::Endpoint;
+use crate::endpoint::Endpoint;
+use crate::random;
 
 /// An endpoint and its share.
 #[derive(Clone, Debug)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Hosts, random};
-use crate::cluster::Endpoint;
+use super::Hosts;
+use crate::endpoint::Endpoint;
+use crate::random;
 
 /// The endpoint with the fewest active requests of `choices` picks (Envoy's
 /// `choice_count`). There must be at least one host.

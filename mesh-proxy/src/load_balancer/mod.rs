@@ -5,15 +5,14 @@
 
 mod hosts;
 mod least_request;
-pub(crate) mod random;
 mod round_robin;
 
 pub(crate) use hosts::{Host, Hosts};
 
 use std::sync::Arc;
 
-use crate::cluster::Endpoint;
 use crate::config::LbPolicy;
+use crate::endpoint::Endpoint;
 use round_robin::RoundRobin;
 
 /// How often a retry looks for an endpoint that it has not tried.

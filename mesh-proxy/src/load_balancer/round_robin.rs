@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Hosts, random};
-use crate::cluster::Endpoint;
+use super::Hosts;
+use crate::endpoint::Endpoint;
+use crate::random;
 
 /// Whose turn it is, for all workers together.
 #[derive(Debug)]

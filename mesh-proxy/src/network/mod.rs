@@ -1,7 +1,10 @@
 //! Network filters: what a filter chain ends in.
 
-pub(crate) mod http_connection_manager;
-pub(crate) mod tcp_proxy;
+mod connection;
+mod http_connection_manager;
+mod tcp_proxy;
+
+pub(crate) use connection::{Connection, Counted};
 
 use std::io;
 use std::rc::Rc;
@@ -10,9 +13,7 @@ use std::sync::Arc;
 use mesh_runtime::drain::Watcher;
 
 use crate::config::NetworkFilter;
-use crate::listener::Connection;
-use crate::server::Shared;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 use http_connection_manager::HttpConnectionManager;
 use tcp_proxy::TcpProxy;
 

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::{AcquireError, Maps, keeper};
-use crate::cluster::{Cluster, Endpoint, Permit};
+use crate::cluster::{Cluster, Permit};
 use crate::codec::Body;
 use crate::codec::client::{Http1, SendError};
+use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected, OpenConnection};
 
 /// The connections of this worker to one endpoint.

@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::{AcquireError, Maps, keeper};
-use crate::cluster::{Cluster, Endpoint, Permit};
+use crate::cluster::{Cluster, Permit};
 use crate::codec::Body;
 use crate::codec::client::{Http2, SendError, SendErrorKind};
+use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected};
 
 /// The connections of this worker to one endpoint: one, unless the peer does not take as

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cluster::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// A look at a pool for connections that were idle too long.
 #[derive(Clone, Copy)]

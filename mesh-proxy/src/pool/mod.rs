@@ -21,9 +21,10 @@ use foldhash::fast::RandomState;
 use http::Response;
 use http::request::Parts;
 
-use crate::cluster::{Cluster, Endpoint, Overflow};
+use crate::cluster::{Cluster, Overflow};
 use crate::codec::client::SendError;
 use crate::codec::{Body, Protocol};
+use crate::endpoint::Endpoint;
 use crate::transport::ConnectError;
 
 /// The pools of one worker, by the endpoint's id.

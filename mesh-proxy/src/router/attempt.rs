@@ -9,10 +9,11 @@ use http::{Response, StatusCode, Version};
 
 use super::Stream;
 use crate::access_log::Flags;
-use crate::cluster::{Cluster, Endpoint, Permit, PickContext};
+use crate::cluster::{Cluster, Permit, PickContext};
 use crate::codec::client::{SendError, SendErrorKind};
 use crate::codec::{Body, Protocol};
 use crate::config::HttpProtocol;
+use crate::endpoint::Endpoint;
 use crate::pool::{AcquireError, Lease};
 use crate::transport::ConnectError;
 

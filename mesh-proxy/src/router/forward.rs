@@ -9,13 +9,14 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 
 use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
-use super::table::{CompiledForward, Rule};
 use super::timers::{Expired, Timers};
 use super::{ResponseBody, Stream, header_ops, local_reply, retry};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::{Body, Recording, Replay};
 use crate::config::{RetryPolicy, Rewrite};
+use crate::random;
+use crate::routes::{CompiledForward, Rule};
 
 /// What of a body is kept so that a retry policy can be followed.
 const MAX_REPLAY: usize = 64 * 1024;
@@ -33,7 +34,9 @@ pub(super) async fn forward(
     body: Body,
 ) -> Response<ResponseBody> {
     let clusters = &stream.downstream.worker.shared.clusters;
-    let Some(cluster) = forward.cluster().and_then(|name| clusters.get(name)) else {
+    let Some(cluster) =
+        forward.config.target.choose(random::next()).and_then(|name| clusters.get(name))
+    else {
         stream.fail(Flags::NO_CLUSTER, "cluster_not_found");
         return local_reply(stream, StatusCode::SERVICE_UNAVAILABLE, "");
     };

@@ -1,32 +1,27 @@
 //! The router: from a request to an upstream's response.
 //!
-//! [`Tables`] keeps the compiled route tables. The connection manager looks a request's
-//! route up in the current one; [`route`] then does what the route says.
+//! The connection manager has looked up the request's route; [`route`] does what it says.
 
 mod attempt;
-mod domains;
 mod forward;
 mod header_ops;
 mod local_reply;
-mod matcher;
 mod redirect;
 mod response_body;
 mod retry;
 mod stream;
-mod table;
 mod timers;
 
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Stream};
-pub(crate) use table::{Route, Slot, Tables};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::access_log::Flags;
 use crate::codec::Body;
-use table::CompiledAction;
+use crate::routes::CompiledAction;
 
 /// Answers a request as its route says. Always gives a response: one of the proxy's own
 /// when there is none from an upstream.

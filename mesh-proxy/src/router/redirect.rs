@@ -4,9 +4,9 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::ResponseBody;
-use super::domains::without_port;
 use crate::codec::Body;
 use crate::config::Redirect;
+use crate::routes::without_port;
 
 /// The redirect that a route asks for (Envoy's `RedirectAction`).
 pub(super) fn respond(head: &Parts, redirect: &Redirect) -> Response<ResponseBody> {

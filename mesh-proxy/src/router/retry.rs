@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::attempt::{Failure, FailureKind};
 use crate::codec::client::SendErrorKind;
 use crate::config::RetryPolicy;
-use crate::load_balancer::random;
+use crate::random;
 
 /// Whether nobody can have processed a request that failed so, or whether it does not
 /// matter if somebody did: such a request is tried again without any policy, once.

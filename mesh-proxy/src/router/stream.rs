@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use http::request::Parts;
 use tokio::time::Sleep;
 
-use super::Route;
 use crate::access_log::Flags;
 use crate::cluster::Cluster;
 use crate::codec::{Meter, Upgrade};
+use crate::routes::Route;
 use crate::worker::Worker;
 
 /// The connection that requests come on.

@@ -10,11 +10,11 @@ use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::Shared;
 use super::stats::Stats;
 use crate::config::{self, Name};
-use crate::listener::{Active, Bound, Chain};
+use crate::listener::{Active, Bound, Chain, Table};
 use crate::stats::Registry;
+use crate::worker::Shared;
 
 /// Why a listener was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,8 @@ pub(crate) struct ListenerInfo {
 /// All listeners by name, and the drains of what was removed.
 pub(super) struct Listeners {
     by_name: BTreeMap<Name, Listener>,
+    /// The same by address, for the workers.
+    by_address: Arc<Table>,
     drains: JoinSet<()>,
     control: Handle,
     drain_time: Duration,
@@ -54,9 +56,10 @@ struct Listener {
 
 impl Listeners {
     pub(super) fn new(control: Handle, drain_time: Duration, registry: &Registry) -> Self {
-        let (by_name, drains) = (BTreeMap::new(), JoinSet::new());
+        let (by_name, by_address) = (BTreeMap::new(), Arc::default());
+        let drains = JoinSet::new();
         let stats = Stats::new(registry);
-        Self { by_name, drains, control, drain_time, stats, is_closed: false }
+        Self { by_name, by_address, drains, control, drain_time, stats, is_closed: false }
     }
 
     pub(super) fn put(
@@ -94,7 +97,7 @@ impl Listeners {
             false => self.bind(active, shared)?,
         }
         if is_new { &self.stats.added } else { &self.stats.modified }.inc();
-        self.publish(shared);
+        self.publish();
         Ok(())
     }
 
@@ -103,7 +106,7 @@ impl Listeners {
         let Some(listener) = self.by_name.get_mut(&active.config.name) else { return };
         let old = std::mem::replace(&mut listener.active, Arc::clone(&active));
         if let Some(bound) = &listener.bound {
-            bound.slot.store(Arc::clone(&active));
+            bound.slot.current.store(Arc::clone(&active));
         }
         self.drain(std::future::ready(()), gone(&old, Some(&active)), self.drain_time);
     }
@@ -111,7 +114,7 @@ impl Listeners {
     /// Adds a listener, or one whose address changed: first the new sockets.
     fn bind(&mut self, active: Arc<Active>, shared: &Shared) -> Result<(), ListenerError> {
         let bound = match active.config.bind_to_port {
-            true => Some(Bound::new(Arc::clone(&active), &shared.workers)),
+            true => Some(Bound::new(Arc::clone(&active), &self.by_address, &shared.workers)),
             false => None,
         };
         let bound = bound.transpose().map_err(|source| ListenerError::Bind {
@@ -126,13 +129,13 @@ impl Listeners {
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, name: &str, shared: &Shared) {
+    pub(super) fn remove(&mut self, name: &str) {
         if self.is_closed {
             return;
         }
         if let Some(old) = self.by_name.remove(name) {
             self.stats.removed.inc();
-            self.publish(shared);
+            self.publish();
             self.retire(old, None, self.drain_time);
         }
     }
@@ -169,9 +172,9 @@ impl Listeners {
         }
     }
 
-    fn publish(&self, shared: &Shared) {
+    fn publish(&self) {
         self.stats.active.set(self.by_name.len() as u64);
-        shared.listeners.replace(self.by_name.values().map(|listener| &listener.active));
+        self.by_address.replace(self.by_name.values().map(|listener| &listener.active));
     }
 
     /// Closes a listener's sockets and drains the filter chains that `successor` did not

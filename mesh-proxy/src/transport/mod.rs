@@ -9,7 +9,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::cluster::{Cluster, Endpoint, Permit};
+use crate::cluster::{Cluster, Permit};
+use crate::endpoint::Endpoint;
 
 /// No connection could be made.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn parse(format: &str) -> Result<Vec<LogPart>, String> {
-        parts(&Path::root("format"), format).map_err(|error| error.to_string())
+        parts(&Path::default().field("format"), format).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -19,9 +19,9 @@ use mesh_runtime::drain::Watcher;
 use crate::access_log::Log;
 use crate::codec::server::Options;
 use crate::config::{self, RouteSource};
-use crate::listener::Connection;
-use crate::router::Slot;
-use crate::server::Shared;
+use crate::network::Connection;
+use crate::routes::Slot;
+use crate::worker::Shared;
 use crate::worker::Worker;
 use stats::HttpStats;
 

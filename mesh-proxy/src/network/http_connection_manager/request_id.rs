@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use crate::load_balancer::random;
+use crate::random;
 
 /// A new id.
 pub(super) fn new() -> HeaderValue {

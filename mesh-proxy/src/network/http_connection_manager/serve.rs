@@ -17,7 +17,7 @@ use crate::access_log::Flags;
 use crate::codec::{Body, Protocol, Stall, Upgrade, server};
 use crate::config::CodecType;
 use crate::http_filter;
-use crate::listener::Connection;
+use crate::network::Connection;
 use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;

@@ -14,9 +14,9 @@ use tracing::debug;
 
 use crate::access_log::{Flags, Log, Record};
 use crate::config;
-use crate::listener::Connection;
-use crate::server::Shared;
+use crate::network::Connection;
 use crate::transport::copy::{self, End, Flow};
+use crate::worker::Shared;
 use crate::worker::Worker;
 use stats::Stats;
 

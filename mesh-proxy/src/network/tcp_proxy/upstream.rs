@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Outcome;
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
-use crate::config::{Name, Target, TcpProxy};
-use crate::listener::Connection;
+use crate::config::{Name, TcpProxy};
+use crate::network::Connection;
+use crate::random;
 use crate::transport::{self, Connected};
 use crate::worker::Worker;
 
@@ -19,7 +20,7 @@ pub(super) async fn connect(
     worker: &Rc<Worker>,
     outcome: &mut Outcome,
 ) -> Result<Connected, Flags> {
-    let name = choose(&config.target, worker.random()).ok_or(Flags::NO_CLUSTER)?;
+    let name = config.target.choose(random::next()).ok_or(Flags::NO_CLUSTER)?;
     outcome.cluster = Some(Name::clone(name));
     let cluster = worker.shared.clusters.get(name).ok_or(Flags::NO_CLUSTER)?;
     let mut tried = Vec::new();
@@ -54,37 +55,4 @@ async fn attempt(
     let connected = transport::connect(cluster, &endpoint, permit).await.ok();
     outcome.upstream_local = connected.as_ref().and_then(|connected| connected.local);
     Ok(connected)
-}
-
-/// The target's cluster; of several, one by weight.
-fn choose(target: &Target, random: u64) -> Option<&Name> {
-    match target {
-        Target::Cluster(name) => Some(name),
-        Target::Weighted { clusters, total } => {
-            let mut at = random.checked_rem((*total).into())?;
-            for cluster in clusters {
-                match at.checked_sub(cluster.weight.into()) {
-                    Some(rest) => at = rest,
-                    None => return Some(&cluster.name),
-                }
-            }
-            None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::WeightedCluster;
-
-    #[test]
-    fn weights_share_the_whole_range() {
-        let cluster = |name: &str, weight| WeightedCluster { name: name.into(), weight };
-        let clusters = vec![cluster("a", 1), cluster("none", 0), cluster("b", 3)];
-        let target = Target::Weighted { clusters, total: 4 };
-        let chosen: Vec<_> = (0..8).filter_map(|n| choose(&target, n)).map(|n| &**n).collect();
-        assert_eq!(chosen, ["a", "b", "b", "b", "a", "b", "b", "b"]);
-        assert_eq!(choose(&Target::Weighted { clusters: Vec::new(), total: 0 }, 7), None);
-    }
 }

@@ -24,7 +24,8 @@ use crate::config::{
     self, Action, CodecType, Forward, HttpFilter, NetworkFilter, PathMatch, RouteMatch,
     RouteSource, RouteTable, Target, VirtualHost,
 };
-use crate::server::{DataPlane, Shared};
+use crate::server::DataPlane;
+use crate::worker::Shared;
 use upstream::Upstream;
 
 pub(super) type AnyBody = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;

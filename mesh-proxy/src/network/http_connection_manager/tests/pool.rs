@@ -41,12 +41,13 @@ async fn no_more_than_a_few_wait() {
     let slow = Upstream::http1(|_| std::future::pending()).await;
     let proxy = proxy(&slow, limited);
     let mut clients = Vec::new();
-    for _ in 0..4 {
+    // The first waits too, until it is connected: one after the other, or one is too many.
+    for waiting in 0..4 {
         let mut client = proxy.http1().await;
         clients.push(tokio::spawn(async move { client.send_request(get("/")).await.is_ok() }));
+        proxy.until("cluster.c.upstream_rq_active", 1).await;
+        proxy.until("cluster.c.upstream_rq_pending_active", waiting).await;
     }
-    proxy.until("cluster.c.upstream_rq_active", 1).await;
-    proxy.until("cluster.c.upstream_rq_pending_active", 3).await;
     let (head, body) = proxy.get("/").await;
     assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.ends_with("overflow"), "{body}");

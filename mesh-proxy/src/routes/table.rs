@@ -11,8 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use super::domains::Domains;
 use super::matcher::Matcher;
-use crate::config::{self, Action, Forward, HeaderOp, Name, Redirect, RouteTable, Target};
-use crate::load_balancer::random;
+use crate::config::{self, Action, Forward, HeaderOp, Name, Redirect, RouteTable};
 
 /// All route tables that are discovered, by name.
 #[derive(Default)]
@@ -41,26 +40,26 @@ pub(crate) struct Route {
 }
 
 /// A compiled route.
-pub(super) struct Rule {
-    pub(super) matcher: Matcher,
-    pub(super) name: Name,
-    pub(super) action: CompiledAction,
+pub(crate) struct Rule {
+    pub(crate) matcher: Matcher,
+    pub(crate) name: Name,
+    pub(crate) action: CompiledAction,
     /// The route's, then the virtual host's, then the table's.
-    pub(super) request_ops: Box<[HeaderOp]>,
-    pub(super) response_ops: Box<[HeaderOp]>,
+    pub(crate) request_ops: Box<[HeaderOp]>,
+    pub(crate) response_ops: Box<[HeaderOp]>,
 }
 
-pub(super) enum CompiledAction {
+pub(crate) enum CompiledAction {
     Forward(Box<CompiledForward>),
     Redirect(Redirect),
     Direct(StatusCode, Bytes),
 }
 
-pub(super) struct CompiledForward {
-    pub(super) config: Forward,
+pub(crate) struct CompiledForward {
+    pub(crate) config: Forward,
     /// The timeout in milliseconds, for `x-envoy-expected-rq-timeout-ms`.
-    pub(super) expected_timeout: Option<HeaderValue>,
-    pub(super) count_attempts: bool,
+    pub(crate) expected_timeout: Option<HeaderValue>,
+    pub(crate) count_attempts: bool,
 }
 
 impl Tables {
@@ -143,7 +142,7 @@ impl Table {
 }
 
 impl Route {
-    pub(super) fn rule(&self) -> &Rule {
+    pub(crate) fn rule(&self) -> &Rule {
         &self.table.hosts[self.host][self.rule]
     }
 
@@ -193,25 +192,6 @@ impl Rule {
                 &host.response_headers,
                 &table.response_headers,
             ),
-        }
-    }
-}
-
-impl CompiledForward {
-    /// The cluster for one request, by weight when there are several.
-    pub(super) fn cluster(&self) -> Option<&Name> {
-        match &self.config.target {
-            Target::Cluster(name) => Some(name),
-            Target::Weighted { clusters, total } => {
-                let mut ticket = random::below(u64::from(*total));
-                let chosen = clusters.iter().find(|cluster| {
-                    let weight = u64::from(cluster.weight);
-                    let is_chosen = ticket < weight;
-                    ticket = ticket.saturating_sub(weight);
-                    is_chosen
-                });
-                chosen.map(|cluster| &cluster.name)
-            }
         }
     }
 }

@@ -59,7 +59,7 @@ impl Endpoint {
         }
     }
 
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         self.is_removed.store(true, Relaxed);
         self.removal.notify_waiters();
     }

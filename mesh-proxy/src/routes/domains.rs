@@ -77,7 +77,7 @@ fn of_length(maps: &mut Vec<(usize, Map)>, length: usize) -> &mut Map {
 }
 
 /// `[::1]:80` → `[::1]`, `a:80` → `a`.
-pub(super) fn without_port(authority: &str) -> &str {
+pub(crate) fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         // Within the brackets, or in an address that has none, the colon is the address's.
         Some((_, port)) if port.contains(']') => authority,

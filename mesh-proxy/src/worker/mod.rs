@@ -1,7 +1,10 @@
 //! Worker threads: each one OS thread with a runtime of its own, its own sockets and its
 //! own connection pools. Nothing on a worker is shared with another one but [`Shared`].
 
-use std::cell::Cell;
+mod shared;
+
+pub(crate) use shared::Shared;
+
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +14,6 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::pool::Pools;
-use crate::server::Shared;
 use crate::stats;
 
 /// What a task on a worker thread finds there. Kept in an [`Rc`]: it never leaves its
@@ -20,7 +22,6 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     /// This worker's connections to upstreams.
     pub(crate) pools: Pools,
-    random: Cell<u64>,
 }
 
 /// Something that is done on a worker's thread.
@@ -32,20 +33,8 @@ type Job = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 pub(crate) struct Workers(Arc<OnceLock<Vec<UnboundedSender<Job>>>>);
 
 impl Worker {
-    fn new(index: usize, shared: Arc<Shared>) -> Self {
-        // The keys of a hasher are the standard library's only randomness.
-        let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), index);
-        Self { shared, pools: Pools::default(), random: Cell::new(seed) }
-    }
-
-    /// The next of this worker's random numbers (SplitMix64), uniform over all of `u64`.
-    /// Good enough to spread load, not to keep secrets.
-    pub(crate) fn random(&self) -> u64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, pools: Pools::default() }
     }
 }
 
@@ -86,7 +75,7 @@ fn spawn(
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = ready.send(Ok(()));
-                run(&runtime, Rc::new(Worker::new(index, shared)), jobs);
+                run(&runtime, Rc::new(Worker::new(shared)), jobs);
             }
             Err(error) => {
                 let _ = ready.send(Err(error));

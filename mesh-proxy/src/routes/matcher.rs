@@ -9,7 +9,7 @@ use crate::config::{
 
 /// Envoy's `RouteMatch`, ready to be asked.
 #[derive(Debug)]
-pub(super) struct Matcher {
+pub(crate) struct Matcher {
     path: PathMatch,
     case_sensitive: bool,
     headers: Box<[(Source, HeaderMatch)]>,
@@ -42,7 +42,7 @@ impl Matcher {
     }
 
     /// How much of a path that matches is what was matched, in bytes.
-    pub(super) fn matched_length(&self, path: &str) -> usize {
+    pub(crate) fn matched_length(&self, path: &str) -> usize {
         match &self.path {
             PathMatch::Exact(_) => path.len(),
             PathMatch::Prefix(prefix) | PathMatch::SeparatedPrefix(prefix) => prefix.len(),

@@ -1,0 +1,41 @@
+//! A connection from downstream.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use tokio::net::TcpStream;
+
+use crate::stats::{Counter, Gauge, Held};
+
+/// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
+pub(crate) struct Connection {
+    pub(crate) io: TcpStream,
+    pub(crate) remote: SocketAddr,
+    /// What the client dialled: the original destination of a redirected connection.
+    pub(crate) local: SocketAddr,
+    /// Where an ORIGINAL_DST cluster sends this connection: set when it was redirected,
+    /// and never an address of the proxy's own, or it would talk to itself.
+    pub(crate) original_destination: Option<SocketAddr>,
+    pub(crate) accepted: SystemTime,
+    /// To be dropped with the connection.
+    pub(crate) counted: Counted,
+}
+
+/// A connection in its listener's statistics.
+pub(crate) struct Counted {
+    _active: Held,
+    destroyed: Counter,
+}
+
+impl Counted {
+    /// Holds `active` now, and counts in `destroyed` at its end.
+    pub(crate) fn new(active: &Gauge, destroyed: &Counter) -> Self {
+        Self { _active: active.hold(), destroyed: destroyed.clone() }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.destroyed.inc();
+    }
+}

@@ -1,0 +1,31 @@
+//! What the workers share.
+
+use std::sync::Arc;
+
+use super::Workers;
+use crate::stats::Registry;
+use crate::{access_log, cluster, routes};
+
+/// What all workers and the control side share. No lock is taken on a request's path.
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) workers: Workers,
+    pub(crate) clusters: cluster::Manager,
+    pub(crate) routes: routes::Tables,
+    pub(crate) access_logs: access_log::Writers,
+}
+
+impl Shared {
+    /// For `concurrency` workers.
+    pub(crate) fn new(concurrency: usize) -> Arc<Self> {
+        let registry = Registry::new(concurrency);
+        let access_logs = access_log::Writers::new(&registry);
+        Arc::new(Self {
+            clusters: cluster::Manager::new(registry.clone()),
+            routes: routes::Tables::default(),
+            registry,
+            workers: Workers::default(),
+            access_logs,
+        })
+    }
+}
