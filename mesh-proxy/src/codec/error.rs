@@ -16,4 +16,7 @@ pub(crate) enum BodyError {
     /// Nothing came for too long.
     #[error("stream timeout")]
     StreamIdleTimeout,
+    /// A request's body is read by another try, from its beginning.
+    #[error("the request was given to another try")]
+    Superseded,
 }

@@ -2,17 +2,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::Frame;
 
 use super::{Body, BodyError};
 
-/// A reader of a [`Recording`]. Only the newest one reads on from the source.
+/// A reader of a [`Recording`]. Only the newest one reads: whoever still holds an older one
+/// gets an error, as must not look like the whole body.
 pub(crate) struct Replay {
     recording: Rc<RefCell<State>>,
-    /// How many of the kept frames were given out.
+    generation: u64,
+    /// How many frames were given out.
     position: usize,
 }
 
@@ -23,10 +25,16 @@ pub(crate) struct Recording(Rc<RefCell<State>>);
 struct State {
     source: Body,
     kept: Vec<Kept>,
+    /// How many frames have come from the source.
+    passed: usize,
     size: usize,
     /// The most that is kept.
     limit: usize,
     too_large: bool,
+    /// Which reader is the newest.
+    generation: u64,
+    /// Of the newest reader, to be told when it is so no longer.
+    waker: Option<Waker>,
 }
 
 enum Kept {
@@ -37,8 +45,16 @@ enum Kept {
 impl Replay {
     /// Begins to keep `source`, up to `limit` bytes.
     pub(crate) fn record(source: Body, limit: usize) -> Recording {
-        let state = State { source, kept: Vec::new(), size: 0, limit, too_large: false };
-        Recording(Rc::new(RefCell::new(state)))
+        Recording(Rc::new(RefCell::new(State {
+            source,
+            kept: Vec::new(),
+            passed: 0,
+            size: 0,
+            limit,
+            too_large: false,
+            generation: 0,
+            waker: None,
+        })))
     }
 
     pub(super) fn poll_frame(
@@ -46,35 +62,70 @@ impl Replay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.recording.borrow_mut();
-        if let Some(kept) = state.kept.get(self.position) {
+        if self.generation != state.generation {
+            return Poll::Ready(Some(Err(BodyError::Superseded)));
+        }
+        if self.position < state.passed {
+            let Some(kept) = state.kept.get(self.position) else {
+                return Poll::Ready(Some(Err(BodyError::Superseded)));
+            };
             self.position += 1;
             return Poll::Ready(Some(Ok(kept.frame())));
         }
-        let frame = ready!(http_body::Body::poll_frame(std::pin::Pin::new(&mut state.source), cx));
+        let source = std::pin::Pin::new(&mut state.source);
+        let Poll::Ready(frame) = http_body::Body::poll_frame(source, cx) else {
+            state.wait(cx);
+            return Poll::Pending;
+        };
         if let Some(Ok(frame)) = &frame {
             state.keep(frame);
-            self.position = state.kept.len();
+            self.position = state.passed;
         }
         Poll::Ready(frame)
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
         let state = self.recording.borrow();
-        self.position >= state.kept.len() && state.source.is_empty()
+        self.generation == state.generation
+            && self.position >= state.passed
+            && state.source.is_empty()
     }
 }
 
 impl Recording {
+    /// Whether there is a body to be had.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.0.borrow().too_large
+    }
+
     /// The body from its beginning; `None` when more passed than is kept. A body given
-    /// before must not be read any more.
+    /// before ends with an error from now on.
     pub(crate) fn body(&self) -> Option<Body> {
-        let again = Replay { recording: Rc::clone(&self.0), position: 0 };
-        (!self.0.borrow().too_large).then(|| Body::replay(again))
+        let mut state = self.0.borrow_mut();
+        if state.too_large {
+            return None;
+        }
+        state.generation += 1;
+        let generation = state.generation;
+        let before = state.waker.take();
+        drop(state);
+        if let Some(before) = before {
+            before.wake();
+        }
+        Some(Body::replay(Replay { recording: Rc::clone(&self.0), generation, position: 0 }))
     }
 }
 
 impl State {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>) {
+        self.passed += 1;
         if self.too_large {
             return;
         }
@@ -120,5 +171,13 @@ mod tests {
         let body = recording.body().unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
         assert!(recording.body().is_none());
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_reader_reads() {
+        let recording = Replay::record(Body::full("hello".into()), 4);
+        let (mut old, new) = (recording.body().unwrap(), recording.body().unwrap());
+        assert!(matches!(old.frame().await, Some(Err(BodyError::Superseded))));
+        assert_eq!(new.collect().await.unwrap().to_bytes(), "hello");
     }
 }

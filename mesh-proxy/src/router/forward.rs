@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
@@ -114,6 +115,16 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
     }
 }
 
+/// How a try ended.
+type Outcome = Result<(Response<Body>, Exchange), Failure>;
+
+/// Another try.
+struct Again {
+    body: Body,
+    /// How long to wait before it.
+    back_off: Option<Duration>,
+}
+
 /// The tries of one request.
 struct Attempts<'a> {
     forward: &'a CompiledForward,
@@ -143,11 +154,7 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    async fn run(
-        mut self,
-        stream: &mut Stream,
-        mut body: Body,
-    ) -> Result<(Response<Body>, Exchange), Failure> {
+    async fn run(mut self, stream: &mut Stream, mut body: Body) -> Outcome {
         let policy = self.forward.config.retry.as_ref();
         if policy.is_some() && !self.is_bodiless && stream.upgrade.is_none() {
             let recording = Replay::record(body, MAX_REPLAY);
@@ -161,17 +168,20 @@ impl<'a> Attempts<'a> {
                 let number = 1 + self.retries + u32::from(self.repeated);
                 stream.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(number));
             }
-            let outcome = self.attempt(stream, body, policy).await;
-            let Some(again) = self.again(stream, policy, &outcome, &mut permit).await else {
+            let mut outcome = self.attempt(stream, body, policy).await;
+            let Some(again) = self.again(stream, policy, &mut outcome, &mut permit) else {
                 if self.retries > 0 && matches!(&outcome, Ok((r, _)) if r.status().is_success()) {
                     self.cluster.stats().rq_retry_success.inc();
                 }
                 return outcome;
             };
-            body = match outcome {
-                Err(Failure { body: Some(unsent), .. }) => unsent,
-                _ => again,
-            };
+            // Whoever is still at work on the old try need not go on.
+            drop(outcome);
+            body = again.body;
+            if let Some(back_off) = again.back_off {
+                // Boxed: a retry is rare, and a timer large.
+                Box::pin(tokio::time::sleep(back_off)).await;
+            }
         }
     }
 
@@ -180,7 +190,7 @@ impl<'a> Attempts<'a> {
         stream: &mut Stream,
         body: Body,
         policy: Option<&RetryPolicy>,
-    ) -> Result<(Response<Body>, Exchange), Failure> {
+    ) -> Outcome {
         let to = Try { cluster: self.cluster, tried: &self.tried, fresh: self.fresh };
         let Some(timeout) = policy.and_then(|policy| policy.per_try_timeout) else {
             return attempt(stream, body, &to).await;
@@ -195,24 +205,25 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    /// The body for another try; `None` when this outcome stands. Waits for as long as the
-    /// policy's back-off says.
-    async fn again(
+    /// Another try, if there is to be one; otherwise this outcome stands. The old try gets
+    /// no more of the request's body when there is.
+    fn again(
         &mut self,
         stream: &mut Stream,
         policy: Option<&RetryPolicy>,
-        outcome: &Result<(Response<Body>, Exchange), Failure>,
+        outcome: &mut Outcome,
         permit: &mut Option<Permit>,
-    ) -> Option<Body> {
-        let body = self.body_again();
-        if let Err(failure) = outcome {
-            let can_resend = body.is_some();
-            if !self.repeated && retry::is_provably_safe(failure, &stream.head.method, can_resend) {
-                self.repeated = true;
-                self.fresh = true;
-                self.cluster.stats().rq_retry.inc();
-                return body.or_else(|| Some(Body::empty()));
-            }
+    ) -> Option<Again> {
+        let can_resend = self.can_resend(outcome);
+        if let Err(failure) = outcome
+            && !self.repeated
+            && retry::is_provably_safe(failure, &stream.head.method, can_resend)
+        {
+            let body = self.body_again(outcome)?;
+            self.repeated = true;
+            self.fresh = true;
+            self.cluster.stats().rq_retry.inc();
+            return Some(Again { body, back_off: None });
         }
         let policy = policy?;
         let (wanted, endpoint) = match outcome {
@@ -222,8 +233,7 @@ impl<'a> Attempts<'a> {
             ),
             Err(failure) => (policy.wants_after_failure(failure), failure.endpoint),
         };
-        let has_body = body.is_some() || matches!(outcome, Err(Failure { body: Some(_), .. }));
-        if !wanted || !has_body {
+        if !wanted || !can_resend {
             return None;
         }
         let stats = self.cluster.stats();
@@ -238,17 +248,27 @@ impl<'a> Attempts<'a> {
             return None;
         };
         *permit = Some(held);
+        let body = self.body_again(outcome)?;
         stats.rq_retry.inc();
         self.tried.extend(endpoint);
         let back_off = policy.back_off_after(self.retries);
         self.retries += 1;
-        // Boxed: a retry is rare, and a timer large.
-        Box::pin(tokio::time::sleep(back_off)).await;
-        Some(body.unwrap_or_default())
+        Some(Again { body, back_off: Some(back_off) })
+    }
+
+    /// Whether the whole body can be had once more.
+    fn can_resend(&self, outcome: &Outcome) -> bool {
+        let unsent = matches!(outcome, Err(Failure { body: Some(_), .. }));
+        unsent || self.recording.as_ref().map_or(self.is_bodiless, Recording::is_kept)
     }
 
     /// The whole body once more, if it can be had.
-    fn body_again(&self) -> Option<Body> {
+    fn body_again(&self, outcome: &mut Outcome) -> Option<Body> {
+        if let Err(failure) = outcome
+            && let Some(unsent) = failure.body.take()
+        {
+            return Some(unsent);
+        }
         match &self.recording {
             Some(recording) => recording.body(),
             None => self.is_bodiless.then(Body::empty),

@@ -102,7 +102,7 @@ impl Ending {
                 Flags::UPSTREAM_REMOTE_RESET,
                 "upstream_reset_after_response_started{remote_reset}",
             ),
-            BodyError::Http2(_) | BodyError::Hyper(_) => (
+            BodyError::Http2(_) | BodyError::Hyper(_) | BodyError::Superseded => (
                 Flags::UPSTREAM_CONNECTION_TERMINATION,
                 "upstream_reset_after_response_started{connection_termination}",
             ),

@@ -1,8 +1,12 @@
 //! What is tried again, and what is not.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::StreamExt;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -107,6 +111,77 @@ async fn a_large_body_is_not() {
     let post = Request::post("/").header("host", "a").body(text(large)).unwrap();
     assert_eq!(proxy.ask(post).await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(proxy.stat("cluster.c.upstream_rq_retry"), 0);
+}
+
+/// Answers 503 to its first request as soon as that begins, and goes on reading it. The
+/// next one gets its body's length.
+async fn busy_early() -> Upstream {
+    let count = Arc::new(AtomicUsize::new(0));
+    Upstream::raw(move |mut io| {
+        let number = count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if number > 0 {
+                return upstream::serve_http1(io, |request| async {
+                    let body = request.into_body().collect().await.unwrap().to_bytes();
+                    Response::new(text(body.len().to_string()))
+                })
+                .await;
+            }
+            let mut buffer = vec![0; 65536];
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"begin\r\n") {
+                let count = io.read(&mut buffer).await.unwrap();
+                heard.extend_from_slice(&buffer[..count]);
+            }
+            let busy = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+            io.write_all(busy).await.unwrap();
+            while io.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_goes_on_is_sent_again_from_its_beginning() {
+    let upstream = busy_early().await;
+    let on = RetryOn { gateway_error: true, ..RetryOn::default() };
+    let wait = Duration::from_secs(1);
+    let policy = RetryPolicy { back_off: (wait, wait), ..policy(on) };
+    let forward = Forward { retry: Some(policy), ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster("c", &[upstream.address])], routes);
+    let (sender, mut frames) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+    let frames = futures_util::stream::poll_fn(move |cx| {
+        frames.poll_recv(cx).map(|data| data.map(|data| Ok::<_, Infallible>(Frame::data(data))))
+    });
+    let body = BodyExt::boxed(StreamBody::new(frames).map_err(|never| match never {}));
+    let post = Request::post("/").header("host", "a").body(body).unwrap();
+    let mut client = proxy.http1().await;
+    let asked = tokio::spawn(client.send_request(post));
+    sender.send("begin".into()).unwrap();
+    proxy.until("cluster.c.upstream_rq_retry", 1).await;
+    // More than is kept; the first try must not take it.
+    for _ in 0..20 {
+        sender.send(vec![b'x'; 10_000].into()).unwrap();
+    }
+    drop(sender);
+    let (head, body) = whole(asked.await.unwrap().unwrap()).await;
+    assert_eq!((head.status(), &*body), (StatusCode::OK, "200005"));
+}
+
+#[tokio::test]
+async fn a_try_that_was_given_up_ends_at_once() {
+    let upstream = busy_early().await;
+    let on = RetryOn { gateway_error: true, ..RetryOn::default() };
+    let proxy = with_policy(on, &[upstream.address]);
+    let frames = [Ok::<_, Infallible>(Frame::data(Bytes::from("begin")))];
+    let frames = futures_util::stream::iter(frames).chain(futures_util::stream::pending());
+    let body = BodyExt::boxed(StreamBody::new(frames).map_err(|never| match never {}));
+    let post = Request::post("/").header("host", "a").body(body).unwrap();
+    let mut client = proxy.http1().await;
+    let _asked = tokio::spawn(client.send_request(post));
+    proxy.until("cluster.c.upstream_rq_total", 2).await;
+    upstream.until_open(1).await;
 }
 
 #[tokio::test]

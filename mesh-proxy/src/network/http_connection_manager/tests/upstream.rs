@@ -27,19 +27,7 @@ impl Upstream {
         F: Fn(Request<Incoming>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Response<AnyBody>> + Send + 'static,
     {
-        Self::raw(move |io| {
-            let handler = handler.clone();
-            async move {
-                let service = service_fn(|request| {
-                    let response = handler(request);
-                    async { Ok::<_, Infallible>(response.await) }
-                });
-                let builder = hyper::server::conn::http1::Builder::new();
-                let connection = builder.serve_connection(TokioIo::new(io), service);
-                let _ = connection.with_upgrades().await;
-            }
-        })
-        .await
+        Self::raw(move |io| serve_http1(io, handler.clone())).await
     }
 
     pub(super) async fn http2<F, R>(max_streams: u32, handler: F) -> Self
@@ -110,6 +98,21 @@ impl Upstream {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     }
+}
+
+/// Answers the requests of one connection.
+pub(super) async fn serve_http1<F, R>(io: TcpStream, handler: F)
+where
+    F: Fn(Request<Incoming>) -> R,
+    R: Future<Output = Response<AnyBody>>,
+{
+    let service = service_fn(|request| {
+        let response = handler(request);
+        async { Ok::<_, Infallible>(response.await) }
+    });
+    let builder = hyper::server::conn::http1::Builder::new();
+    let connection = builder.serve_connection(TokioIo::new(io), service);
+    let _ = connection.with_upgrades().await;
 }
 
 /// An address where nobody listens.
