@@ -1,6 +1,7 @@
 //! One address of a cluster.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::Notify;
@@ -27,6 +28,23 @@ pub(crate) struct EndpointStats {
     pub(crate) cx_active: AtomicU64,
     pub(crate) cx_total: AtomicU64,
     pub(crate) cx_connect_fail: AtomicU64,
+}
+
+/// A request, or a TCP connection, that an endpoint is at work on until this is dropped.
+pub(crate) struct ActiveRequest(Arc<Endpoint>);
+
+impl ActiveRequest {
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Self {
+        endpoint.stats.rq_total.fetch_add(1, Relaxed);
+        endpoint.stats.rq_active.fetch_add(1, Relaxed);
+        Self(endpoint)
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.stats.rq_active.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Endpoint {

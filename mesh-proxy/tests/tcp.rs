@@ -63,6 +63,25 @@ fn connections_are_shared_out_by_weight() {
 }
 
 #[test]
+fn least_request_counts_connections() {
+    let [a, b] = ["a", "b"].map(|name| greeter(name, "127.0.0.1:0"));
+    let address = local(free_port());
+    let listeners = [listener("l", address, "", &tcp_proxy("cluster: c"))];
+    let cluster = static_cluster("c", &[a, b]) + "    lb_policy: LEAST_REQUEST\n";
+    let _proxy = Proxy::start(&listeners, &[cluster]);
+    let mut open = Vec::new();
+    let mut counts = HashMap::new();
+    for _ in 0..32 {
+        let mut io = connect(address);
+        let mut name = [0];
+        io.read_exact(&mut name).unwrap();
+        *counts.entry(name).or_insert(0) += 1;
+        open.push(io);
+    }
+    assert_eq!((counts[b"a"], counts[b"b"]), (16, 16));
+}
+
+#[test]
 fn another_endpoint_is_tried_when_one_does_not_answer() {
     let alive = greeter("alive", "127.0.0.1:0");
     let dead = local(free_port());

@@ -80,7 +80,9 @@ impl TcpProxy {
                 return;
             }
         };
-        match copy::both(&connection.io, &upstream.io, flow, self.config.idle_timeout).await {
+        match copy::both(&connection.io, &upstream.connected.io, flow, self.config.idle_timeout)
+            .await
+        {
             End::Closed => {}
             End::Idle => self.stats.idle_timeout.inc(),
             End::Downstream(error) => {

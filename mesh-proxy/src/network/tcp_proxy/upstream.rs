@@ -7,10 +7,17 @@ use super::Outcome;
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
 use crate::config::{Name, TcpProxy};
+use crate::endpoint::ActiveRequest;
 use crate::network::Connection;
 use crate::random;
 use crate::transport::{self, Connected};
 use crate::worker::Worker;
+
+/// A connection to an endpoint, which counts there as a request (Envoy's `rq_active`).
+pub(super) struct Upstream {
+    pub(super) connected: Connected,
+    _active: ActiveRequest,
+}
 
 /// Connects to an endpoint of the chosen cluster, in as many attempts as are allowed, and
 /// notes in `outcome` how far it got. The error says why there is no connection.
@@ -19,14 +26,14 @@ pub(super) async fn connect(
     connection: &Connection,
     worker: &Rc<Worker>,
     outcome: &mut Outcome,
-) -> Result<Connected, Flags> {
+) -> Result<Upstream, Flags> {
     let name = config.target.choose(random::next()).ok_or(Flags::NO_CLUSTER)?;
     outcome.cluster = Some(Name::clone(name));
     let cluster = worker.shared.clusters.get(name).ok_or(Flags::NO_CLUSTER)?;
     let mut tried = Vec::new();
     for _ in 0..config.max_connect_attempts.max(1) {
-        if let Some(connected) = attempt(&cluster, connection, &mut tried, outcome).await? {
-            return Ok(connected);
+        if let Some(upstream) = attempt(&cluster, connection, &mut tried, outcome).await? {
+            return Ok(upstream);
         }
     }
     let mut flags = Flags::UPSTREAM_CONNECTION_FAILURE;
@@ -40,7 +47,7 @@ async fn attempt(
     connection: &Connection,
     tried: &mut Vec<u64>,
     outcome: &mut Outcome,
-) -> Result<Option<Connected>, Flags> {
+) -> Result<Option<Upstream>, Flags> {
     let context = PickContext { destination: connection.original_destination, tried };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
@@ -52,7 +59,9 @@ async fn attempt(
     };
     outcome.upstream = Some(endpoint.address);
     tried.push(endpoint.id);
-    let connected = transport::connect(cluster, &endpoint, permit).await.ok();
-    outcome.upstream_local = connected.as_ref().and_then(|connected| connected.local);
-    Ok(connected)
+    let Ok(connected) = transport::connect(cluster, &endpoint, permit).await else {
+        return Ok(None);
+    };
+    outcome.upstream_local = connected.local;
+    Ok(Some(Upstream { connected, _active: ActiveRequest::new(endpoint) }))
 }
