@@ -7,16 +7,21 @@ use crate::endpoint::Endpoint;
 use crate::random;
 
 /// The endpoint with the fewest active requests of `choices` picks (Envoy's
-/// `choice_count`). There must be at least one host.
+/// `choice_count`); with as many picks as hosts, the best of all. There must be at least
+/// one host.
 ///
 /// With weights the picks are drawn by weight and the requests counted by weight: an idle
 /// cluster is shared by weight alone, a loaded one so that each host has its share of the
 /// active requests.
 pub(crate) fn pick(hosts: &Hosts, choices: u32) -> &Arc<Endpoint> {
     let all = hosts.all();
-    let mut best = hosts.draw_index();
-    for _ in 1..choices {
+    let first = hosts.draw_index();
+    let mut best = first;
+    let scan = choices as usize >= all.len();
+    let picks = if scan { all.len() } else { choices as usize };
+    for pick in 1..picks {
         let other = match hosts.uneven() {
+            _ if scan => (first + pick) % all.len(),
             None if choices == 2 => another(best, all.len()),
             _ => hosts.draw_index(),
         };
@@ -47,6 +52,17 @@ mod tests {
         let hosts = test_hosts(&[1, 1]);
         hosts.all()[0].endpoint.test_active_requests(3);
         assert_eq!(test_counts(&hosts, 100, || pick(&hosts, 2)), [0, 100]);
+    }
+
+    #[test]
+    fn more_choices_than_hosts_are_one_look_at_each() {
+        for weights in [[1, 1, 1, 1], [1, 2, 3, 4]] {
+            let hosts = test_hosts(&weights);
+            for busy in [0, 1, 3] {
+                hosts.all()[busy].endpoint.test_active_requests(9);
+            }
+            assert_eq!(test_counts(&hosts, 1_000, || pick(&hosts, u32::MAX)), [0, 0, 1_000, 0]);
+        }
     }
 
     #[test]

@@ -36,7 +36,9 @@ impl RoundRobin {
             let host = &all[index];
             let weight = u64::from(host.weight);
             // The offset keeps hosts of the same weight from being taken in the same round.
-            let position = (round as u64 % max) * weight + index as u64 * (max / 2);
+            // Reduced before the sum, which then fits whatever the weights.
+            let offset = index as u64 * (max / 2) % max;
+            let position = (round as u64 % max) * weight + offset;
             if position % max >= max - weight {
                 return &host.endpoint;
             }
@@ -61,6 +63,17 @@ mod tests {
         let hosts = test_hosts(&[1, 2, 5]);
         let turns = RoundRobin { turn: AtomicUsize::new(0) };
         assert_eq!(test_counts(&hosts, 800, || turns.pick(&hosts)), [100, 200, 500]);
+    }
+
+    #[test]
+    fn takes_weights_of_any_size() {
+        let mut weights = [u32::MAX; 12];
+        weights[0] -= 1;
+        let hosts = test_hosts(&weights);
+        // The last rounds before the schedule starts again.
+        let turns = RoundRobin { turn: AtomicUsize::new((u32::MAX as usize - 10) * 12) };
+        let counts = test_counts(&hosts, 12 * 30, || turns.pick(&hosts));
+        assert!(counts.iter().all(|count| (29..=31).contains(count)), "{counts:?}");
     }
 
     #[test]
