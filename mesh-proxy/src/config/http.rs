@@ -25,7 +25,9 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) request_headers_timeout: Option<Duration>,
     /// `request_timeout`: for the whole request to arrive. `None` by default.
     pub(crate) request_timeout: Option<Duration>,
-    /// `drain_timeout`: between the two GOAWAYs. Envoy's default is five seconds.
+    /// `drain_timeout`: how much longer than `idle_timeout` a client has to answer the first
+    /// of the two GOAWAYs. The codec sends the second one after that answer (a ping's), not
+    /// after this time as Envoy does. Envoy's default is five seconds.
     pub(crate) drain_timeout: Duration,
     /// `server_name`; Envoy's default is "envoy".
     pub(crate) server_name: Name,

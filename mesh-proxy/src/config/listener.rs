@@ -59,6 +59,20 @@ pub(crate) struct FilterChainMatch {
     pub(crate) source_prefix_ranges: Vec<(IpAddr, u8)>,
 }
 
+impl FilterChainMatch {
+    /// Whether there are connections for which both say the same, and equally specific.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        fn meet<T: PartialEq>(a: &[T], b: &[T]) -> bool {
+            (a.is_empty() && b.is_empty()) || a.iter().any(|one| b.contains(one))
+        }
+        self.destination_port == other.destination_port
+            && self.transport_protocol == other.transport_protocol
+            && meet(&self.prefix_ranges, &other.prefix_ranges)
+            && meet(&self.application_protocols, &other.application_protocols)
+            && meet(&self.source_prefix_ranges, &other.source_prefix_ranges)
+    }
+}
+
 /// What a filter chain ends in.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NetworkFilter {

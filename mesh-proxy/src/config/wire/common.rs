@@ -54,16 +54,24 @@ pub(super) fn required_name(path: &Path, field: &str, value: &str) -> Result<Nam
     Ok(value.into())
 }
 
-/// A duration of zero or more.
+/// The longest duration of protobuf (`google.protobuf.Duration`), about 10,000 years. A
+/// time that far away can still be told, as that of any 64 bit number of seconds cannot.
+const LONGEST: Duration = Duration::from_secs(315_576_000_000);
+
+/// A duration of zero or more, within protobuf's range.
 pub(super) fn duration(
     path: &Path,
     field: &str,
     value: Option<prost_types::Duration>,
 ) -> Result<Option<Duration>, Error> {
     let Some(value) = value else { return Ok(None) };
-    Duration::try_from(value).map(Some).map_err(|_| {
-        path.field(field).error(format!("found {value}, expected a duration that is not negative"))
-    })
+    match Duration::try_from(value) {
+        Ok(duration) if duration <= LONGEST => Ok(Some(duration)),
+        _ => Err(path.field(field).error(format!(
+            "found {value}, expected a duration from 0s to {}s",
+            LONGEST.as_secs()
+        ))),
+    }
 }
 
 /// A timeout: its default when absent, and zero turns it off.

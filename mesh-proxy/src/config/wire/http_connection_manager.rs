@@ -101,6 +101,7 @@ pub(super) fn http_connection_manager(
         scheme_header_transformation,
         max_request_headers_kb,
         stream_flush_timeout,
+        drain_timeout,
         drain_timeout_jitter,
         delayed_close_timeout,
         access_log_flush_interval,

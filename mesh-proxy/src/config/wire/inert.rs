@@ -65,6 +65,9 @@ const INERT: &[&str] = &[
     "Listener.max_connections_to_accept_per_socket_event",
     "Listener.per_connection_buffer_limit_bytes",
     "HttpConnectionManager.delayed_close_timeout",
+    // The second GOAWAY follows as soon as the client has answered a ping: it has then seen
+    // the first one. The time is only waited for a client that does not answer.
+    "HttpConnectionManager.drain_timeout",
     "HttpConnectionManager.http1_safe_max_connection_duration", // the duration is refused
     // Without effect, because what they are about is refused where asked for.
     "AccessLogFormat.content_type",

@@ -173,7 +173,8 @@ fn our_listener_filters() -> [String; 2] {
     [OriginalDst::full_name(), HttpInspector::full_name()]
 }
 
-/// No two chains may match the same connections.
+/// No two chains may match the same connections, as far as that can be told from their
+/// matches alone (Envoy's "overlapping matching rules").
 fn filter_chains_of(
     path: &Path,
     chains: Vec<proto::FilterChain>,
@@ -183,9 +184,9 @@ fn filter_chains_of(
     for (index, chain) in chains.into_iter().enumerate() {
         let path = path.index(index);
         let chain = filter_chain(chain, &path, known)?;
-        if let Some(at) = found.iter().position(|other| other.matcher == chain.matcher) {
+        if let Some(at) = found.iter().position(|other| other.matcher.overlaps(&chain.matcher)) {
             return Err(path.field("filter_chain_match").error(format!(
-                "is the same as that of filter_chains[{at}]; no connection would reach this chain"
+                "overlaps with that of filter_chains[{at}], which would take this chain's connections"
             )));
         }
         found.push(Arc::new(chain));

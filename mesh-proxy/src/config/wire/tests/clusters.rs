@@ -38,6 +38,27 @@ typed_extension_protocol_options:
 }
 
 #[test]
+fn durations_have_a_limit_behind_which_no_time_can_be_told() {
+    let with = |seconds| {
+        let message = cluster_proto::Cluster {
+            connect_timeout: Some(prost_types::Duration { seconds, nanos: 0 }),
+            load_assignment: Some(endpoint_proto::ClusterLoadAssignment {
+                cluster_name: "c".to_owned(),
+                ..Default::default()
+            }),
+            name: "c".to_owned(),
+            ..Default::default()
+        };
+        super::super::cluster(message, &Path::default()).map_err(|error| error.to_string())
+    };
+    let longest = with(315_576_000_000).unwrap().connect_timeout;
+    assert!(std::time::Instant::now().checked_add(2 * longest).is_some());
+    for seconds in [315_576_000_001, i64::MAX, -1] {
+        refused(with(seconds), "connect_timeout: found");
+    }
+}
+
+#[test]
 fn dns_clusters_keep_names_and_static_ones_need_addresses() {
     let with = |kind: &str| {
         format!(
@@ -93,7 +114,7 @@ fn refuses_what_a_cluster_asks_for_in_vain() {
         ("outlier_detection: {}", "outlier_detection: field is known but not honoured"),
         ("health_checks: [{ timeout: 1s, interval: 1s }]", "health_checks: field is known"),
         ("connect_timeout: 0s", "connect_timeout: found 0s"),
-        ("connect_timeout: -1s", "connect_timeout: found -1s, expected a duration that is not"),
+        ("connect_timeout: -1s", "connect_timeout: found -1s, expected a duration from 0s to 315576000000s"),
         (
             "transport_socket: { name: tls }",
             "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",

@@ -53,8 +53,23 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     refused(listener(&format!("{{ {address} }}")), "filter_chains: missing: at least one");
     refused(
         listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}, {{ {tcp} }}] }}")),
-        "filter_chains[1].filter_chain_match: is the same as that of filter_chains[0]",
+        "filter_chains[1].filter_chain_match: overlaps with that of filter_chains[0]",
     );
+    let ports = |first: &str, second: &str| {
+        let chain = |protocols| {
+            format!(
+                "{{ {tcp}, filter_chain_match: {{ destination_port: 81, application_protocols: [{protocols}] }} }}"
+            )
+        };
+        format!("{{ {address}, filter_chains: [{}, {}] }}", chain(first), chain(second))
+    };
+    refused(
+        listener(&ports("h2c, http/1.1", "http/1.0, h2c")),
+        "filter_chains[1].filter_chain_match: overlaps with that of filter_chains[0]",
+    );
+    for (first, second) in [("h2c", "http/1.1"), ("h2c", "")] {
+        assert_eq!(listener(&ports(first, second)).unwrap().filter_chains.len(), 2);
+    }
     refused(
         listener(&format!(
             "{{ {address}, filter_chains: [{{ {tcp}, filter_chain_match: {{ server_names: [a] }} }}] }}"
