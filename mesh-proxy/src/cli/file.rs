@@ -44,9 +44,11 @@ fn parse(source: &str, text: &str) -> anyhow::Result<Bootstrap> {
 }
 
 fn source_of(args: &Args) -> String {
-    match &args.config_path {
-        Some(path) => path.display().to_string(),
-        None => FLAG.to_owned(),
+    match (&args.config_path, &args.config_yaml) {
+        // Which of the two a merged value came from, nobody knows any more.
+        (Some(path), Some(_)) => format!("{} with {FLAG} merged over it", path.display()),
+        (Some(path), None) => path.display().to_string(),
+        (None, _) => FLAG.to_owned(),
     }
 }
 

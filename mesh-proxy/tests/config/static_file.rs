@@ -189,6 +189,13 @@ fn validate_says_what_is_wrong_and_where() {
     assert_eq!(String::from_utf8_lossy(&bad.stderr), expected);
     assert_eq!(bad.status.code(), Some(1));
 
+    // The file is good, and not alone.
+    let good = File::new(SAMPLE);
+    let name = good.path.to_str().unwrap();
+    let over = "{ admin: { access_log_path: /tmp/log } }";
+    let merged = format!("{name} with --config-yaml merged over it: admin.access_log_path: ");
+    refused(&run(&["-c", name, "--config-yaml", over]), &merged);
+
     let unknown = File::new(&SAMPLE.replace("lb_policy", "lb_polici"));
     let name = unknown.path.to_str().unwrap();
     refused(&run(&["-c", name]), &format!("{name}: static_resources.clusters[0].lb_polici: "));
