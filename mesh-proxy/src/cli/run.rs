@@ -104,25 +104,30 @@ async fn until_the_end(
     }
 }
 
-/// How to reach the control plane: the first endpoint of its cluster.
+/// How to reach the control plane: all endpoints of its cluster, one after the other.
 fn ads_client(
     config: &Bootstrap,
     ads: &AdsSource,
     message: &Message,
 ) -> anyhow::Result<client::Config> {
     let cluster = config.clusters.iter().find(|cluster| cluster.name == ads.cluster);
-    let address = cluster.and_then(|cluster| match &cluster.discovery {
+    let cluster = cluster.with_context(|| format!("there is no cluster {}", ads.cluster))?;
+    let addresses: Vec<String> = match &cluster.discovery {
         Discovery::Static(assignment) => {
-            assignment.endpoints.first().map(|endpoint| endpoint.address.to_string())
+            assignment.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
         }
         Discovery::StrictDns { names, .. } => {
-            names.first().map(|(host, port, _)| format!("{}:{port}", bracketed(host)))
+            names.iter().map(|(host, port, _)| format!("{}:{port}", bracketed(host))).collect()
         }
-        Discovery::Eds { .. } | Discovery::OriginalDst => None,
-    });
-    let address = address.with_context(|| format!("cluster {} has no address", ads.cluster))?;
-    let endpoint = client::endpoint(&format!("http://{address}"))?;
-    Ok(client::Config::new(endpoint, message.node.clone().unwrap_or_default()))
+        Discovery::Eds { .. } | Discovery::OriginalDst => Vec::new(),
+    };
+    let endpoint = |address: &String| {
+        let endpoint = client::endpoint(&format!("http://{address}"))?;
+        Ok(endpoint.connect_timeout(cluster.connect_timeout))
+    };
+    let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
+    anyhow::ensure!(!endpoints.is_empty(), "cluster {} has no address", ads.cluster);
+    Ok(client::Config::new(endpoints, message.node.clone().unwrap_or_default()))
 }
 
 /// An IPv6 address stands in brackets in a URI.

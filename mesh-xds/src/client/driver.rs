@@ -7,12 +7,13 @@ use mesh_proto::envoy::service::discovery::v3::{
     DiscoveryRequest,
     aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::transport::Endpoint;
 use tracing::{debug, warn};
 
 use super::subscriptions::{Answer, Subscriptions};
-use super::{Config, Event, Response, Stats};
+use super::{Config, Event, Response};
 use crate::{Names, ResourceType};
 
 /// A control plane is trusted to this length of one message.
@@ -65,10 +66,10 @@ impl From<tonic::transport::Error> for End {
 
 struct Driver {
     config: Config,
+    attempts: usize,
     subscriptions: Subscriptions,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<Event>,
-    stats: watch::Sender<Stats>,
 }
 
 /// Runs until the handle is dropped.
@@ -76,16 +77,11 @@ pub(super) async fn run(
     config: Config,
     commands: mpsc::UnboundedReceiver<Command>,
     events: mpsc::Sender<Event>,
-    stats: watch::Sender<Stats>,
 ) {
     let subscriptions = Subscriptions::new(config.node.clone());
-    let mut driver = Driver { config, subscriptions, commands, events, stats };
+    let mut driver = Driver { config, attempts: 0, subscriptions, commands, events };
     while let End::Failed(error) = driver.connection().await {
         driver.subscriptions.stream_closed();
-        driver.stats.send_modify(|stats| {
-            stats.connected = false;
-            stats.failures += 1;
-        });
         let retry_in = driver.config.backoff.next_wait();
         if driver.events.send(Event::Disconnected { error, retry_in }).await.is_err()
             || driver.meanwhile(tokio::time::sleep(retry_in)).await.is_err()
@@ -104,9 +100,17 @@ impl Driver {
         }
     }
 
+    /// The next address: one that is gone must not keep us from the others.
+    fn next_endpoint(&mut self) -> Result<Endpoint, End> {
+        let endpoints = &self.config.endpoints;
+        let at = self.attempts.checked_rem(endpoints.len()).unwrap_or_default();
+        self.attempts = self.attempts.wrapping_add(1);
+        let endpoint = endpoints.get(at).cloned();
+        endpoint.ok_or_else(|| End::Failed("the control plane has no address".to_owned()))
+    }
+
     async fn try_connection(&mut self) -> Result<(), End> {
-        self.stats.send_modify(|stats| stats.attempts += 1);
-        let endpoint = self.config.endpoint.clone();
+        let endpoint = self.next_endpoint()?;
         let channel = self.meanwhile(endpoint.connect()).await??;
         let mut client = Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
 
@@ -124,7 +128,6 @@ impl Driver {
                 command = self.commands.recv() => self.command(command, Some(&requests))?,
             }
         };
-        self.stats.send_modify(|stats| stats.connected = true);
         self.event(Event::Connected).await?;
         loop {
             tokio::select! {
@@ -143,10 +146,7 @@ impl Driver {
     ) -> Result<(), End> {
         self.config.backoff.reset();
         match self.subscriptions.response(message) {
-            Ok(response) => {
-                self.stats.send_modify(|stats| stats.responses += 1);
-                self.event(Event::Response(response)).await
-            }
+            Ok(response) => self.event(Event::Response(response)).await,
             Err(unexpected) => {
                 warn!(type_url = unexpected.type_url, "xDS response that nobody asked for");
                 Ok(())
@@ -179,10 +179,7 @@ impl Driver {
                 self.subscriptions.subscribe(resource_type, names)
             }
             Command::Answer(answer, None) => self.subscriptions.accept(&answer),
-            Command::Answer(answer, Some(message)) => {
-                self.stats.send_modify(|stats| stats.rejected += 1);
-                self.subscriptions.reject(&answer, message)
-            }
+            Command::Answer(answer, Some(message)) => self.subscriptions.reject(&answer, message),
         };
         if let (Some(requests), Some(request)) = (requests, request) {
             send(requests, request);

@@ -5,7 +5,7 @@
 //! use mesh_xds::client::{Ads, Config, Event, endpoint};
 //! use mesh_xds::{Names, ResourceType};
 //!
-//! let mut ads = Ads::connect(Config::new(endpoint("http://10.244.0.1:15010")?, node));
+//! let mut ads = Ads::connect(Config::new(vec![endpoint("http://10.244.0.1:15010")?], node));
 //! ads.subscribe(ResourceType::Cluster, Names::Wildcard);
 //! loop {
 //!     match ads.next().await {
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use mesh_proto::envoy::config::core::v3::Node;
 use prost_types::Any;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tonic::transport::Endpoint;
 
 use crate::{Names, ResourceType};
@@ -37,8 +37,10 @@ use driver::Command;
 /// How to reach the server, and who asks.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to; see [`endpoint`]. Transport security will be part of it.
-    pub endpoint: Endpoint,
+    /// Where to: the servers of one control plane, each attempt at the next one, in turn.
+    /// See [`endpoint`]. Without any, every attempt fails. Transport security will be part
+    /// of it.
+    pub endpoints: Vec<Endpoint>,
     /// Sent in the first request of each stream.
     pub node: Node,
     /// The wait before each new attempt.
@@ -47,8 +49,8 @@ pub struct Config {
 
 impl Config {
     /// With the default back-off.
-    pub fn new(endpoint: Endpoint, node: Node) -> Self {
-        Self { endpoint, node, backoff: Backoff::default() }
+    pub fn new(endpoints: Vec<Endpoint>, node: Node) -> Self {
+        Self { endpoints, node, backoff: Backoff::default() }
     }
 }
 
@@ -60,8 +62,8 @@ pub struct InvalidAddress {
     source: tonic::transport::Error,
 }
 
-/// An endpoint for an xDS server: `http://HOST:PORT` or `unix:PATH`. A server that is gone
-/// without a word is noticed after 40 s, by HTTP/2 pings.
+/// An endpoint for an xDS server: `http://HOST:PORT` or `unix:PATH`. Connecting may take
+/// 5 s. A server that is gone without a word is noticed after 40 s, by HTTP/2 pings.
 pub fn endpoint(address: &str) -> Result<Endpoint, InvalidAddress> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|source| InvalidAddress { address: address.to_owned(), source })?;
@@ -106,28 +108,12 @@ pub struct Response {
     stream: u64,
 }
 
-/// The connection, for statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Whether a stream is open.
-    pub connected: bool,
-    /// Attempts to open one.
-    pub attempts: u64,
-    /// Attempts that failed, and streams that ended.
-    pub failures: u64,
-    /// Responses received.
-    pub responses: u64,
-    /// Responses rejected.
-    pub rejected: u64,
-}
-
 /// A client that stays connected. Its work is done in a task of its own, which ends when
 /// this is dropped.
 #[derive(Debug)]
 pub struct Ads {
     commands: mpsc::UnboundedSender<Command>,
     events: mpsc::Receiver<Event>,
-    stats: watch::Receiver<Stats>,
 }
 
 impl Ads {
@@ -136,9 +122,8 @@ impl Ads {
         let (commands, command_receiver) = mpsc::unbounded_channel();
         // Small: a caller that is busy applying holds back the stream.
         let (event_sender, events) = mpsc::channel(4);
-        let (stats_sender, stats) = watch::channel(Stats::default());
-        tokio::spawn(driver::run(config, command_receiver, event_sender, stats_sender));
-        Self { commands, events, stats }
+        tokio::spawn(driver::run(config, command_receiver, event_sender));
+        Self { commands, events }
     }
 
     /// The next event. Nothing is lost when the future is dropped before it is ready.
@@ -168,11 +153,6 @@ impl Ads {
     /// the response may be in force all the same.
     pub fn reject(&self, response: &Response, message: String) {
         self.send(Command::Answer(response.into(), Some(message)));
-    }
-
-    /// The connection as it is now; the receiver also tells of changes.
-    pub fn stats(&self) -> watch::Receiver<Stats> {
-        self.stats.clone()
     }
 
     fn send(&self, command: Command) {
