@@ -45,15 +45,21 @@ impl DataPlane {
         &self.shared
     }
 
-    /// Adds a listener, or replaces the one of its name: the same configuration does
+    /// Adds listeners, or replaces those of their names: the same configuration does
     /// nothing; with the same address the sockets stay, and new connections see the new
     /// version. Connections keep the filter chain that they began with; those of a chain
-    /// that changed or is gone are drained. An error changes nothing.
+    /// that changed or is gone are drained. Gives those that were not taken, for which
+    /// nothing changes.
     ///
-    /// Waits for the workers for a moment when sockets close. Remove what is to go before
-    /// adding what takes its address.
+    /// Waits for the workers for a moment when sockets close. The order does not matter
+    /// when one takes another's address; remove what is to go before.
+    pub(crate) fn put_listeners(&self, configs: Vec<Arc<config::Listener>>) -> Vec<ListenerError> {
+        self.lock().put_all(configs, &self.shared)
+    }
+
+    #[cfg(test)]
     pub(crate) fn put_listener(&self, config: Arc<config::Listener>) -> Result<(), ListenerError> {
-        self.lock().put(config, &self.shared)
+        self.put_listeners(vec![config]).pop().map_or(Ok(()), Err)
     }
 
     /// Removes a listener; its connections are drained. When this returns, its address is
@@ -71,11 +77,13 @@ impl DataPlane {
     /// `Connection: close`, HTTP/2 with GOAWAY. What is left after `timeout` ends at once.
     /// From here on listeners are neither added nor removed.
     pub(crate) async fn drain(&self, timeout: Duration) {
-        let mut drains = self.lock().retire_all(timeout);
+        let (mut drains, hurry) = self.lock().retire_all(timeout);
         let all = async { while drains.join_next().await.is_some() {} };
-        if tokio::time::timeout(timeout, all).await.is_err() {
-            // A drain that is dropped ends its connections at once.
-            drains.shutdown().await;
+        if tokio::time::timeout(timeout, all).await.is_err()
+            && let Some(hurry) = hurry
+        {
+            // Not dropped: each must end its own connections and see their last log lines.
+            hurry.abort().await;
         }
         self.shared.access_logs.flush();
     }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+/// How long watchers have to be dropped once everything is to be.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -44,15 +47,23 @@ impl Trigger {
         self.mode.send_replace(Some(Mode::Graceful));
     }
 
-    /// Drains gracefully until every watcher is dropped or `deadline` has passed; then
-    /// immediately. Gives `true` when all ended by themselves.
-    pub async fn drain(mut self, deadline: Duration) -> bool {
+    /// [`Trigger::drain_until`] `deadline` has passed.
+    pub async fn drain(self, deadline: Duration) -> bool {
+        self.drain_until(tokio::time::sleep(deadline)).await
+    }
+
+    /// Drains gracefully until every watcher is dropped or `end` is over; then immediately,
+    /// and waits for the watchers one more second at most. Gives `true` when all ended by
+    /// themselves.
+    pub async fn drain_until(mut self, end: impl Future<Output = ()>) -> bool {
         self.begin();
-        let ended = tokio::time::timeout(deadline, self.alive.recv()).await.is_ok();
-        if !ended {
-            self.mode.send_replace(Some(Mode::Immediate));
+        tokio::select! {
+            biased;
+            _ = self.alive.recv() => return true,
+            () = end => {}
         }
-        ended
+        let _ = tokio::time::timeout(LAST_WORDS, self.abort()).await;
+        false
     }
 
     /// Ends everything at once and waits until every watcher is dropped.
@@ -77,11 +88,6 @@ impl Watcher {
         // A closed channel means that the trigger is gone, and with it the program.
         let _ = self.mode.wait_for(|mode| *mode == Some(Mode::Immediate)).await;
     }
-
-    /// Whether the drain has begun.
-    pub fn has_begun(&self) -> bool {
-        self.mode.borrow().is_some()
-    }
 }
 
 #[cfg(test)]
@@ -91,7 +97,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn completes_when_the_last_watcher_is_dropped() {
         let (trigger, mut watcher) = channel();
-        assert!(!watcher.has_begun());
         let task = tokio::spawn(async move { watcher.begun().await });
         assert!(trigger.drain(Duration::from_secs(5)).await);
         assert_eq!(task.await.unwrap(), Mode::Graceful);
@@ -103,9 +108,11 @@ mod tests {
         let task = tokio::spawn(async move {
             watcher.begun().await;
             watcher.immediate().await;
+            // What is dropped may still have something to put down.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         });
         assert!(!trigger.drain(Duration::from_secs(5)).await);
-        task.await.unwrap();
+        assert!(task.is_finished());
     }
 
     #[tokio::test]

@@ -24,24 +24,26 @@ impl Assignments {
 }
 
 /// Gives a new cluster what is known of its endpoints. Waiting for them, or asking DNS,
-/// needs a tokio runtime.
+/// needs a tokio runtime, and ends when the cluster is retired.
 pub(super) fn begin(cluster: &Arc<Cluster>, assignments: &Assignments) {
-    match &cluster.config.discovery {
-        Discovery::Static(assignment) => cluster.assign(assignment),
+    let weak = Arc::downgrade(cluster);
+    let task = match &cluster.config.discovery {
+        Discovery::Static(assignment) => return cluster.assign(assignment),
         Discovery::Eds { service_name } => {
             if let Some(assignment) = assignments.0.get(service_name) {
-                cluster.assign(assignment);
-            } else if let Some(timeout) = cluster.config.initial_fetch_timeout {
-                tokio::spawn(give_up(Arc::downgrade(cluster), timeout));
+                return cluster.assign(assignment);
             }
+            let Some(timeout) = cluster.config.initial_fetch_timeout else { return };
+            tokio::spawn(give_up(weak, timeout))
         }
         Discovery::StrictDns { names, refresh } => {
             let family = cluster.config.dns_family;
-            let cluster = Arc::downgrade(cluster);
-            tokio::spawn(dns::resolve(cluster, names.clone(), family, *refresh));
+            tokio::spawn(dns::resolve(weak, names.clone(), family, *refresh))
         }
-        Discovery::OriginalDst => {}
-    }
+        Discovery::OriginalDst => return,
+    };
+    // Empty until now: a cluster begins once.
+    let _ = cluster.discovering.set(task.abort_handle());
 }
 
 /// Lets a cluster count as warm that got no endpoints for so long.

@@ -11,7 +11,7 @@ use crate::config::{DnsFamily, Endpoint, LoadAssignment};
 /// Names with their port and weight.
 pub(super) type Names = Vec<(String, u16, u32)>;
 
-/// Looks the names up again and again, until the cluster is gone. A name that cannot be
+/// Looks the names up again and again, until the cluster is retired or gone. A name that cannot be
 /// looked up keeps the last good answer; a cluster is warm after the first attempt, so
 /// that one bad name does not keep the proxy from starting (as in Envoy).
 pub(super) async fn resolve(

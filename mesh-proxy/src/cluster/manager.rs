@@ -50,25 +50,26 @@ impl Manager {
 
     /// Removes a cluster: its idle connections close, requests in flight end well.
     pub(crate) fn remove(&self, name: &str) {
-        let mut assignments = self.lock();
+        let _changing = self.lock();
         let Some(old) = self.get(name) else { return };
         self.change(|map| _ = map.remove(name));
         old.retire(None);
-        if let Some(service_name) = discovery::service_name(&old.config)
-            && !self.clusters.load().values().any(|c| asks_for(c, service_name))
-        {
-            assignments.forget(service_name);
-        }
     }
 
     /// Gives the clusters that ask for `service_name` their endpoints, now and when they
-    /// come later. Nothing happens when the endpoints are the same.
+    /// come later, until they are [forgotten](Self::forget_endpoints). Nothing happens when
+    /// the endpoints are the same.
     pub(crate) fn put_endpoints(&self, service_name: &str, assignment: LoadAssignment) {
         let mut assignments = self.lock();
         for cluster in self.clusters.load().values().filter(|c| asks_for(c, service_name)) {
             cluster.assign_if_new(assignment.clone());
         }
         assignments.put(service_name, assignment);
+    }
+
+    /// Keeps endpoints no longer for clusters that might come. Clusters keep theirs.
+    pub(crate) fn forget_endpoints(&self, service_name: &str) {
+        self.lock().forget(service_name);
     }
 
     /// Whether the cluster is there and its endpoints are known.

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::task::AbortHandle;
 
 use crate::config::{self, Discovery, LoadAssignment, Thresholds};
 use crate::endpoint::Endpoint;
@@ -36,9 +37,12 @@ pub(crate) struct Cluster {
     stats: OnceLock<ClusterStats>,
     membership: Membership,
     members: ArcSwap<Members>,
-    balancer: Balancer,
-    originals: OriginalDestinations,
+    balancer: Arc<Balancer>,
+    originals: Arc<OriginalDestinations>,
     warm: AtomicBool,
+    /// What looks for endpoints, if there is a task for that. It must not go on for a
+    /// cluster that was replaced: connections keep that one for as long as they live.
+    discovering: OnceLock<AbortHandle>,
 }
 
 /// The endpoints of a cluster.
@@ -72,6 +76,8 @@ impl Cluster {
             total: registry.gauge(&format!("{prefix}.membership_total")),
             healthy: registry.gauge(&format!("{prefix}.membership_healthy")),
         };
+        let same_policy = old.filter(|old| old.config.lb_policy == config.lb_policy);
+        let balancer = same_policy.map(|old| Arc::clone(&old.balancer));
         let old = old.filter(|old| old.config.bind_address == config.bind_address);
         Self {
             limits: old.map_or_else(Arc::default, |old| Arc::clone(&old.limits)),
@@ -79,9 +85,10 @@ impl Cluster {
             stats: OnceLock::new(),
             membership,
             members: old.map_or_else(ArcSwap::default, |old| ArcSwap::new(old.members.load_full())),
-            balancer: Balancer::new(config.lb_policy),
-            originals: OriginalDestinations::default(),
+            balancer: balancer.unwrap_or_else(|| Arc::new(Balancer::new(config.lb_policy))),
+            originals: old.map_or_else(Arc::default, |old| Arc::clone(&old.originals)),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
+            discovering: OnceLock::new(),
             config,
         }
     }
@@ -148,8 +155,12 @@ impl Cluster {
         }
     }
 
-    /// Ends its endpoints' idle connections, except of those that `successor` took over.
+    /// Looks for no more endpoints, and ends their idle connections, except of those that
+    /// `successor` took over.
     fn retire(&self, successor: Option<&Self>) {
+        if let Some(task) = self.discovering.get() {
+            task.abort();
+        }
         let kept = successor.map(|successor| successor.members.load_full());
         for (endpoint, _) in &self.members.load().all {
             let is_kept = kept.as_ref().is_some_and(|kept| kept.has(endpoint));
@@ -157,7 +168,13 @@ impl Cluster {
                 endpoint.remove();
             }
         }
-        self.originals.visit(&mut Endpoint::remove);
+        let keeps_originals = successor.is_some_and(|successor| {
+            matches!(successor.config.discovery, Discovery::OriginalDst)
+                && Arc::ptr_eq(&successor.originals, &self.originals)
+        });
+        if !keeps_originals {
+            self.originals.visit(&mut Endpoint::remove);
+        }
     }
 }
 
@@ -227,6 +244,66 @@ mod tests {
         assert!(!again.is_removed());
         next.assign(&assignment(&[3]));
         assert!(again.is_removed());
+    }
+
+    #[test]
+    fn the_balancer_survives_updates_that_keep_the_policy() {
+        let registry = Registry::new(1);
+        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &registry, None);
+        cluster.assign(&assignment(&[1, 2, 3]));
+        let mut picked = Vec::new();
+        let mut current = cluster;
+        for _ in 0..6 {
+            picked.push(current.pick(PickContext::default()).unwrap().address.port());
+            let mut next = config::Cluster::clone(&current.config);
+            next.connect_timeout += Duration::from_secs(1);
+            current = Cluster::new(Arc::new(next), &registry, Some(&current));
+        }
+        assert_eq!(picked[..3], picked[3..]);
+        picked.truncate(3);
+        picked.sort_unstable();
+        assert_eq!(picked, [1, 2, 3]);
+    }
+
+    #[test]
+    fn original_destinations_survive_updates() {
+        let registry = Registry::new(1);
+        let mut config = config::Cluster::clone(&config(config::LbPolicy::ClusterProvided));
+        config.discovery = Discovery::OriginalDst;
+        let context =
+            PickContext { destination: Some(([10, 0, 0, 1], 80).into()), ..Default::default() };
+        let old = Cluster::new(Arc::new(config.clone()), &registry, None);
+        let endpoint = old.pick(context).unwrap();
+        config.connect_timeout += Duration::from_secs(1);
+        let new = Cluster::new(Arc::new(config), &registry, Some(&old));
+        old.retire(Some(&new));
+        assert_eq!(new.pick(context).unwrap().id, endpoint.id);
+        assert!(!endpoint.is_removed());
+        new.retire(None);
+        assert!(endpoint.is_removed());
+    }
+
+    #[tokio::test]
+    async fn a_replaced_cluster_asks_dns_no_more() {
+        let manager = Manager::new(Registry::new(1));
+        let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
+        config.discovery = Discovery::StrictDns {
+            names: vec![("localhost".to_owned(), 80, 1)],
+            refresh: Duration::from_millis(1),
+        };
+        manager.put(Arc::new(config.clone()));
+        // As a connection would.
+        let old = manager.get("c").unwrap();
+        config.connect_timeout += Duration::from_secs(1);
+        manager.put(Arc::new(config));
+        let new = manager.get("c").unwrap();
+        let ended = async {
+            while !old.discovering.get().unwrap().is_finished() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+        assert!(!new.discovering.get().unwrap().is_finished());
     }
 
     #[test]

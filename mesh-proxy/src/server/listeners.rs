@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use mesh_runtime::drain::{self, Trigger, Watcher};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -29,6 +30,18 @@ pub(crate) enum ListenerError {
     Draining { name: Name },
 }
 
+impl ListenerError {
+    /// The listener's name.
+    pub(crate) fn name(&self) -> &Name {
+        match self {
+            Self::Bind { name, .. }
+            | Self::Duplicate { name, .. }
+            | Self::AccessLog { name, .. }
+            | Self::Draining { name } => name,
+        }
+    }
+}
+
 /// A listener, as the admin pages show it.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerInfo {
@@ -46,7 +59,9 @@ pub(super) struct Listeners {
     control: Handle,
     drain_time: Duration,
     stats: Stats,
-    is_closed: bool,
+    /// Ends every drain before its time. Taken by the drain of everything, after which
+    /// nothing changes any more.
+    hurry: Option<(Trigger, Watcher)>,
 }
 
 struct Listener {
@@ -59,10 +74,52 @@ impl Listeners {
         let (by_name, by_address) = (BTreeMap::new(), Arc::default());
         let drains = JoinSet::new();
         let stats = Stats::new(registry);
-        Self { by_name, by_address, drains, control, drain_time, stats, is_closed: false }
+        let hurry = Some(drain::channel());
+        Self { by_name, by_address, drains, control, drain_time, stats, hurry }
     }
 
-    pub(super) fn put(
+    /// Puts several, in an order in which each finds its address free. Of those that
+    /// change places in a circle one is removed first.
+    pub(super) fn put_all(
+        &mut self,
+        mut waiting: Vec<Arc<config::Listener>>,
+        shared: &Arc<Shared>,
+    ) -> Vec<ListenerError> {
+        let mut errors = Vec::new();
+        loop {
+            let count = waiting.len();
+            let (blocked, free): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|config| self.holder(config).is_some());
+            let is_stuck = blocked.len() == count;
+            errors.extend(free.into_iter().filter_map(|config| self.put(config, shared).err()));
+            if is_stuck {
+                match self.one_of_a_circle(&blocked) {
+                    Some(name) => self.remove(&name),
+                    None => {
+                        let refused = blocked.into_iter();
+                        errors.extend(refused.filter_map(|config| self.put(config, shared).err()));
+                        return errors;
+                    }
+                }
+            }
+            waiting = blocked;
+        }
+    }
+
+    /// Of listeners that wait for each other's addresses, one.
+    fn one_of_a_circle(&self, blocked: &[Arc<config::Listener>]) -> Option<Name> {
+        let next = |name: &Name| {
+            let config = blocked.iter().find(|config| config.name == *name)?;
+            self.holder(config)
+        };
+        let is_in_circle = |start: &&Name| {
+            let mut names = std::iter::successors(next(start), next).take(blocked.len());
+            names.any(|name| name == **start)
+        };
+        blocked.iter().map(|config| &config.name).find(is_in_circle).cloned()
+    }
+
+    fn put(
         &mut self,
         config: Arc<config::Listener>,
         shared: &Arc<Shared>,
@@ -80,14 +137,16 @@ impl Listeners {
         shared: &Arc<Shared>,
     ) -> Result<(), ListenerError> {
         let name = config.name.clone();
-        if self.is_closed {
+        if self.hurry.is_none() {
             return Err(ListenerError::Draining { name });
         }
         let old = self.by_name.get(&name);
         if old.is_some_and(|old| old.active.config == config) {
             return Ok(());
         }
-        self.check_address(&config)?;
+        if let Some(other) = self.holder(&config) {
+            return Err(ListenerError::Duplicate { name, address: config.address, other });
+        }
         let active = Active::new(config, shared, old.map(|old| &*old.active))
             .map(Arc::new)
             .map_err(|source| ListenerError::AccessLog { name: name.clone(), source })?;
@@ -130,7 +189,7 @@ impl Listeners {
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        if self.is_closed {
+        if self.hurry.is_none() {
             return;
         }
         if let Some(old) = self.by_name.remove(name) {
@@ -140,13 +199,14 @@ impl Listeners {
         }
     }
 
-    /// Drains everything, and gives the drains, those of before too.
-    pub(super) fn retire_all(&mut self, timeout: Duration) -> JoinSet<()> {
-        self.is_closed = true;
+    /// Drains everything, and gives the drains, those of before too, with what ends them
+    /// early.
+    pub(super) fn retire_all(&mut self, timeout: Duration) -> (JoinSet<()>, Option<Trigger>) {
         for (_, listener) in std::mem::take(&mut self.by_name) {
             self.retire(listener, None, timeout);
         }
-        std::mem::take(&mut self.drains)
+        let hurry = self.hurry.take().map(|(hurry, _)| hurry);
+        (std::mem::take(&mut self.drains), hurry)
     }
 
     pub(super) fn infos(&self) -> Vec<ListenerInfo> {
@@ -157,19 +217,16 @@ impl Listeners {
         self.by_name.values().map(info).collect()
     }
 
-    /// Two listeners cannot have one address; port 0 is another port each time.
-    fn check_address(&self, config: &config::Listener) -> Result<(), ListenerError> {
-        let (name, address) = (config.name.clone(), config.address);
-        let other =
-            self.by_name.values().map(|listener| &listener.active.config).find(|other| {
-                other.address == address && other.name != name && address.port() != 0
-            });
-        match other {
-            Some(other) => {
-                Err(ListenerError::Duplicate { name, address, other: other.name.clone() })
-            }
-            None => Ok(()),
-        }
+    /// Another listener that has the address already: two cannot, but port 0 is another
+    /// port each time.
+    fn holder(&self, config: &config::Listener) -> Option<Name> {
+        let mut others = self.by_name.values().map(|listener| &listener.active.config);
+        let holder = others.find(|other| {
+            other.address == config.address
+                && other.name != config.name
+                && config.address.port() != 0
+        });
+        holder.map(|holder| holder.name.clone())
     }
 
     fn publish(&self) {
@@ -187,7 +244,8 @@ impl Listeners {
         }
     }
 
-    /// Drains `chains`, once `arrived`.
+    /// Drains `chains`, once `arrived`. In a hurry the chains are retired all the same, so
+    /// that no connection is forgotten.
     fn drain(
         &mut self,
         arrived: impl Future<Output = ()> + Send + 'static,
@@ -195,12 +253,27 @@ impl Listeners {
         timeout: Duration,
     ) {
         while self.drains.try_join_next().is_some() {}
+        let Some((_, hurry)) = &self.hurry else { return };
+        let hurry = hurry.clone();
         let draining = self.stats.draining.hold();
         let drain = async move {
             let _draining = draining;
-            arrived.await;
+            let mut early = hurry.clone();
+            tokio::select! {
+                () = arrived => {}
+                () = early.immediate() => {}
+            }
+            let end = || {
+                let mut hurry = hurry.clone();
+                async move {
+                    tokio::select! {
+                        () = tokio::time::sleep(timeout) => {}
+                        () = hurry.immediate() => {}
+                    }
+                }
+            };
             let triggers = chains.iter().filter_map(|chain| chain.retire());
-            let drains: Vec<_> = triggers.map(|trigger| trigger.drain(timeout)).collect();
+            let drains: Vec<_> = triggers.map(|trigger| trigger.drain_until(end())).collect();
             // A connection may hold its chain: not this task, or its end would wait for us.
             drop(chains);
             join_all(drains).await;

@@ -172,6 +172,73 @@ async fn two_listeners_cannot_have_one_address() {
 }
 
 #[tokio::test]
+async fn listeners_may_take_each_others_addresses() {
+    let (plane, _) = serving().await;
+    let free = [(); 4].map(|()| StdListener::bind("127.0.0.1:0").unwrap());
+    let [one, two, three, four] = free.map(|socket| socket.local_addr().unwrap());
+    let put = |places: &[(&str, SocketAddr)]| {
+        let listener = |(name, address): &(&str, SocketAddr)| {
+            listener(name, &address.to_string(), if *name == "a" { "one" } else { "two" })
+        };
+        plane.put_listeners(places.iter().map(listener).collect())
+    };
+    assert!(put(&[("a", one), ("b", two)]).is_empty());
+    // One after the other, the first one last.
+    assert!(put(&[("a", two), ("b", three)]).is_empty());
+    // In a circle.
+    assert!(put(&[("a", three), ("b", two)]).is_empty());
+    assert_eq!(greeting(three).await.1, "one");
+    assert_eq!(greeting(two).await.1, "two");
+    // The holder stays where it is: nothing changes.
+    let errors = put(&[("a", two), ("c", three), ("d", four)]);
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert_eq!(greeting(three).await.1, "one");
+    assert_eq!(greeting(four).await.1, "two");
+    assert_eq!(
+        plane.shared.registry.counter("listener_manager.listener_create_failure").value(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_drain_without_time_ends_connections_at_once() {
+    let (plane, address) = serving().await;
+    let (mut open, _) = greeting(address).await;
+    // One that has not come to its filter chain.
+    plane
+        .put_listener(Arc::new(Listener { name: "m".into(), ..(*inspecting(None, false)).clone() }))
+        .unwrap();
+    let address = plane.listeners()[1].address;
+    let mut early = TcpStream::connect(address).await.unwrap();
+    plane.drain(Duration::ZERO).await;
+    for io in [&mut open, &mut early] {
+        let read = tokio::time::timeout(LONG / 6, io.read(&mut [0])).await;
+        assert_eq!(read.unwrap().unwrap_or_default(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_a_drain_cuts_is_logged() {
+    let (plane, _) = serving().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let line = config::LogFormat::Text(vec![config::LogPart::Literal("cut\n".to_owned())]);
+    let target = config::LogTarget::File(path.clone());
+    let log = Arc::new(config::AccessLog { target, format: line });
+    let mut logging = Listener::clone(&listener("l", "127.0.0.1:0", "one"));
+    let mut chain = FilterChain::clone(&logging.filter_chains[0]);
+    let NetworkFilter::Tcp(proxy) = &chain.filter else { panic!() };
+    let proxy = TcpProxy { access_logs: vec![log], ..(**proxy).clone() };
+    chain.filter = NetworkFilter::Tcp(Arc::new(proxy));
+    logging.filter_chains = vec![Arc::new(chain)];
+    plane.put_listener(Arc::new(logging)).unwrap();
+    let address = plane.listeners()[0].address;
+    let open = [greeting(address).await, greeting(address).await];
+    plane.drain(Duration::from_millis(1)).await;
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "cut\n".repeat(open.len()));
+}
+
+#[tokio::test]
 async fn a_drain_ends_what_does_not_end_by_itself() {
     let (plane, address) = serving().await;
     let (mut open, _) = greeting(address).await;

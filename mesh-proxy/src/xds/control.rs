@@ -36,7 +36,6 @@ struct Stats {
     updates: [(ResourceType, Counter, Counter); 4],
     active_clusters: Gauge,
     warming_clusters: Gauge,
-    active_listeners: Gauge,
     warming_listeners: Gauge,
 }
 
@@ -57,7 +56,6 @@ impl Stats {
             ],
             active_clusters: registry.gauge("cluster_manager.active_clusters"),
             warming_clusters: registry.gauge("cluster_manager.warming_clusters"),
-            active_listeners: registry.gauge("listener_manager.total_listeners_active"),
             warming_listeners: registry.gauge("listener_manager.total_listeners_warming"),
         }
     }
@@ -74,8 +72,7 @@ impl Stats {
         let (active, warming) = super::resource::counts(state.clusters());
         self.active_clusters.set(active);
         self.warming_clusters.set(warming);
-        let (active, warming) = super::resource::counts(state.listeners());
-        self.active_listeners.set(active);
+        let (_, warming) = super::resource::counts(state.listeners());
         self.warming_listeners.set(warming);
     }
 }
@@ -155,13 +152,17 @@ impl Control {
         match event {
             Event::Connected => {
                 info!("connected to the control plane");
-                self.stats.connected.set(1);
                 self.stats.attempts.inc();
+                self.stats.connected.set(1);
             }
             Event::Disconnected { error, retry_in } => {
                 warn!(
                     "no control plane, the last configuration stays: {error}; next attempt in {retry_in:?}"
                 );
+                // Otherwise it is a connection that ended, which was counted before.
+                if self.stats.connected.value() == 0 {
+                    self.stats.attempts.inc();
+                }
                 self.stats.connected.set(0);
             }
             Event::Response(response) => self.response(response),
@@ -199,7 +200,7 @@ impl Control {
     /// Changes the data plane; gives the listeners that it did not take.
     fn apply(&self, actions: Vec<Action>) -> Vec<ListenerError> {
         let shared = self.data_plane.shared();
-        let mut failed = Vec::new();
+        let mut listeners = Vec::new();
         for action in actions {
             match action {
                 Action::PutCluster(config) => shared.clusters.put(config),
@@ -207,18 +208,23 @@ impl Control {
                 Action::PutEndpoints(name, assignment) => {
                     shared.clusters.put_endpoints(&name, (*assignment).clone());
                 }
+                Action::ForgetEndpoints(name) => shared.clusters.forget_endpoints(&name),
                 Action::PutRoutes(config) => shared.routes.put(config),
                 Action::RemoveRoutes(name) => self.remove_routes_later(name),
                 Action::RemoveListener(name) => self.data_plane.remove_listener(&name),
-                Action::PutListener(config) => {
-                    let name = config.name.clone();
-                    if let Err(error) = self.data_plane.put_listener(config) {
-                        self.lock().listener_failed(&name, error.to_string(), SystemTime::now());
-                        failed.push(error);
-                    }
-                }
+                // Together, at the end: one may take the address of another.
+                Action::PutListener(config) => listeners.push(config),
             }
         }
+        if listeners.is_empty() {
+            return Vec::new();
+        }
+        let failed = self.data_plane.put_listeners(listeners);
+        let mut state = self.lock();
+        for error in &failed {
+            state.listener_failed(error.name(), error.to_string(), SystemTime::now());
+        }
+        state.listeners_taken();
         failed
     }
 

@@ -1,19 +1,24 @@
 //! LDS and RDS.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
 use mesh_proto::envoy::config::listener::v3::Listener as WireListener;
 use mesh_proto::envoy::config::route::v3::RouteConfiguration;
-use prost_types::Any;
 
-use super::open::open;
-use super::resource::{Entry, Version};
-use super::state::{Action, Now, Outcome, Refusals, State};
+use super::clusters::knows_cluster;
+use super::resource::Entry;
+use super::response::{Incoming, Kind};
+use super::state::{Action, Now, Outcome, State};
 use crate::config::{
-    HttpConnectionManager, Listener, Name, NetworkFilter, Path, RouteSource, wire,
+    HttpConnectionManager, Listener, Name, NetworkFilter, Path, RouteSource, RouteTable, wire,
 };
+
+const LISTENERS: Kind<WireListener, Listener> =
+    Kind { label: "listener", name: |message| &message.name, deadline };
+
+const ROUTES: Kind<RouteConfiguration, RouteTable> =
+    Kind { label: "route table", name: |message| &message.name, deadline: |_, _| None };
 
 /// When a listener stops waiting for its route tables: with the most patient of them.
 pub(super) fn deadline(listener: &Listener, now: Now) -> Option<Instant> {
@@ -35,107 +40,22 @@ fn managers_by_rds(listener: &Listener) -> impl Iterator<Item = (&Name, &HttpCon
 }
 
 impl State {
-    pub(super) fn listener_response(
-        &mut self,
-        version: &Arc<str>,
-        resources: Vec<Any>,
-        now: Now,
-    ) -> Outcome {
-        let mut outcome = Outcome::default();
-        let mut seen: HashSet<Name> = HashSet::new();
-        let refusals = Refusals { kind: "listener", version, now };
-        // A resource whose name cannot be read may be any one: then nothing is removed.
-        let mut all_named = true;
-        for (index, any) in resources.into_iter().enumerate() {
-            let (bytes, message) = match open::<WireListener>(any) {
-                Ok(opened) => opened,
-                Err(details) => {
-                    outcome.refused.push(format!("resource {index}: {details}"));
-                    all_named = false;
-                    continue;
-                }
-            };
-            let name: Name = message.name.as_str().into();
-            let result = match self.listeners.get(&name) {
-                _ if name.is_empty() => Err("name: missing: it is required".to_owned()),
-                _ if !seen.insert(name.clone()) => {
-                    Err("is there twice; the first one is taken".to_owned())
-                }
-                Some(entry) if entry.is_static => {
-                    Err("is a static listener, which ADS cannot change".to_owned())
-                }
-                _ => wire::listener(message, &Path::default(), &|name| self.knows_cluster(name))
-                    .map_err(|error| error.to_string()),
-            };
-            match result {
-                Ok(config) => {
-                    let deadline = deadline(&config, now);
-                    let version = Version {
-                        config: Arc::new(config),
-                        version: Arc::clone(version),
-                        wire: bytes,
-                        updated: now.wall,
-                    };
-                    self.listeners.entry(name).or_default().take(version, deadline);
-                }
-                Err(details) => {
-                    refusals.refuse(&mut outcome, &mut self.listeners, &name, bytes, details);
-                }
-            }
-        }
-        if all_named {
-            let actions = &mut outcome.actions;
-            self.listeners.retain(|name, entry| {
-                let keep = entry.is_static || seen.contains(name);
-                if !keep && entry.active.is_some() {
-                    actions.push(Action::RemoveListener(name.clone()));
-                }
-                keep
-            });
-        }
-        self.listener_fetch.is_done = true;
-        self.listener_fetch.version = Arc::clone(version);
-        outcome
+    pub(super) fn listener_response(&mut self, response: Incoming<'_>) -> Outcome {
+        self.listener_fetch.answered(response.version);
+        let known = |name: &str| knows_cluster(&self.clusters, name);
+        let convert = |message| wire::listener(message, &Path::default(), &known);
+        let taken = LISTENERS.take_all(&mut self.listeners, response, convert);
+        let actions = taken.result.into_iter().map(Action::RemoveListener).collect();
+        Outcome { actions, refused: taken.refused }
     }
 
-    pub(super) fn route_response(
-        &mut self,
-        version: &Arc<str>,
-        resources: Vec<Any>,
-        now: Now,
-    ) -> Outcome {
-        let mut outcome = Outcome::default();
+    pub(super) fn route_response(&mut self, response: Incoming<'_>) -> Outcome {
         let wanted = self.route_names();
-        let refusals = Refusals { kind: "route table", version, now };
-        for (index, any) in resources.into_iter().enumerate() {
-            let (bytes, message) = match open::<RouteConfiguration>(any) {
-                Ok(opened) => opened,
-                Err(details) => {
-                    outcome.refused.push(format!("resource {index}: {details}"));
-                    continue;
-                }
-            };
-            if !wanted.contains(&message.name) {
-                continue;
-            }
-            let name: Name = message.name.as_str().into();
-            let known = |name: &str| self.knows_cluster(name);
-            let config = match wire::route_table(message, &Path::default(), &known) {
-                Ok(config) => Arc::new(config),
-                Err(error) => {
-                    let details = error.to_string();
-                    refusals.refuse(&mut outcome, &mut self.routes, &name, bytes, details);
-                    continue;
-                }
-            };
-            let version =
-                Version { config, version: Arc::clone(version), wire: bytes, updated: now.wall };
-            let entry = self.routes.entry(name).or_default();
-            entry.take(version, None);
-            // A route table waits for nothing.
-            outcome.actions.extend(entry.promote().map(Action::PutRoutes));
-        }
-        outcome
+        let known = |name: &str| knows_cluster(&self.clusters, name);
+        let convert = |message| wire::route_table(message, &Path::default(), &known);
+        let taken = ROUTES.take_wanted(&mut self.routes, &wanted, response, convert);
+        let put = |(_, config)| Action::PutRoutes(config);
+        Outcome { actions: taken.result.into_iter().map(put).collect(), refused: taken.refused }
     }
 
     /// Puts listeners in force whose route tables are known, or have been waited for
@@ -151,7 +71,7 @@ impl State {
             };
             let is_due = is_warm || entry.is_overdue(now.instant);
             if is_due && (clusters_ready || entry.is_static) {
-                actions.extend(entry.promote().map(Action::PutListener));
+                actions.extend(entry.propose().map(Action::PutListener));
             }
         }
     }
@@ -161,6 +81,11 @@ impl State {
         if let Some(entry) = self.listeners.get_mut(name) {
             entry.demote(details, at);
         }
+    }
+
+    /// The data plane took the other listeners that it was to put in force.
+    pub(crate) fn listeners_taken(&mut self) {
+        self.listeners.values_mut().for_each(Entry::confirm);
     }
 
     pub(super) fn route_names(&self) -> BTreeSet<String> {

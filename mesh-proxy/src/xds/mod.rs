@@ -9,6 +9,7 @@ mod control;
 mod listeners;
 mod open;
 mod resource;
+mod response;
 mod state;
 #[cfg(test)]
 mod tests;

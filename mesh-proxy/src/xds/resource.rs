@@ -19,7 +19,7 @@ pub(crate) struct Entry<T> {
     pub(crate) active: Option<Version<T>>,
     pub(crate) warming: Option<Warming<T>>,
     pub(crate) failure: Option<Failure>,
-    /// What was active before, in case the data plane does not take the new one.
+    /// What was active before, until it is known whether the data plane takes the new one.
     pub(super) previous: Option<Version<T>>,
 }
 
@@ -102,11 +102,32 @@ impl<T> Entry<T> {
     pub(super) fn promote(&mut self) -> Option<Arc<T>> {
         let version = self.warming.take()?.version;
         let config = Arc::clone(&version.config);
-        self.previous = self.active.replace(version);
+        self.active = Some(version);
         Some(config)
     }
 
-    /// The data plane did not take what was promoted last: what was before is in force.
+    /// The same, where the data plane may not take it: to be followed by
+    /// [`Self::demote`] or [`Self::confirm`].
+    pub(super) fn propose(&mut self) -> Option<Arc<T>> {
+        let before = self.active.clone();
+        let config = self.promote()?;
+        self.previous = before;
+        Some(config)
+    }
+
+    /// The data plane took what was proposed.
+    pub(super) fn confirm(&mut self) {
+        self.previous = None;
+    }
+
+    /// A version was refused; what is in force stays so.
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        if !self.is_static {
+            self.failure = Some(failure);
+        }
+    }
+
+    /// The data plane did not take what was proposed: what was before is in force.
     pub(super) fn demote(&mut self, details: String, at: SystemTime) {
         let Some(refused) = std::mem::replace(&mut self.active, self.previous.take()) else {
             return;

@@ -9,7 +9,8 @@ use mesh_proto::envoy::config::bootstrap::v3 as proto;
 use mesh_xds::{Names, ResourceType};
 use prost_types::Any;
 
-use super::resource::{Entry, Failure, Table, Version};
+use super::resource::{Entry, Table, Version};
+use super::response::Incoming;
 use crate::config::{
     AdsSource, Bootstrap, Cluster, Discovery, Listener, LoadAssignment, Name, RouteTable,
 };
@@ -20,6 +21,8 @@ pub(crate) enum Action {
     PutCluster(Arc<Cluster>),
     RemoveCluster(Name),
     PutEndpoints(Name, Arc<LoadAssignment>),
+    /// They are known no longer; clusters keep theirs.
+    ForgetEndpoints(Name),
     PutListener(Arc<Listener>),
     RemoveListener(Name),
     PutRoutes(Arc<RouteTable>),
@@ -83,6 +86,11 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
+    pub(super) fn answered(&mut self, version: &Arc<str>) {
+        self.is_done = true;
+        self.version = Arc::clone(version);
+    }
+
     fn new(timeout: Option<Option<Duration>>, now: Now) -> Self {
         Self {
             is_done: timeout.is_none(),
@@ -204,14 +212,15 @@ impl State {
         now: Now,
     ) -> Outcome {
         let version: Arc<str> = version.into();
+        let response = Incoming { version: &version, resources, now };
         let mut outcome = match resource_type {
-            ResourceType::Cluster => self.cluster_response(&version, resources, now),
-            ResourceType::Endpoint => self.endpoint_response(&version, resources, now),
-            ResourceType::Listener => self.listener_response(&version, resources, now),
-            ResourceType::Route => self.route_response(&version, resources, now),
+            ResourceType::Cluster => self.cluster_response(response),
+            ResourceType::Endpoint => self.endpoint_response(response),
+            ResourceType::Listener => self.listener_response(response),
+            ResourceType::Route => self.route_response(response),
         };
         outcome.actions.extend(self.settle(now));
-        self.forget_endpoints();
+        outcome.actions.extend(self.forget_endpoints());
         outcome.actions.extend(self.forget_routes());
         outcome
     }
@@ -252,30 +261,4 @@ fn static_entry<T>(config: Arc<T>, wire: Any, deadline: Option<Instant>, now: No
 
 fn is_warming<T>(table: &Table<T>) -> bool {
     table.values().any(|entry| entry.warming.is_some())
-}
-
-/// A response's refusals, and the entries that remember them.
-pub(super) struct Refusals<'a> {
-    pub(super) kind: &'static str,
-    pub(super) version: &'a Arc<str>,
-    pub(super) now: Now,
-}
-
-impl Refusals<'_> {
-    /// Notes that resource `name` was refused; what was in force stays so.
-    pub(super) fn refuse<T>(
-        &self,
-        outcome: &mut Outcome,
-        table: &mut Table<T>,
-        name: &Name,
-        wire: Arc<Any>,
-        details: String,
-    ) {
-        outcome.refused.push(format!("{} {name}: {details}", self.kind));
-        let entry = table.entry(name.clone()).or_default();
-        if !entry.is_static {
-            let version = Arc::clone(self.version);
-            entry.failure = Some(Failure { details, version, wire, at: self.now.wall });
-        }
-    }
 }

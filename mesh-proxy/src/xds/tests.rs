@@ -96,6 +96,7 @@ fn said(actions: &[Action]) -> Vec<String> {
         Action::PutCluster(config) => format!("cluster {}", config.name),
         Action::RemoveCluster(name) => format!("-cluster {name}"),
         Action::PutEndpoints(name, _) => format!("endpoints {name}"),
+        Action::ForgetEndpoints(name) => format!("-endpoints {name}"),
         Action::PutListener(config) => format!("listener {}", config.name),
         Action::RemoveListener(name) => format!("-listener {name}"),
         Action::PutRoutes(config) => format!("routes {}", config.name),
@@ -180,7 +181,7 @@ fn what_is_absent_is_removed_but_not_what_is_static() {
     let mut bench = live();
     assert_eq!(bench.good(ResourceType::Listener, vec![]), ["-listener l", "-routes r"]);
     assert_eq!(bench.names(ResourceType::Route), Names::Only(Default::default()));
-    assert_eq!(bench.good(ResourceType::Cluster, vec![]), ["-cluster a"]);
+    assert_eq!(bench.good(ResourceType::Cluster, vec![]), ["-cluster a", "-endpoints a"]);
     assert!(bench.state.clusters().contains_key("pilot"));
     assert!(bench.state.endpoints().is_empty());
     let outcome = bench.send(ResourceType::Cluster, vec![eds("pilot", "")]);
@@ -222,9 +223,45 @@ fn a_listener_that_cannot_be_bound_leaves_the_one_before() {
     let actions = bench.good(ResourceType::Listener, vec![listener("l", 81, "r")]);
     assert_eq!(actions, ["listener l"]);
     bench.state.listener_failed("l", "in use".to_owned(), bench.now.wall);
+    bench.state.listeners_taken();
     let entry = &bench.state.listeners()["l"];
     assert_eq!(entry.active.as_ref().unwrap().config.address.port(), 80);
     assert_eq!(entry.failure.as_ref().unwrap().details, "in use");
+}
+
+#[test]
+fn what_was_replaced_is_not_kept() {
+    let mut bench = live();
+    bench.good(ResourceType::Listener, vec![listener("l", 81, "r")]);
+    assert!(bench.state.listeners()["l"].previous.is_some());
+    bench.state.listeners_taken();
+    assert!(bench.state.listeners()["l"].previous.is_none());
+    bench.good(ResourceType::Route, vec![routes("r", "b")]);
+    bench.good(ResourceType::Endpoint, vec![endpoints("a", 81)]);
+    assert!(bench.state.routes()["r"].previous.is_none());
+    assert!(bench.state.endpoints()["a"].previous.is_none());
+    // A cluster that asks for other endpoints lets go of those it had.
+    let renamed = parse::<Cluster>(
+        "{ name: a, type: EDS, eds_cluster_config: { service_name: x, eds_config: { ads: {} } } }",
+    );
+    assert_eq!(bench.good(ResourceType::Cluster, vec![renamed]), NOTHING);
+    assert_eq!(
+        bench.good(ResourceType::Endpoint, vec![endpoints("x", 80)]),
+        ["endpoints x", "cluster a", "-endpoints a"]
+    );
+    assert!(bench.state.clusters()["a"].previous.is_none());
+}
+
+#[test]
+fn a_resource_without_a_name_may_be_any_one() {
+    let mut bench = live();
+    let outcome = bench.send(ResourceType::Cluster, vec![eds("''", "")]);
+    assert_eq!(outcome.refused, ["resource 0: is a cluster without a name"]);
+    assert_eq!(said(&outcome.actions), NOTHING);
+    let outcome = bench.send(ResourceType::Listener, vec![listener("''", 80, "r")]);
+    assert_eq!(outcome.refused, ["resource 0: is a listener without a name"]);
+    assert_eq!(said(&outcome.actions), NOTHING);
+    assert!(!bench.state.clusters().contains_key(""));
 }
 
 #[test]

@@ -181,6 +181,13 @@ async fn without_its_control_plane_the_last_configuration_stays() {
         text.ends_with(": 0\n").then_some(())
     })
     .await;
+    // Attempts that fail are attempts.
+    eventually_async("another attempt", async || {
+        let text = proxy.text("/stats?filter=control_plane.connect_attempt").await;
+        let attempts: u64 = text.trim_end().rsplit(' ').next()?.parse().ok()?;
+        (attempts > 1).then_some(())
+    })
+    .await;
     assert_eq!(get(front, "front", "/").await.unwrap().status, 200);
     assert_eq!(proxy.text("/ready").await, "LIVE\n");
 
