@@ -114,7 +114,10 @@ fn refuses_what_a_cluster_asks_for_in_vain() {
         ("outlier_detection: {}", "outlier_detection: field is known but not honoured"),
         ("health_checks: [{ timeout: 1s, interval: 1s }]", "health_checks: field is known"),
         ("connect_timeout: 0s", "connect_timeout: found 0s"),
-        ("connect_timeout: -1s", "connect_timeout: found -1s, expected a duration from 0s to 315576000000s"),
+        (
+            "connect_timeout: -1s",
+            "connect_timeout: found -1s, expected a duration from 0s to 315576000000s",
+        ),
         (
             "transport_socket: { name: tls }",
             "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
