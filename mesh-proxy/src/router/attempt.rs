@@ -37,7 +37,7 @@ pub(super) struct Failure {
     pub(super) kind: FailureKind,
     /// The endpoint that was tried.
     pub(super) endpoint: Option<u64>,
-    /// The connection had served a request before.
+    /// An HTTP/1 connection that had served a request before, and may have been closing.
     pub(super) reused: bool,
     /// The request's body, when nothing of it was taken.
     pub(super) body: Option<Body>,
@@ -76,7 +76,7 @@ pub(super) async fn attempt(
         cluster.stats().cx_none_healthy.inc();
         return Err(Failure::new(FailureKind::NoEndpoint, None, body));
     };
-    stream.upstream_host = Some(endpoint.address);
+    stream.upstream_host = Some(Arc::clone(&endpoint));
     let Ok(permit) = cluster.permit_request() else {
         cluster.stats().rq_pending_overflow.inc();
         return Err(Failure::new(FailureKind::Overflow, None, body));
@@ -99,7 +99,9 @@ pub(super) async fn attempt(
             tracing::debug!(cluster = %cluster.config.name, %error, "no response");
             active.cluster.stats().rq_rx_reset.inc();
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
-            Err(Failure::sending(error, active.endpoint.id, lease.is_reused()))
+            // HTTP/2 says with GOAWAY what it did not process.
+            let reused = protocol == Protocol::Http1 && lease.is_reused();
+            Err(Failure::sending(error, active.endpoint.id, reused))
         }
     }
 }

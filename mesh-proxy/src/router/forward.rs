@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub(super) async fn forward(
         Ok(Ok((response, exchange))) => {
             stream.details = "via_upstream";
             timers.last = std::time::Instant::now();
-            response.map(|body| ResponseBody::upstream(body, exchange, timers))
+            ResponseBody::upstream(response, &stream.head.method, exchange, timers)
         }
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply();
@@ -105,6 +106,7 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
         }
         Expired::Response => {
             cluster.stats().rq_timeout.inc();
+            count_timeout(stream);
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
             local_reply(stream, status, "upstream request timeout")
         }
@@ -113,6 +115,13 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
             local_reply(stream, status, "stream timeout")
         }
     }
+}
+
+/// Counts it to the endpoint whose answer did not come in time, and gives its id.
+fn count_timeout(stream: &Stream) -> Option<u64> {
+    let endpoint = stream.upstream_host.as_ref()?;
+    endpoint.stats.rq_timeout.fetch_add(1, Relaxed);
+    Some(endpoint.id)
 }
 
 /// How a try ended.
@@ -199,8 +208,9 @@ impl<'a> Attempts<'a> {
             Ok(outcome) => outcome,
             Err(_) => {
                 self.cluster.stats().rq_per_try_timeout.inc();
+                let endpoint = count_timeout(stream);
                 let kind = FailureKind::PerTryTimeout;
-                Err(Failure { kind, endpoint: None, reused: false, body: None })
+                Err(Failure { kind, endpoint, reused: false, body: None })
             }
         }
     }
@@ -219,6 +229,9 @@ impl<'a> Attempts<'a> {
             && !self.repeated
             && retry::is_provably_safe(failure, &stream.head.method, can_resend)
         {
+            if matches!(failure.kind, FailureKind::Connect | FailureKind::ConnectTimeout) {
+                self.tried.extend(failure.endpoint);
+            }
             let body = self.body_again(outcome)?;
             self.repeated = true;
             self.fresh = true;

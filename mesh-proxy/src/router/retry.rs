@@ -15,8 +15,10 @@ use crate::random;
 /// `can_resend` says that the whole request can be sent again.
 pub(super) fn is_provably_safe(failure: &Failure, method: &Method, can_resend: bool) -> bool {
     match failure.kind {
-        // The codec gave the request back.
-        FailureKind::Send(SendErrorKind::NotSent) => failure.body.is_some(),
+        // No connection came about, or the codec gave the request back.
+        FailureKind::Connect
+        | FailureKind::ConnectTimeout
+        | FailureKind::Send(SendErrorKind::NotSent) => failure.body.is_some(),
         // RFC 9113, section 8.7.
         FailureKind::Send(SendErrorKind::Refused) => can_resend,
         // An idle connection that the upstream closed while the request was on its way
@@ -91,6 +93,11 @@ mod tests {
         assert!(!is_provably_safe(&closed(true), &Method::POST, true));
         assert!(!is_provably_safe(&closed(true), &Method::PUT, false));
         assert!(!is_provably_safe(&closed(false), &Method::GET, true));
+        for kind in [FailureKind::Connect, FailureKind::ConnectTimeout] {
+            let body = Some(crate::codec::Body::empty());
+            let failure = Failure { kind, endpoint: None, reused: false, body };
+            assert!(is_provably_safe(&failure, &Method::POST, false));
+        }
         let refused = failure(SendErrorKind::Refused, false);
         assert!(is_provably_safe(&refused, &Method::POST, true));
         assert!(!is_provably_safe(&refused, &Method::POST, false));

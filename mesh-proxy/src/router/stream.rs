@@ -13,6 +13,7 @@ use tokio::time::Sleep;
 use crate::access_log::Flags;
 use crate::cluster::Cluster;
 use crate::codec::{Meter, Upgrade};
+use crate::endpoint::Endpoint;
 use crate::routes::Route;
 use crate::worker::Worker;
 
@@ -48,7 +49,7 @@ pub(crate) struct Stream {
     /// Envoy's response code details.
     pub(crate) details: &'static str,
     pub(crate) cluster: Option<Arc<Cluster>>,
-    pub(crate) upstream_host: Option<SocketAddr>,
+    pub(crate) upstream_host: Option<Arc<Endpoint>>,
     pub(crate) upstream_local: Option<SocketAddr>,
     /// How long the upstream took until its response's head.
     pub(crate) service_time: Option<Duration>,

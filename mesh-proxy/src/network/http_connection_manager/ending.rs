@@ -50,6 +50,17 @@ impl Outgoing {
     }
 }
 
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // HTTP/1's codec asks for no more than the head promised.
+        if let Some(ending) = &mut self.ending
+            && self.body.is_whole()
+        {
+            ending.is_complete = true;
+        }
+    }
+}
+
 impl http_body::Body for Outgoing {
     type Data = Bytes;
     type Error = BodyError;
@@ -161,7 +172,7 @@ impl Ending {
         let received = stream.request_meter.as_ref().map_or(0, |meter| meter.bytes());
         record.bytes_received = received + self.bytes_received;
         record.bytes_sent = self.bytes_sent;
-        record.upstream_host = stream.upstream_host;
+        record.upstream_host = stream.upstream_host.as_ref().map(|host| host.address);
         record.upstream_cluster = stream.cluster.as_ref().map(|cluster| &*cluster.config.name);
         record.upstream_local = stream.upstream_local;
         let route = stream.route.as_ref().map(|route| &**route.name());

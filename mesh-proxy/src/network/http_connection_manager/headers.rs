@@ -6,7 +6,7 @@ use http::header::{
     CONNECTION, COOKIE, EXPECT, Entry, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
 use super::{Manager, request_id};
@@ -40,11 +40,17 @@ const MESH_ONLY: [&str; 13] = [
 ];
 
 /// Brings the target into origin form and the authority into Host, whatever the protocol
-/// (RFC 9112, section 3.2.2: an absolute target's authority takes Host's place). `false`
-/// when there is no authority.
-pub(super) fn normalise(head: &mut Parts) -> bool {
+/// (RFC 9112, section 3.2.2: an absolute target's authority takes Host's place).
+///
+/// # Errors
+/// What is wrong with the authority, as response code details: the answer is 400 (RFC 9112,
+/// section 3.2).
+pub(super) fn normalise(head: &mut Parts) -> Result<(), &'static str> {
+    if head.headers.get_all(HOST).iter().nth(1).is_some() {
+        return Err("multiple_host_headers");
+    }
     if let Some(authority) = head.uri.authority() {
-        let Ok(host) = HeaderValue::from_str(authority.as_str()) else { return false };
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "invalid_host_header")?;
         head.headers.insert(HOST, host);
         let path = head.uri.path_and_query().cloned();
         head.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
@@ -52,7 +58,16 @@ pub(super) fn normalise(head: &mut Parts) -> bool {
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
-    head.headers.contains_key(HOST)
+    match head.headers.get(HOST) {
+        None => Err("missing_host_header"),
+        Some(host) if is_host(host.as_bytes()) => Ok(()),
+        Some(_) => Err("invalid_host_header"),
+    }
+}
+
+/// Whether it is a host with or without a port (RFC 9110, section 7.2).
+fn is_host(host: &[u8]) -> bool {
+    Authority::try_from(host).is_ok() && !host.contains(&b'@')
 }
 
 /// HTTP/2 clients send a cookie in pieces, which nobody else understands (RFC 9113, section
@@ -160,14 +175,9 @@ impl Manager {
 }
 
 fn append_forwarded_for(headers: &mut HeaderMap, address: &HeaderValue) {
-    let before = headers.get(FORWARDED_FOR).filter(|before| !before.is_empty());
-    let all = match before {
-        None => Ok(address.clone()),
-        Some(before) => {
-            HeaderValue::from_bytes(&[before.as_bytes(), b",", address.as_bytes()].concat())
-        }
-    };
-    if let Ok(all) = all {
+    let before = headers.get_all(FORWARDED_FOR).iter().filter(|before| !before.is_empty());
+    let all: Vec<_> = before.chain([address]).map(HeaderValue::as_bytes).collect();
+    if let Ok(all) = HeaderValue::from_bytes(&all.join(&b","[..])) {
         headers.insert(FORWARDED_FOR, all);
     }
 }
@@ -205,7 +215,7 @@ mod tests {
     fn an_absolute_target_names_the_host() {
         let request = Request::get("http://a:1/b?c").header("host", "x").body(()).unwrap();
         let (mut head, ()) = request.into_parts();
-        assert!(normalise(&mut head));
+        assert_eq!(normalise(&mut head), Ok(()));
         assert_eq!(head.headers["host"], "a:1");
         assert_eq!(head.uri, "/b?c");
     }
@@ -218,9 +228,28 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_needed() {
-        let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
-        assert!(!normalise(&mut head));
+    fn one_host_is_needed() {
+        let normalised = |hosts: &[&'static str]| {
+            let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
+            head.headers = headers(&hosts.iter().map(|host| ("host", *host)).collect::<Vec<_>>());
+            normalise(&mut head)
+        };
+        for host in ["a", "a.test:80", "[::1]:80", "a_b"] {
+            assert_eq!(normalised(&[host]), Ok(()), "{host}");
+        }
+        assert_eq!(normalised(&[]), Err("missing_host_header"));
+        assert_eq!(normalised(&["a", "a"]), Err("multiple_host_headers"));
+        for host in ["", "a b", "a/b", "user@a"] {
+            assert_eq!(normalised(&[host]), Err("invalid_host_header"), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_appended_to_all_that_were_before() {
+        let mut found =
+            headers(&[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2")]);
+        append_forwarded_for(&mut found, &HeaderValue::from_static("10.0.0.3"));
+        assert_eq!(found, headers(&[("x-forwarded-for", "10.0.0.1,10.0.0.2,10.0.0.3")]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use mesh_runtime::drain::Watcher;
 
 use super::ending::{Ending, Outgoing};
@@ -173,8 +173,8 @@ impl Client {
     /// Brings the head into shape and finds its route; a response when the request cannot
     /// be forwarded.
     fn refusal(&self, stream: &mut Stream) -> Option<Response<ResponseBody>> {
-        if !headers::normalise(&mut stream.head) {
-            stream.details = "missing_host_header";
+        if let Err(details) = headers::normalise(&mut stream.head) {
+            stream.details = details;
             return Some(local_reply(stream, StatusCode::BAD_REQUEST, ""));
         }
         let is_websocket = headers::asks_for_websocket(&stream.head);
@@ -213,6 +213,11 @@ impl Client {
             }
         }
         headers::remove_hop_by_hop(response.headers_mut());
+        if ending.stream.head.method == Method::HEAD
+            && let Some(size) = response.body_mut().withhold()
+        {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+        }
         let service_time = ending.stream.service_time;
         self.manager.finish_response(response.headers_mut(), service_time);
         *response.version_mut() = Version::HTTP_11;

@@ -124,6 +124,50 @@ async fn a_client_that_does_not_read_stops_the_upstream() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 4096 * CHUNK);
 }
 
+/// Says the end of each response on its own, when the next request is there, and with it
+/// whether the stream was reset before.
+async fn ending_late() -> Upstream {
+    Upstream::raw(|io| async move {
+        let mut connection = h2::server::handshake(io).await.unwrap();
+        let mut last: Option<h2::SendStream<Bytes>> = None;
+        let mut resets = 0;
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            if let Some(mut last) = last.take() {
+                let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                resets += u16::from(last.poll_reset(&mut cx).is_ready());
+                let _ = last.send_data(Bytes::new(), true);
+            }
+            let mut response = Response::new(());
+            response.headers_mut().insert("content-length", HeaderValue::from_static("2"));
+            response.headers_mut().insert("x-resets", HeaderValue::from(resets));
+            let mut stream = respond.send_response(response, false).unwrap();
+            if request.method() != http::Method::HEAD {
+                stream.send_data("ok".into(), false).unwrap();
+            }
+            last = Some(stream);
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_response_is_complete_when_its_length_is_there() {
+    let upstream = ending_late().await;
+    let proxy = proxy(HttpProtocol::Http2, &upstream);
+    let mut client = proxy.http1().await;
+    for method in ["GET", "HEAD", "GET", "GET"] {
+        client.ready().await.unwrap();
+        let request = Request::builder().method(method).uri("/").header("host", "a");
+        let response = client.send_request(request.body(text("")).unwrap()).await.unwrap();
+        let (head, body) = whole(response).await;
+        assert_eq!(head.headers()["x-resets"], "0");
+        assert_eq!(body, if method == "HEAD" { "" } else { "ok" });
+        proxy.until("http.test.downstream_rq_active", 0).await;
+    }
+    assert_eq!(proxy.stat("http.test.downstream_rq_rx_reset"), 0);
+    proxy.until("cluster.c.upstream_rq_active", 1).await;
+}
+
 #[tokio::test]
 async fn more_streams_than_the_peer_takes_need_more_connections() {
     // Answers six when all of them are there.

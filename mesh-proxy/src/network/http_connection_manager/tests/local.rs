@@ -30,6 +30,28 @@ async fn redirects_and_direct_responses() {
 }
 
 #[tokio::test]
+async fn head_gets_the_head_alone() {
+    let direct = Action::Direct(StatusCode::OK, "short and stout".into());
+    let empty = Action::Forward(Box::new(forward("empty")));
+    let routes = vec![route("/direct", direct), route("/empty", empty)];
+    let proxy = Proxy::new(manager(), vec![cluster("empty", &[])], routes);
+    let (mut http1, mut http2) = (proxy.http1().await, proxy.http2().await);
+    for (path, size) in [("direct", "15"), ("empty", "19")] {
+        let head =
+            |target: String| Request::head(target).header("host", "a").body(text("")).unwrap();
+        http1.ready().await.unwrap();
+        let answer = whole(http1.send_request(head(format!("/{path}"))).await.unwrap()).await;
+        assert_eq!(answer.0.headers()["content-length"], size);
+        let answer = http2.send_request(head(format!("http://a/{path}"))).await.unwrap();
+        assert_eq!(answer.headers()["content-length"], size);
+        let body = answer.into_body();
+        assert!(hyper::body::Body::is_end_stream(&body));
+    }
+    proxy.until("http.test.downstream_rq_active", 0).await;
+    assert_eq!(proxy.stat("http.test.downstream_rq_rx_reset"), 0);
+}
+
+#[tokio::test]
 async fn failures_are_worded_as_envoys() {
     let routes = ["empty", "refused", "unknown"]
         .map(|name| route(&format!("/{name}"), Action::Forward(Box::new(forward(name)))));
@@ -47,7 +69,8 @@ async fn failures_are_worded_as_envoys() {
         let (head, body) = proxy.get(path).await;
         assert_eq!((head.status(), &*body), (StatusCode::SERVICE_UNAVAILABLE, expected));
     }
-    assert_eq!(proxy.stat("cluster.refused.upstream_cx_connect_fail"), 1);
+    // It is tried once more.
+    assert_eq!(proxy.stat("cluster.refused.upstream_cx_connect_fail"), 2);
 }
 
 #[tokio::test]
@@ -100,6 +123,12 @@ async fn a_request_takes_no_longer_than_its_route_allows() {
     let response = proxy.http1().await.send_request(get("/body")).await.unwrap();
     assert!(response.into_body().collect().await.is_err());
     assert_eq!(proxy.stat("cluster.c.upstream_rq_timeout"), 2);
+    let mut blamed = 0;
+    let cluster = proxy.plane.shared().clusters.get("c").unwrap();
+    cluster.visit(&mut |endpoint, _| {
+        blamed += endpoint.stats.rq_timeout.load(std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(blamed, 2);
     slow.until_open(0).await;
 }
 

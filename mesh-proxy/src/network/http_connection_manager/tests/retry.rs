@@ -63,15 +63,92 @@ fn with_policy(on: RetryOn, upstreams: &[SocketAddr]) -> Proxy {
     Proxy::new(manager(), vec![cluster("c", upstreams)], routes)
 }
 
+/// Everything to endpoints that are chosen at random.
+fn at_random(retry: Option<RetryPolicy>, upstreams: &[SocketAddr]) -> Proxy {
+    let mut cluster = cluster("c", upstreams);
+    cluster.lb_policy = config::LbPolicy::Random;
+    cluster.thresholds.max_retries = 1024;
+    let routes = vec![route("/", Action::Forward(Box::new(Forward { retry, ..forward("c") })))];
+    Proxy::new(manager(), vec![cluster], routes)
+}
+
 #[tokio::test]
 async fn another_host_is_preferred() {
     let upstream = Upstream::named("ok").await;
     let on = RetryOn { connect_failure: true, ..RetryOn::default() };
-    let proxy = with_policy(on, &[nobody(), upstream.address]);
-    for _ in 0..10 {
-        assert_eq!(proxy.get("/").await.0.status(), StatusCode::OK);
+    let policy = RetryPolicy { retries: 100, ..policy(on) };
+    let proxy = at_random(Some(policy), &[nobody(), upstream.address]);
+    let mut client = proxy.http1().await;
+    for _ in 0..500 {
+        client.ready().await.unwrap();
+        let response = client.send_request(get("/")).await.unwrap();
+        assert_eq!(whole(response).await.0.status(), StatusCode::OK);
     }
-    assert!(proxy.stat("cluster.c.upstream_rq_retry") > 0);
+    // About 254 when another host is looked for five times, 500 when it is not.
+    let retries = proxy.stat("cluster.c.upstream_rq_retry");
+    assert!((150..370).contains(&retries), "{retries}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_no_failure_when_there_is_another_host() {
+    let upstream = Upstream::named("ok").await;
+    let proxy = at_random(None, &[nobody(), upstream.address]);
+    let mut client = proxy.http1().await;
+    let mut failed = 0;
+    for _ in 0..200 {
+        client.ready().await.unwrap();
+        let post = Request::post("/").header("host", "a").body(text("hello")).unwrap();
+        let response = client.send_request(post).await.unwrap();
+        failed += u32::from(whole(response).await.0.status() != StatusCode::OK);
+    }
+    // About 2; 50 when the same host may come again, 100 without another try.
+    assert!(failed < 20, "{failed}");
+}
+
+#[tokio::test]
+async fn a_slow_host_is_avoided_and_blamed() {
+    let slow = Upstream::http1(|_| std::future::pending()).await;
+    let quick = Upstream::named("ok").await;
+    let on = RetryOn { gateway_error: true, ..RetryOn::default() };
+    let limit = Some(Duration::from_millis(200));
+    let policy = RetryPolicy { retries: 20, per_try_timeout: limit, ..policy(on) };
+    let proxy = at_random(Some(policy), &[slow.address, quick.address]);
+    let client = proxy.http2().await;
+    let requests = (0..200).map(|_| {
+        let mut client = client.clone();
+        let get = Request::get("http://a/").body(text("")).unwrap();
+        async move { client.send_request(get).await.unwrap().status() }
+    });
+    let answers = futures_util::future::join_all(requests).await;
+    assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
+    let mut timeouts = std::collections::HashMap::new();
+    let cluster = proxy.plane.shared().clusters.get("c").unwrap();
+    cluster.visit(&mut |endpoint, _| {
+        timeouts.insert(endpoint.address, endpoint.stats.rq_timeout.load(Ordering::Relaxed));
+    });
+    // About 102 when the other host is looked for, 200 when it is not.
+    assert!((50..150).contains(&timeouts[&slow.address]), "{timeouts:?}");
+    let all = timeouts.values().sum::<u64>();
+    assert_eq!(all, proxy.stat("cluster.c.upstream_rq_per_try_timeout"));
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_that_breaks_may_have_processed_what_it_took() {
+    // Answers one request of each connection, and closes it when the second one is there.
+    let upstream = Upstream::raw(|io| async move {
+        let mut connection = h2::server::handshake(io).await.unwrap();
+        let (_, mut first) = connection.accept().await.unwrap().unwrap();
+        first.send_response(Response::new(()), true).unwrap();
+        let _ = connection.accept().await;
+    })
+    .await;
+    let mut cluster = cluster("c", &[upstream.address]);
+    cluster.protocol = config::HttpProtocol::Http2;
+    let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+    let proxy = Proxy::new(manager(), vec![cluster], routes);
+    assert_eq!(proxy.get("/").await.0.status(), StatusCode::OK);
+    assert_eq!(proxy.get("/").await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(proxy.stat("cluster.c.upstream_rq_total"), 2);
 }
 
 /// Fails twice, then gives back the request's body.
@@ -180,8 +257,8 @@ async fn a_try_that_was_given_up_ends_at_once() {
     let post = Request::post("/").header("host", "a").body(body).unwrap();
     let mut client = proxy.http1().await;
     let _asked = tokio::spawn(client.send_request(post));
-    proxy.until("cluster.c.upstream_rq_total", 2).await;
-    upstream.until_open(1).await;
+    proxy.until("cluster.c.upstream_cx_http1_total", 2).await;
+    proxy.until("cluster.c.upstream_cx_active", 1).await;
 }
 
 #[tokio::test]
