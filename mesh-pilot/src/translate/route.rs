@@ -122,6 +122,9 @@ fn header(header: &HeaderMatch) -> HeaderMatcher {
     HeaderMatcher {
         name: header.name.clone(),
         invert_match: header.invert,
+        // Envoy's match of a header that is not there fails, inverted or not; but a request
+        // that must not have this value may have none, as in Istio.
+        treat_missing_header_as_empty: header.invert && header.value != ValueMatch::Present,
         header_match_specifier: Some(specifier),
         ..Default::default()
     }
