@@ -79,18 +79,18 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Istio's rule for a TCP port of a service: `appProtocol` first, then the port's name
-    /// up to the first `-`. What neither says is TCP; we do not sniff (yet).
+    /// Istio's rule for a TCP port of a service: `appProtocol`, or when it is not given the
+    /// port's name, up to the first `-`. What that does not know is TCP; we do not sniff (yet).
     pub fn of_port(app_protocol: Option<&str>, name: &str) -> Self {
-        let by_name = || Self::named(name.split('-').next().unwrap_or(name));
-        app_protocol.and_then(Self::named).or_else(by_name).unwrap_or(Self::Tcp)
+        let text = app_protocol.unwrap_or(name);
+        Self::named(text.split('-').next().unwrap_or(text)).unwrap_or(Self::Tcp)
     }
 
     fn named(text: &str) -> Option<Self> {
         Some(match text.to_ascii_lowercase().as_str() {
             "http" | "kubernetes.io/ws" => Self::Http,
             "http2" | "kubernetes.io/h2c" => Self::Http2,
-            "grpc" | "grpc-web" => Self::Grpc,
+            "grpc" => Self::Grpc,
             "tcp" | "tls" | "https" | "kubernetes.io/wss" | "mongo" | "mysql" | "redis" => {
                 Self::Tcp
             }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_protocol_is_said_by_app_protocol_then_by_the_name() {
+    fn the_protocol_is_said_by_app_protocol_or_else_by_the_name() {
         for (app_protocol, name, expected) in [
             (None, "http", Protocol::Http),
             (None, "http-web", Protocol::Http),
@@ -163,7 +163,9 @@ mod tests {
             (None, "", Protocol::Tcp),
             (Some("kubernetes.io/h2c"), "http", Protocol::Http2),
             (Some("HTTP"), "tcp", Protocol::Http),
-            (Some("something.else/x"), "grpc", Protocol::Grpc),
+            (Some("http-web"), "tcp", Protocol::Http),
+            (Some("grpc-web"), "tcp", Protocol::Grpc),
+            (Some("something.else/x"), "grpc", Protocol::Tcp),
         ] {
             assert_eq!(Protocol::of_port(app_protocol, name), expected, "{app_protocol:?} {name}");
         }
