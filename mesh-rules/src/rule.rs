@@ -119,30 +119,39 @@ fn name<S>(
 ) -> Result<ServiceName, Vec<Problem>> {
     let metadata = &resource.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or(default_namespace);
-    for (field, value) in [("name", metadata.name.as_str()), ("namespace", namespace)] {
-        if !is_dns_name(value) {
-            return Err(vec![Problem {
-                source: source.to_owned(),
-                path: format!("metadata.{field}"),
-                message: format!(
-                    "\"{value}\" is no name; expected lower-case letters, digits, \"-\" and \".\", \
-                     with a letter or digit at both ends, at most 253"
-                ),
-            }]);
-        }
+    let wrong = |field: &str, value: &str, expected: &str| {
+        Err(vec![Problem {
+            source: source.to_owned(),
+            path: format!("metadata.{field}"),
+            message: format!(
+                "\"{value}\" is no {field}; expected lower-case letters, digits, {expected}, \
+                 with a letter or digit at both ends"
+            ),
+        }])
+    };
+    if !is_dns_name(&metadata.name) {
+        return wrong("name", &metadata.name, "\"-\" and \".\", at most 253");
+    }
+    // A dot would make `a.b`, `c` and `a`, `b.c` one file.
+    if !is_dns_label(namespace) {
+        return wrong("namespace", namespace, "and \"-\", at most 63");
     }
     Ok(ServiceName { name: metadata.name.clone(), namespace: namespace.to_owned() })
 }
 
-/// RFC 1123, section 2.1, as Kubernetes has it.
+/// RFC 1123, section 2.1, as Kubernetes has it for most names.
 fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_part)
+}
+
+/// RFC 1123, section 2.1, as Kubernetes has it for namespaces.
+fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63 && is_dns_part(text)
+}
+
+fn is_dns_part(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            label.starts_with(plain)
-                && label.ends_with(plain)
-                && label.chars().all(|c| plain(c) || c == '-')
-        })
+    text.starts_with(plain) && text.ends_with(plain) && text.chars().all(|c| plain(c) || c == '-')
 }
 
 #[cfg(test)]

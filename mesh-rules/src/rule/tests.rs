@@ -77,6 +77,11 @@ fn refuses_other_kinds_and_names() {
              spec: {host: a}}",
             "metadata.name: \"../x\" is no name",
         ),
+        (
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: x, \
+             namespace: a.b}, spec: {host: a}}",
+            "metadata.namespace: \"a.b\" is no namespace",
+        ),
     ] {
         let problems = refused(text);
         assert!(problems.contains(expected), "{text}: {problems}");

@@ -98,7 +98,8 @@ fn put_back(path: PathBuf, former: Option<Vec<u8>>) {
     }
 }
 
-/// `rules/VirtualService.default.reviews.yaml`. The parts are names that Kubernetes allows.
+/// `rules/VirtualService.default.reviews.yaml`. The parts are names that Kubernetes allows;
+/// only the last may have a dot, so that no two rules have one file.
 fn file_name(key: &RuleKey) -> String {
     format!("{FOLDER}/{}.{}.{}.yaml", key.kind, key.namespace, key.name)
 }
