@@ -51,14 +51,48 @@ fn is_ours(path: &Path) -> bool {
 
 /// `None` when the file went away meanwhile.
 fn read(path: &Path) -> Option<Text> {
+    match std::fs::metadata(path) {
+        // A folder with such a name, by a link.
+        Ok(found) if found.is_dir() => return None,
+        // Reading a pipe or a device might never end.
+        Ok(found) if !found.is_file() => return Some(Err("it is not a regular file".to_owned())),
+        // Reading says why.
+        Ok(_) | Err(_) => {}
+    }
     match std::fs::read_to_string(path) {
         Ok(text) => Some(Ok(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        // A folder with such a name, by a link.
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => None,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Some(Err("it is not UTF-8 text".to_owned()))
         }
         Err(error) => Some(Err(format!("cannot be read: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_regular_files_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a.yaml"), "a").unwrap();
+        std::os::unix::fs::symlink("a.yaml", path("link.yaml")).unwrap();
+        std::os::unix::fs::symlink("nothing", path("gone.yaml")).unwrap();
+        std::os::unix::fs::symlink(".", path("folder.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/null", path("device.yaml")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(path("pipe.yaml")).status().unwrap();
+        assert!(pipe.success());
+
+        let no_file = || Err("it is not a regular file".to_owned());
+        let expected = [
+            ("a.yaml", Ok("a".to_owned())),
+            ("device.yaml", no_file()),
+            ("link.yaml", Ok("a".to_owned())),
+            ("pipe.yaml", no_file()),
+        ];
+        let expected = expected.map(|(name, text)| (name.to_owned(), text));
+        assert_eq!(scan(folder.path()).unwrap(), BTreeMap::from(expected));
     }
 }
