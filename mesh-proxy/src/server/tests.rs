@@ -239,7 +239,7 @@ async fn what_a_drain_cuts_is_logged() {
     // Workers that are busy just now: the end of their connections takes a while.
     let release = [(); 2].map(|()| std::sync::mpsc::channel::<()>());
     let release = release.into_iter().enumerate().map(|(index, (release, wait))| {
-        plane.shared.workers.run(index, move |_| drop(wait.recv()));
+        plane.shared.workers.run(index, move |_| _ = wait.recv());
         release
     });
     let release: Vec<_> = release.collect();
