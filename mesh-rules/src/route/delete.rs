@@ -1,28 +1,33 @@
 //! `meshctl route delete reviews`.
 
-use super::resources::{Found, destination_rule, virtual_service};
+use super::resources::{Found, destination_rule, names, virtual_service, virtual_services};
 use super::{ExistingRule, KnownService, PREVIOUS_ROUTE, Plan, RouteError};
+use crate::RuleKey;
 use crate::istio::{HttpRoute, VirtualServiceSpec};
 
 /// What undoes `route set`: what it made goes, and a user's own `VirtualService` gets back
-/// the default route that it had. A subset that it added to a user's `DestinationRule` stays.
+/// the default route that it had. A subset that it added to a user's `DestinationRule` stays, and
+/// so does its own `DestinationRule` while a rule names a subset of it.
 pub fn delete(service: &KnownService, rules: &[ExistingRule]) -> Result<Plan, RouteError> {
     let mut plan = Plan::default();
-    let mut subsets_needed = false;
     match virtual_service(service, rules)? {
         Some(rule) if rule.is_ours() => plan.delete.push(rule.key),
         Some(rule) => {
-            let rule = restored(rule)?;
-            subsets_needed = names_subsets(&rule.resource.spec);
-            plan.apply.push(rule.written()?);
+            plan.apply.push(restored(rule)?.written()?);
         }
         None => {}
     }
     if let Some(rule) = destination_rule(service, rules)?
         && rule.is_ours()
-        && !subsets_needed
     {
-        plan.delete.push(rule.key);
+        match user_of_subsets(service, rules, &plan)? {
+            None => plan.delete.push(rule.key),
+            Some(user) if plan == Plan::default() => {
+                let reason = format!("{user} names its subsets; change or delete that first");
+                return Err(RouteError::InTheWay { key: rule.key, reason });
+            }
+            Some(_) => {}
+        }
     }
     if plan == Plan::default() {
         let message =
@@ -56,7 +61,25 @@ fn restored(mut rule: Found<VirtualServiceSpec>) -> Result<Found<VirtualServiceS
     Ok(rule)
 }
 
-fn names_subsets(spec: &VirtualServiceSpec) -> bool {
-    let mut destinations = spec.http.iter().flat_map(|http| &http.route);
-    destinations.any(|entry| entry.destination.subset.is_some())
+/// A `VirtualService` that names a subset of the service once the plan is carried out.
+fn user_of_subsets(
+    service: &KnownService,
+    rules: &[ExistingRule],
+    plan: &Plan,
+) -> Result<Option<RuleKey>, RouteError> {
+    let is_changed = |rule: &&ExistingRule| {
+        plan.delete.contains(&rule.key) || plan.apply.iter().any(|new| new.key == rule.key)
+    };
+    let stay = rules.iter().filter(|rule| !is_changed(rule)).chain(&plan.apply);
+    for rule in virtual_services(stay) {
+        let Found { key, resource } = rule?;
+        let mut destinations = resource.spec.http.iter().flat_map(|http| &http.route);
+        if destinations.any(|entry| {
+            entry.destination.subset.is_some()
+                && names(&entry.destination.host, &key.namespace, service)
+        }) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }

@@ -48,6 +48,14 @@ pub(super) fn destination_rule(
     })
 }
 
+/// Every `VirtualService` of these rules.
+pub(super) fn virtual_services<'a>(
+    rules: impl Iterator<Item = &'a ExistingRule>,
+) -> impl Iterator<Item = Result<Found<VirtualServiceSpec>, RouteError>> {
+    let rules = rules.filter(|rule| rule.key.kind == "VirtualService");
+    rules.map(|rule| Ok(Found { key: rule.key.clone(), resource: read(rule)? }))
+}
+
 fn find<S: DeserializeOwned>(
     rules: &[ExistingRule],
     kind: &str,
@@ -70,7 +78,7 @@ fn read<S: DeserializeOwned>(rule: &ExistingRule) -> Result<Resource<S>, RouteEr
 }
 
 /// Whether `host`, written in a rule of `namespace`, is the service.
-fn names(host: &str, namespace: &str, service: &KnownService) -> bool {
+pub(super) fn names(host: &str, namespace: &str, service: &KnownService) -> bool {
     let prefix = format!("{}.{}.svc.", service.name, service.namespace);
     let domain = service.hostname.strip_prefix(&prefix).unwrap_or_default();
     mesh_model::fqdn(host, namespace, domain) == service.hostname

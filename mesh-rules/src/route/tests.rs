@@ -130,3 +130,26 @@ fn refuses_what_makes_no_sense_and_says_what_to_type() {
     assert!(error.contains("did you mean \"reviews\"?"), "{error}");
     assert!(delete(&reviews(), &[]).is_err());
 }
+
+#[test]
+fn subsets_that_another_rule_names_stay() {
+    let made = set(&reviews(), &[], &parse_weights(&["v2"]).unwrap()).unwrap();
+    let mut rules = carried_out(made, Vec::new());
+    rules.extend(existing(
+        "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: other}
+spec:
+  hosts: [productpage]
+  http: [{route: [{destination: {host: reviews, subset: v2}}]}]
+",
+    ));
+    let plan = delete(&reviews(), &rules).unwrap();
+    let kinds: Vec<_> = plan.delete.iter().map(|key| key.kind.as_str()).collect();
+    assert_eq!(kinds, ["VirtualService"], "the DestinationRule is still in use");
+
+    let left = carried_out(plan, rules);
+    let error = delete(&reviews(), &left).unwrap_err().to_string();
+    assert!(error.contains("VirtualService default/other names its subsets"), "{error}");
+}
