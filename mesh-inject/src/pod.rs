@@ -201,5 +201,11 @@ mod tests {
         inject_pod(&mut metadata, &mut spec, &Config::default()).unwrap();
         let args = spec["initContainers"][1]["args"].to_string();
         assert!(args.contains(r#""--minimum-drain-s","0","--termination-drain-s","1""#), "{args}");
+
+        let (mut metadata, mut spec) = pod();
+        spec["terminationGracePeriodSeconds"] = json!(i64::MAX);
+        inject_pod(&mut metadata, &mut spec, &Config::default()).unwrap();
+        let args = spec["initContainers"][1]["args"].to_string();
+        assert!(args.contains(r#""--termination-drain-s","86400""#), "at most a day: {args}");
     }
 }

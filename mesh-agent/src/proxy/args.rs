@@ -1,5 +1,12 @@
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
+
+/// Seconds up to a day: more is a mistake, and much more cannot be added to the clock.
+fn seconds() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(..=86_400)
+}
+
 /// What to run, for which workload. The environment's variables are those that injection
 /// sets, most of them by Kubernetes' downward API.
 #[derive(clap::Args, Debug)]
@@ -18,15 +25,15 @@ pub struct Args {
     #[arg(long, default_value_t = 2)]
     pub concurrency: u32,
     /// Seconds over which the draining proxy asks its clients to go elsewhere
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, value_parser = seconds(), default_value_t = 20)]
     pub drain_time_s: u64,
     /// After the first signal, seconds for which connections are taken as before: that this
     /// endpoint goes away reaches its clients later than the signal reaches it
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_parser = seconds(), default_value_t = 5)]
     pub minimum_drain_s: u64,
-    /// After the first signal, seconds until the remaining connections are cut; keep it
-    /// below the pod's grace period
-    #[arg(long, default_value_t = 28)]
+    /// After the first signal, seconds until the remaining connections are cut, at most a
+    /// day; keep it below the pod's grace period
+    #[arg(long, value_parser = seconds(), default_value_t = 28)]
     pub termination_drain_s: u64,
     /// This program's log level
     #[arg(long, default_value = "info")]
@@ -70,4 +77,23 @@ pub struct Args {
     /// Port of /healthz/ready
     #[arg(long, default_value_t = 15021)]
     pub readiness_port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::Cli;
+
+    #[test]
+    fn no_wait_is_longer_than_a_day() {
+        const GIVEN: &str = "mesh-agent proxy sidecar --discovery-address a:1 --config-dir b \
+                             --pod-name c --pod-namespace d --instance-ip 10.0.0.1";
+        for flag in ["--drain-time-s", "--minimum-drain-s", "--termination-drain-s"] {
+            let parse = |seconds| Cli::try_parse_from(GIVEN.split(' ').chain([flag, seconds]));
+            assert!(parse("86400").is_ok(), "{flag}");
+            assert!(parse("86401").is_err(), "{flag}");
+            assert!(parse("18446744073709551615").is_err(), "{flag}");
+        }
+    }
 }
