@@ -143,35 +143,97 @@ fn a_client_that_does_not_read_its_response() {
 
 #[test]
 fn nonsense() {
+    const BAD: &str = "HTTP/1.1 400 ";
+    const NOT_FOUND: &str = "HTTP/1.1 404 ";
+    // The proxy's settings come first.
+    const GOAWAY: &str = "\0\0\x18\x04\0";
     let (mut proxy, address) = http("", ok());
-    for said in [
-        &b"\0\0\0\0\0\0\0\0\0\0\0\0"[..],
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nhost: \xff\r\n\r\n",
-        b"GET http://[::1 HTTP/1.1\r\nhost: a\r\n\r\n",
-        b"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n",
-        b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n",
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
-        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx",
-        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense nonsense nonsense",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\x05\0\0\0\x01\xff",
+    for (said, expected) in [
+        (&b"\0\0\0\0\0\0\0\0\0\0\0\0"[..], BAD),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BAD),
+        (b"GET / HTTP/9.9\r\n\r\n", BAD),
+        (b"GET /\xff\xfe HTTP/1.1\r\nhost: \xff\r\n\r\n", BAD),
+        (b"GET http://[::1 HTTP/1.1\r\nhost: a\r\n\r\n", BAD),
+        (b"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n", NOT_FOUND),
+        (b"OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", NOT_FOUND),
+        (b"GET / HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n", BAD),
+        (b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n", BAD),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", BAD),
+        (b"GET http://a/ HTTP/1.1\r\nhost: a\r\nhost: a\r\nconnection: close\r\n\r\n", BAD),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n", BAD),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx", BAD),
+        (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", BAD),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense nonsense nonsense", GOAWAY),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\x05\0\0\0\x01\xff", GOAWAY),
     ] {
         let mut io = connect(address);
         // It may be closed before all is said.
         let _ = io.write_all(said);
-        let _ = io.shutdown(Shutdown::Write);
-        read_all(io);
+        let heard = read_all(io);
+        let said = String::from_utf8_lossy(said);
+        assert!(heard.starts_with(expected), "{said:?}: {heard:?}");
+        if expected == GOAWAY {
+            // A GOAWAY frame of 8 bytes on stream 0, after which the connection is closed.
+            assert!(heard.contains("\0\0\x08\x07\0\0\0\0\0"), "{said:?}: {heard:?}");
+        }
     }
     let mut long = b"GET / HTTP/1.1\r\nhost: a\r\nx: ".to_vec();
     long.resize(1024 * 1024, b'x');
     let mut io = connect(address);
     let _ = io.write_all(&long);
-    read_all(io);
+    let heard = read_all(io);
+    // It is closed before all is said, and what it answered may be lost.
+    assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 431 "), "{heard}");
     assert!(get(address).ends_with("ok"));
     assert!(proxy.process.exited().is_none());
     assert!(!proxy.process.log().contains("panicked"), "{}", proxy.process.log());
+}
+
+#[test]
+fn a_chunk_that_is_none_is_the_clients_fault() {
+    let held = upstream("", |mut io| _ = io.read_to_end(&mut Vec::new()));
+    let (_proxy, address) = http("", held);
+    let mut io = connect(address);
+    io.write_all(
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+    )
+    .unwrap();
+    let heard = read_all(io);
+    assert!(heard.starts_with("HTTP/1.1 400 "), "{heard}");
+}
+
+/// Gives back each request, which must end with an empty chunk.
+fn parrot() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for io in listener.incoming() {
+            let mut io = io.unwrap();
+            let mut heard = Vec::new();
+            let mut byte = [0];
+            while !heard.ends_with(b"0\r\n\r\n") && io.read(&mut byte).is_ok_and(|n| n > 0) {
+                heard.push(byte[0]);
+            }
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            let _ = io.write_all(&[head.as_bytes(), &heard].concat());
+        }
+    });
+    address
+}
+
+/// RFC 9112, section 6.1: chunks count, the length goes, and so does the connection.
+#[test]
+fn a_length_beside_chunks_smuggles_nothing() {
+    let (_proxy, address) = http("", parrot());
+    let mut io = connect(address);
+    io.write_all(
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n\
+          0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n",
+    )
+    .unwrap();
+    let heard = read_all(io);
+    assert!(heard.starts_with("HTTP/1.1 200 "), "{heard}");
+    assert_eq!(heard.matches("HTTP/1.1 200 ").count(), 1, "{heard}");
+    assert!(heard.contains("transfer-encoding: chunked\r\n"), "{heard}");
+    assert!(!heard.contains("content-length: 5") && !heard.contains("smuggled"), "{heard}");
 }

@@ -36,6 +36,7 @@ pub(crate) struct Meter {
     bytes: Cell<u64>,
     last: Cell<Option<Instant>>,
     ended: Cell<Option<Instant>>,
+    is_broken: Cell<bool>,
 }
 
 impl Body {
@@ -146,10 +147,18 @@ impl Meter {
         self.ended.get()
     }
 
+    /// Whether the body came to a bad end.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken.get()
+    }
+
     fn see(&self, frame: Option<&Result<Frame<Bytes>, BodyError>>, is_last: bool) {
         let now = Some(Instant::now());
         self.last.set(now);
-        let Some(Ok(frame)) = frame else { return self.ended.set(now) };
+        let Some(Ok(frame)) = frame else {
+            self.is_broken.set(self.is_broken.get() || frame.is_some());
+            return self.ended.set(now);
+        };
         let length = frame.data_ref().map_or(0, Bytes::len);
         self.bytes.set(self.bytes.get() + length as u64);
         if is_last || frame.is_trailers() {

@@ -62,6 +62,10 @@ pub(super) async fn forward(
             timers.last = std::time::Instant::now();
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
         }
+        Ok(Err(_)) if stream.is_broken() => {
+            stream.fail(Flags::DOWNSTREAM_PROTOCOL_ERROR, "downstream_body_error");
+            local_reply(stream, StatusCode::BAD_REQUEST, "")
+        }
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply();
             stream.fail(flags, details);
@@ -224,7 +228,7 @@ impl<'a> Attempts<'a> {
         outcome: &mut Outcome,
         permit: &mut Option<Permit>,
     ) -> Option<Again> {
-        let can_resend = self.can_resend(outcome);
+        let can_resend = self.can_resend(outcome) && !stream.is_broken();
         if let Err(failure) = outcome
             && !self.repeated
             && retry::is_provably_safe(failure, &stream.head.method, can_resend)

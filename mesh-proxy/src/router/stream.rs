@@ -73,6 +73,11 @@ impl Stream {
         self.details = details;
     }
 
+    /// Whether the client did not send the whole request.
+    pub(super) fn is_broken(&self) -> bool {
+        self.request_meter.as_ref().is_some_and(|meter| meter.is_broken())
+    }
+
     /// Whether the client speaks gRPC, which takes errors in its own form.
     pub(crate) fn is_grpc(&self) -> bool {
         let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
