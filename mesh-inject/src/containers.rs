@@ -15,6 +15,8 @@ pub(crate) struct Pod<'a> {
 
 /// Between the agent's own deadline and kubelet's SIGKILL.
 const GRACE_MARGIN_S: u64 = 2;
+/// A day, the longest that the agent takes.
+const MAX_WAIT_S: u64 = 86_400;
 
 pub(crate) fn init(config: &Config, redirect: &[String]) -> Value {
     json!({
@@ -41,7 +43,6 @@ pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
         "image": config.image,
         "args": sidecar_args(config, pod),
         "env": env(config, pod),
-        "ports": [{"name": "http-mesh-prom", "containerPort": 15090, "protocol": "TCP"}],
     });
     if config.native_sidecar {
         container["restartPolicy"] = json!("Always");
@@ -79,13 +80,13 @@ pub(crate) fn volume() -> Value {
 }
 
 fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
-    let deadline = pod.grace_s.saturating_sub(GRACE_MARGIN_S).max(1);
+    let deadline = pod.grace_s.saturating_sub(GRACE_MARGIN_S).clamp(1, MAX_WAIT_S);
     let mut args = vec!["proxy".to_owned(), "sidecar".to_owned()];
     let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
     flag("--discovery-address", config.discovery_address.clone());
     flag("--config-dir", config.config_dir.clone());
     flag("--concurrency", config.concurrency.to_string());
-    flag("--drain-time-s", config.drain_time_s.to_string());
+    flag("--drain-time-s", u64::from(config.drain_time_s).min(MAX_WAIT_S).to_string());
     flag("--minimum-drain-s", u64::from(config.minimum_drain_s).min(deadline / 2).to_string());
     flag("--termination-drain-s", deadline.to_string());
     flag("--log-level", config.log_level.clone());
