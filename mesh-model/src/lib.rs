@@ -18,4 +18,4 @@ pub use route::{
 };
 pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
 pub use snapshot::{Contents, Snapshot};
-pub use workload::{Identity, Labels, Workload};
+pub use workload::{Labels, Workload};

@@ -1,7 +1,6 @@
-//! The pods, and who they are.
+//! The pods.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 /// Labels, ordered by key.
@@ -32,32 +31,5 @@ impl Workload {
     /// Whether it has each of these labels.
     pub fn matches(&self, selector: &Labels) -> bool {
         selector.iter().all(|(key, value)| self.labels.get(key) == Some(value))
-    }
-
-    /// Who it is.
-    pub fn identity(&self, trust_domain: &str) -> Identity {
-        Identity {
-            trust_domain: trust_domain.to_owned(),
-            namespace: self.namespace.clone(),
-            service_account: self.service_account.clone(),
-        }
-    }
-}
-
-/// A workload's name in certificates. `Display` gives the SPIFFE ID in Istio's form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Identity {
-    /// The domain within which it is unique, `cluster.local`.
-    pub trust_domain: String,
-    /// The namespace.
-    pub namespace: String,
-    /// The service account.
-    pub service_account: String,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trust_domain, namespace, service_account } = self;
-        write!(f, "spiffe://{trust_domain}/ns/{namespace}/sa/{service_account}")
     }
 }

@@ -25,10 +25,6 @@ pub struct Cli {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:15014")]
     pub http_address: SocketAddr,
 
-    /// Domain of the identities of workloads.
-    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
-    pub trust_domain: String,
-
     /// Domain of the full names of services.
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,

@@ -35,13 +35,6 @@ pub struct Document {
     pub value: Value,
 }
 
-impl Document {
-    /// A top-level text such as `kind`; empty when there is none.
-    pub fn text_of(&self, field: &str) -> &str {
-        self.value.get(field).and_then(Value::as_str).unwrap_or_default()
-    }
-}
-
 /// The documents of a file, those that say nothing included. `---` at the start of a line
 /// begins one wherever it stands, even in a block of text (YAML 1.2, section 9.1.2).
 ///
