@@ -56,35 +56,28 @@ fn main() -> Result<()> {
         None => root.join("src/generated"),
     };
     std::fs::create_dir_all(&out)?;
-    let descriptors = compile(&root)?;
+    let target = out.join("descriptors.binpb");
+    let descriptors = compile(&root, &target)?;
     write_rust(descriptors.clone(), &out)?;
-    let bytes = strip(descriptors).encode_to_vec();
-    std::fs::write(out.join("descriptors.binpb"), bytes)?;
+    std::fs::write(target, strip(descriptors).encode_to_vec())?;
     Ok(())
 }
 
-/// Runs `protoc` and gives all files, imports included.
-fn compile(root: &Path) -> Result<prost_types::FileDescriptorSet> {
+/// Runs `protoc`, which writes to `target`, and gives all files, imports included.
+fn compile(root: &Path, target: &Path) -> Result<prost_types::FileDescriptorSet> {
     let protos = envoy_protos()?;
-    let target = tempfile(&std::env::temp_dir());
     let mut protoc = Command::new("protoc");
-    protoc.arg("--include_imports").arg("--descriptor_set_out").arg(&target);
+    protoc.arg("--include_imports").arg("--descriptor_set_out").arg(target);
     protoc.arg("-I").arg(root.join("proto"));
     for folder in INCLUDES {
         protoc.arg("-I").arg(protos.join(folder));
     }
-    let status = protoc
-        .args(ROOTS)
-        .status()
-        .context("protoc did not start: install it (Debian's package is protobuf-compiler)")?;
+    let status = protoc.args(ROOTS).status().context(
+        "protoc did not start: install it (Debian's packages: protobuf-compiler, libprotobuf-dev)",
+    )?;
     ensure!(status.success(), "protoc failed");
-    let bytes = std::fs::read(&target)?;
-    std::fs::remove_file(&target)?;
+    let bytes = std::fs::read(target)?;
     Ok(prost_types::FileDescriptorSet::decode(bytes.as_slice())?)
-}
-
-fn tempfile(folder: &Path) -> PathBuf {
-    folder.join(format!("mesh-proto-{}.binpb", std::process::id()))
 }
 
 /// The folder of `.proto` files inside the crate `envoy-types`.
