@@ -19,14 +19,17 @@ pub(crate) async fn apply(
     Ok(format!("{} — {}", names.join(", "), outcome(&rollout)?))
 }
 
-/// Checks each rule by itself, where its file and line are still known.
-fn check(documents: &[Document], namespace: &str) -> Result<Vec<String>> {
+/// Checks each rule by itself, where its file and line are still known. Gives their names.
+pub(crate) fn check(documents: &[Document], namespace: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let mut problems = Vec::new();
     for Document { at, text, value } in documents {
         let document =
             mesh_rules::Document { source: at.clone(), text: text.clone(), value: value.clone() };
         match mesh_rules::rule(&document, namespace, "cluster.local") {
+            Ok(rule) if names.contains(&rule.key.to_string()) => {
+                problems.push(format!("{at}: {} is there twice; keep one", rule.key));
+            }
             Ok(rule) => names.push(rule.key.to_string()),
             Err(found) => problems.extend(found.iter().map(ToString::to_string)),
         }

@@ -112,3 +112,21 @@ fn without_root_up_says_so() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(error(&output).contains("run it with sudo"), "{output:?}");
 }
+
+#[test]
+fn a_broken_rule_beside_workloads_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.yaml");
+    let text = "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, command: [x]}]}\n---\n\
+                apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n\
+                spec: {hosts: 1}\n";
+    std::fs::write(&file, text).unwrap();
+    for command in ["apply", "up"] {
+        // Where there is neither a mesh nor a folder of binaries: the rule comes first.
+        let mut arguments = vec!["local", command, "-f", file.to_str().unwrap()];
+        arguments.extend((command == "up").then_some("--bin-dir=/no/such/folder"));
+        let output = meshctl(&folder.path().join("mesh"), &arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(error(&output).contains("all.yaml document 2"), "{output:?}");
+    }
+}

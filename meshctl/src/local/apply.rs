@@ -25,6 +25,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs) -> Result<()> {
     // Refused as a whole before anything is changed.
     Manifests::from_documents(documents.clone())?;
     let (rules, workloads): (Vec<_>, Vec<_>) = documents.into_iter().partition(Document::is_rule);
+    rules::check(&rules, &global.namespace)?;
     if !workloads.is_empty() {
         let applied = Client::new(global.state()).apply(workloads).await?;
         output::write(&summary(&applied));

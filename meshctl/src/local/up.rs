@@ -73,6 +73,8 @@ pub(crate) async fn run(global: &Global, args: UpArgs) -> Result<()> {
     let mut signals = Signals::new()?;
     let manifests = Manifests::read(&args.files)?;
     let rules = manifests.rules.clone();
+    // Before anything is started.
+    rules::check(&rules, &global.namespace)?;
     let (events, received) = mpsc::unbounded_channel();
     let settings = settings(global, args)?;
     let mesh = mesh_local::Mesh::start(settings, manifests, events).await?;
