@@ -70,8 +70,11 @@ impl Sandbox {
     /// Makes the network and the view of the files.
     pub(crate) async fn create(plan: &SandboxPlan<'_>) -> Result<Self> {
         let network = format!("{NAMESPACE_PREFIX}{}.{}", plan.namespace, plan.pod);
-        network::create_pod(&network, plan.address, plan.reaches_services).await?;
-        let started = Self::start(plan, &network).await;
+        let started = async {
+            network::create_pod(&network, plan.address, plan.reaches_services).await?;
+            Self::start(plan, &network).await
+        };
+        let started = started.await;
         if started.is_err() {
             // The first error is the one to tell.
             let _ = leftovers::remove_namespace(&network).await;
