@@ -74,7 +74,7 @@ impl Document {
         let key = key_of(&self.value)
             .ok_or_else(|| Error::manifest(&self.at, "metadata.name is missing"))?;
         check_name("metadata.name", &key.name)
-            .and_then(|()| check_name("metadata.namespace", &key.namespace))
+            .and_then(|()| check_label("metadata.namespace", &key.namespace))
             .map_err(|message| Error::manifest(&self.at, message))?;
         Ok(key)
     }
@@ -106,6 +106,17 @@ pub(crate) fn check_name(field: &str, name: &str) -> std::result::Result<(), Str
         true => Ok(()),
         false => Err(format!(
             "{field}: {name:?} is not a name: small letters, digits, - and . are, at most 253"
+        )),
+    }
+}
+
+/// The same for names that files join to others with dots, which have none themselves (a DNS
+/// label).
+pub(crate) fn check_label(field: &str, name: &str) -> std::result::Result<(), String> {
+    match check_name(field, name).is_ok() && name.len() <= 63 && !name.contains('.') {
+        true => Ok(()),
+        false => Err(format!(
+            "{field}: {name:?} is not a name: small letters, digits and - are, at most 63"
         )),
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub use document::Document;
-pub(crate) use document::{check_name, key_of};
+pub(crate) use document::{check_label, key_of};
 pub(crate) use pod_spec::{Container, EnvVar, PodSpec, Probe, RestartPolicy, Volume};
 pub use service::{Service, ServicePort, TargetPort};
 
@@ -66,6 +66,9 @@ struct DeploymentSpec {
     template: Value,
 }
 
+/// Each is a few processes.
+const MAX_REPLICAS: u32 = 1_000;
+
 fn one() -> u32 {
     1
 }
@@ -116,6 +119,13 @@ impl Manifests {
                 let Value::Object(_) = spec.template else {
                     return Err(Error::manifest(at, "spec.template: expected a pod template"));
                 };
+                if spec.replicas > MAX_REPLICAS {
+                    let message = format!(
+                        "spec.replicas: {} are too many for one machine; at most {MAX_REPLICAS}",
+                        spec.replicas
+                    );
+                    return Err(Error::manifest(at, message));
+                }
                 let (replicas, template) = (spec.replicas, spec.template);
                 self.deployments.insert(key.clone(), Deployment { key, at, replicas, template });
             }
@@ -218,6 +228,25 @@ spec: {}
             let error = read(&format!("kind: Pod\nmetadata: {{name: {name:?}}}\n")).unwrap_err();
             assert!(error.to_string().contains("metadata.name"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_namespace_has_no_dots() {
+        for namespace in ["a.b", &"a".repeat(64)] {
+            let text = format!("kind: Pod\nmetadata: {{name: c, namespace: {namespace}}}\n");
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.contains("metadata.namespace"), "{error}");
+        }
+        assert!(read("kind: Pod\nmetadata: {name: b.c, namespace: a}\n").is_ok());
+    }
+
+    #[test]
+    fn too_many_replicas_are_refused() {
+        let text = "kind: Deployment\nmetadata: {name: a}\nspec: {replicas: 4000000000, template: \
+                    {}}\n";
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("spec.replicas: 4000000000"), "{error}");
+        assert!(read(&text.replace("4000000000", "1000")).is_ok());
     }
 
     #[test]

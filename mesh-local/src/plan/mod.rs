@@ -28,7 +28,7 @@ pub(crate) use hosts::hosts_file;
 pub(crate) use volumes::VolumePlan;
 
 use crate::error::{Error, Result};
-use crate::manifest::{Key, Manifests, PodSpec, Service, check_name};
+use crate::manifest::{Key, Manifests, PodSpec, Service, check_label};
 
 /// How pods are made from manifests.
 #[derive(Debug, Clone)]
@@ -159,9 +159,9 @@ fn check(spec: &PodSpec) -> std::result::Result<(), String> {
         return Err("spec.hostNetwork is not run on one machine; take it out".to_owned());
     }
     for container in spec.init_containers.iter().chain(&spec.containers) {
-        check_name("a container's name", &container.name)?;
+        check_label("a container's name", &container.name)?;
     }
-    spec.volumes.iter().try_for_each(|volume| check_name("a volume's name", &volume.name))
+    spec.volumes.iter().try_for_each(|volume| check_label("a volume's name", &volume.name))
 }
 
 /// Whether the pod got a sidecar.
