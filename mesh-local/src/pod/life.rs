@@ -193,8 +193,11 @@ impl Pod {
         };
         create(folder.clone(), 0o755)?;
         let mut folders = vec![(self.world.bin_dir.clone(), self.world.state.bin())];
+        // Containers write to volumes as any user, but only where they are mounted: on the
+        // host nobody passes.
+        let volumes = create(folder.join("volumes"), 0o700)?;
         for volume in &self.plan.volumes {
-            let path = folder.join("volumes").join(&volume.name);
+            let path = volumes.join(&volume.name);
             folders.push((create(path, 0o777)?, volume.path.clone()));
         }
         self.write_hosts()?;
