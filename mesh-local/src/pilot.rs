@@ -1,10 +1,11 @@
 //! The control plane: started first, started again when it ends.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 use crate::back_off::{BackOff, describe};
@@ -32,14 +33,7 @@ impl Pilot {
     pub(crate) async fn start(world: Arc<World>, program: PathBuf) -> Result<Self> {
         let command = command(&world, program);
         let mut process = launch(&world, &command)?;
-        if let Err(why) = tokio::time::timeout(START, wait_ready(&mut process))
-            .await
-            .unwrap_or_else(|_| Err(format!("is not ready after {} s", START.as_secs())))
-        {
-            process.stop(GRACE).await;
-            let last = last_line(&world);
-            return Err(Error::failed(format!("the control plane mesh-pilot {why}{last}")));
-        }
+        until_ready(&world, &mut process).await?;
         world.pilot_ready.send_replace(true);
         let stop = Stop::new();
         let task = tokio::spawn(supervise(world, command, process, stop.subscribe()));
@@ -84,14 +78,45 @@ fn caller() -> Vec<(String, String)> {
     names.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect()
 }
 
-async fn wait_ready(process: &mut Process) -> std::result::Result<(), String> {
-    tokio::select! {
-        end = process.wait() => Err(format!("ended ({})", describe(&end))),
-        () = answers() => Ok(()),
+/// Whether the control plane's ports are free, on this machine that has its bridge.
+///
+/// # Errors
+/// Names the port that another program has.
+pub(crate) async fn check_ports() -> Result<()> {
+    for address in [HTTP, SocketAddr::from((GATEWAY, XDS_PORT))] {
+        if let Err(error) = tokio::net::TcpListener::bind(address).await {
+            let (ip, port) = (address.ip(), address.port());
+            return Err(Error::failed(format!(
+                "port {port} of {ip}, which the control plane needs, cannot be used: {error}; \
+                 stop the program that has it (ss -ltnp 'sport = :{port}' names it)"
+            )));
+        }
     }
+    Ok(())
 }
 
-async fn answers() {
+/// Waits until it serves; a process that does not is stopped.
+async fn until_ready(world: &World, process: &mut Process) -> Result<()> {
+    let socket = world.state.pilot_socket();
+    let ready = tokio::time::timeout(START, async {
+        tokio::select! {
+            end = process.wait() => Err(format!("ended ({})", describe(&end))),
+            () = answers(&socket) => Ok(()),
+        }
+    });
+    let late = |_| Err(format!("is not ready after {} s", START.as_secs()));
+    let Err(why) = ready.await.unwrap_or_else(late) else { return Ok(()) };
+    process.stop(GRACE).await;
+    let last = last_line(world);
+    Err(Error::failed(format!("the control plane mesh-pilot {why}{last}")))
+}
+
+/// The socket is this pilot's alone, while anybody may answer at the port; it is made after
+/// the port was taken.
+async fn answers(socket: &Path) {
+    while UnixStream::connect(socket).await.is_err() {
+        tokio::time::sleep(POLL).await;
+    }
     while crate::pod::http_get(HTTP, "/ready").await != Some(200) {
         tokio::time::sleep(POLL).await;
     }
@@ -131,7 +156,17 @@ async fn supervise(
                 () = stop.stopped() => return,
             }
             ran = Duration::ZERO;
-            match relaunch(&world, &command).await {
+            let again = match launch(&world, &command) {
+                Ok(mut process) => tokio::select! {
+                    ready = until_ready(&world, &mut process) => ready.map(|()| process),
+                    () = stop.stopped() => {
+                        process.stop(GRACE).await;
+                        return;
+                    }
+                },
+                Err(error) => Err(error),
+            };
+            match again {
                 Ok(process) => break process,
                 Err(error) => world.events.warning(error.to_string()),
             }
@@ -139,12 +174,4 @@ async fn supervise(
         world.pilot_ready.send_replace(true);
         world.events.note("the control plane is back");
     }
-}
-
-async fn relaunch(world: &World, command: &[String]) -> Result<Process> {
-    let mut process = launch(world, command)?;
-    wait_ready(&mut process)
-        .await
-        .map_err(|why| Error::failed(format!("the control plane {why}{}", last_line(world))))?;
-    Ok(process)
 }

@@ -16,7 +16,7 @@ use crate::error::{Context, Error, Result};
 use crate::event::{Event, Events};
 use crate::host;
 use crate::manifest::Manifests;
-use crate::pilot::Pilot;
+use crate::pilot::{self, Pilot};
 use crate::plan::{self, Commands, PodOptions};
 use crate::publish::Publish;
 use crate::state::StateDir;
@@ -98,6 +98,7 @@ impl Mesh {
         let world = &self.world;
         world.set_services(&*self.manifests.lock().await)?;
         host::create_bridge(world.state.root()).await?;
+        pilot::check_ports().await?;
         self.pods.start(plans)?;
         let program = world.bin_dir.join("mesh-pilot");
         *self.pilot.lock().await = Some(Pilot::start(Arc::clone(world), program).await?);

@@ -14,16 +14,27 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Stands in for the control plane: ready, and nothing else.
+/// Stands in for the control plane: ready, and nothing else; not before [`HOLD`] is gone.
 const PILOT: &str = r#"#!/usr/bin/python3
-import http.server, sys
-host, port = sys.argv[sys.argv.index("--http-address") + 1].rsplit(":", 1)
+import http.server, os, socket, sys, time
+def flag(name):
+    return sys.argv[sys.argv.index(name) + 1]
+while os.path.exists("/run/hold"):
+    time.sleep(0.01)
+host, port = flag("--http-address").rsplit(":", 1)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-http.server.HTTPServer((host, int(port)), Handler).serve_forever()
+server = http.server.HTTPServer((host, int(port)), Handler)
+api = socket.socket(socket.AF_UNIX)
+api.bind(flag("--api-socket"))
+api.listen()
+server.serve_forever()
 "#;
+
+/// While this file exists the control plane does not come up.
+pub(crate) const HOLD: &str = "/run/hold";
 
 pub(crate) struct Machine {
     bin: tempfile::TempDir,
@@ -127,7 +138,7 @@ pub(crate) fn in_pod(sandbox: u32, script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn ip(arguments: &[&str]) -> String {
+pub(crate) fn ip(arguments: &[&str]) -> String {
     let output = Command::new("ip").args(arguments).output().unwrap();
     assert!(output.status.success(), "ip {arguments:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
