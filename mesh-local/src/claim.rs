@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result};
 use crate::host::{self, Owner};
-use crate::state::{Lock, StateDir};
+use crate::lock::{self, Lock};
+use crate::state::StateDir;
 
 /// Takes the machine for this state folder, and clears what a killed mesh has left on it.
 /// Tells whether there was anything.
@@ -11,7 +12,7 @@ use crate::state::{Lock, StateDir};
 /// # Errors
 /// [`Error::Running`] when a mesh runs, here or with another state folder.
 pub(crate) async fn claim(state: &StateDir) -> Result<(Lock, bool)> {
-    let lock = state.lock()?;
+    let lock = lock::take(state.root())?;
     let mut had_state = state.root().exists();
     match host::owner().await? {
         Owner::Other => {
@@ -22,7 +23,6 @@ pub(crate) async fn claim(state: &StateDir) -> Result<(Lock, bool)> {
         }
         Owner::Mesh(other) if other != state.root() => {
             let other = StateDir::new(other);
-            let _lock = other.lock()?;
             had_state |= other.root().exists();
             other.remove()?;
         }

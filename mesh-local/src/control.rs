@@ -12,10 +12,14 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::claim::claim;
 use crate::error::{Context, Error, Result};
 use crate::host;
+use crate::lock;
 use crate::manifest::{Document, Manifests};
 use crate::mesh::{Applied, Mesh};
 use crate::pod::PodStatus;
 use crate::state::{StateDir, give_to_caller};
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What runs in a mesh.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,7 +68,12 @@ pub(crate) fn listen(state: &StateDir) -> Result<UnixListener> {
 
 /// Answers until the mesh is gone.
 pub(crate) async fn serve(listener: UnixListener, mesh: Weak<Mesh>) {
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most likely: others will end.
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
         let mesh = Weak::clone(&mesh);
         // A client that goes away is no concern of the mesh.
         tokio::spawn(async move { answer(stream, mesh).await.ok() });
@@ -78,6 +87,7 @@ async fn answer(stream: UnixStream, mesh: Weak<Mesh>) -> std::io::Result<()> {
     stream.read_line(&mut line).await?;
     let response = match (serde_json::from_str(&line), mesh.upgrade()) {
         (Err(error), _) => Response::Refused(format!("not a request: {error}")),
+        (Ok(Request::Down), None) => Response::Stopping,
         (_, None) => Response::Refused("the mesh is stopping".to_owned()),
         (Ok(Request::Report), Some(mesh)) => Response::Report(mesh.report()),
         (Ok(Request::Down), Some(mesh)) => {
@@ -152,30 +162,31 @@ impl Client {
     /// When it does not go, or something cannot be removed.
     pub async fn down(&self) -> Result<bool> {
         match self.ask(&Request::Down).await {
-            Ok(_) => self.wait_gone().await.map(|()| true),
-            // It may be on its way out, and no longer answer.
-            Err(Error::NotRunning(_)) if self.is_held() => self.wait_gone().await.map(|()| true),
-            Err(Error::NotRunning(_)) => self.clear().await,
-            Err(error) => Err(error),
+            Ok(_) => {}
+            // It may be on its way up and not yet answer, or on its way out and no longer.
+            Err(Error::NotRunning(_) | Error::Io { .. }) if self.is_held() => {}
+            Err(Error::NotRunning(_)) => return self.clear().await,
+            Err(error) => return Err(error),
         }
+        self.wait_gone().await;
+        Ok(true)
     }
 
     fn is_held(&self) -> bool {
-        matches!(self.state.lock(), Err(Error::Running { .. }))
+        lock::holder().is_ok_and(|holder| holder.is_some_and(|state| state == self.state.root()))
     }
 
-    async fn wait_gone(&self) -> Result<()> {
+    async fn wait_gone(&self) {
         // A pod's grace period is the user's to choose, so there is no deadline here.
-        loop {
-            match self.state.lock() {
-                Err(Error::Running { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Ok(_) => return Ok(()),
-                // Not root: the folder is what can be seen.
-                Err(_) if self.state.root().exists() => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(_) => return Ok(()),
-            }
+        let is_there = || match lock::holder() {
+            Ok(holder) => holder.is_some_and(|state| state == self.state.root()),
+            // Not root: the folder is what can be seen.
+            Err(_) => self.state.root().exists(),
+        };
+        while is_there() {
+            tokio::time::sleep(PAUSE).await;
+            // Again, as it may not have listened the first time.
+            let _ = self.ask(&Request::Down).await;
         }
     }
 
@@ -204,7 +215,11 @@ impl Client {
         match serde_json::from_str(&answer) {
             Ok(Response::Refused(why)) => Err(Error::failed(why)),
             Ok(response) => Ok(response),
-            Err(_) => Err(Error::failed("the local mesh stopped before it answered")),
+            Err(_) => {
+                let source = std::io::ErrorKind::UnexpectedEof;
+                let what = "the local mesh stopped before it answered".to_owned();
+                Err(Error::Io { what, source: source.into() })
+            }
         }
     }
 }

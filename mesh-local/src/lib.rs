@@ -13,6 +13,7 @@ mod control;
 mod error;
 mod event;
 mod host;
+mod lock;
 mod logs;
 mod manifest;
 mod mesh;

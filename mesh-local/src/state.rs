@@ -1,7 +1,5 @@
 //! The state folder of a local mesh.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
@@ -45,8 +43,9 @@ impl StateDir {
 
     /// A container's output.
     pub fn container_log(&self, pod: &Key, container: &str) -> PathBuf {
+        // A default pod's name with dots would look like a name and its namespace.
         let namespace = match pod.namespace.as_str() {
-            "default" => String::new(),
+            "default" if !pod.name.contains('.') => String::new(),
             namespace => format!("{namespace}."),
         };
         self.root.join("logs").join(format!("{namespace}{}.{container}.log", pod.name))
@@ -80,42 +79,6 @@ impl StateDir {
 
     pub(crate) fn service_file(&self, service: &Key) -> PathBuf {
         self.config().join("services").join(format!("{}.{}.yaml", service.namespace, service.name))
-    }
-
-    fn lock_file(&self) -> PathBuf {
-        // Beside the folder, as the folder comes and goes.
-        let mut name = self.root.as_os_str().to_owned();
-        name.push(".lock");
-        PathBuf::from(name)
-    }
-
-    /// Takes the folder for this process, for as long as the lock lives.
-    ///
-    /// # Errors
-    /// [`Error::Running`] when another process has it.
-    pub(crate) fn lock(&self) -> Result<Lock> {
-        let path = self.lock_file();
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).context(|| parent.display().to_string())?;
-        }
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = file.context(|| path.display().to_string())?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let pid = pid.trim().parse().unwrap_or_default();
-                return Err(Error::Running { pid, state: self.root.clone() });
-            }
-            Err(TryLockError::Error(source)) => {
-                return Err(Error::Io { what: path.display().to_string(), source });
-            }
-        }
-        let written = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        written.context(|| path.display().to_string())?;
-        Ok(Lock { path, _file: file })
     }
 
     /// Makes the folder and those in it, empty.
@@ -171,20 +134,6 @@ fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// The running supervisor's hold on the state folder. Dropping it, or dying, ends it.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Under the lock still; whoever waits for it finds a file without a name, or none.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 /// Writes an object as YAML so that a reader sees the old file or the new one.
 pub(crate) fn write_object(path: &Path, object: &Value) -> Result<()> {
     let text = mesh_yaml::write(object)
@@ -219,14 +168,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_second_lock_names_the_first_ones_process() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = StateDir::new(folder.path().join("mesh"));
-        let lock = state.lock().unwrap();
-        let error = state.lock().unwrap_err().to_string();
-        assert!(error.contains(&format!("pid {}", std::process::id())), "{error}");
-        drop(lock);
-        state.lock().unwrap();
+    fn no_two_containers_share_a_log() {
+        let state = StateDir::new("/s");
+        let log = |namespace: &str, name: &str| {
+            let pod = Key { namespace: namespace.to_owned(), name: name.to_owned() };
+            state.container_log(&pod, "c")
+        };
+        assert_eq!(log("default", "web"), Path::new("/s/logs/web.c.log"));
+        assert_eq!(log("shop", "web"), Path::new("/s/logs/shop.web.c.log"));
+        assert_eq!(log("default", "shop.web"), Path::new("/s/logs/default.shop.web.c.log"));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 
 mod machine;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use machine::{in_pod, manifests, on_a_machine, start};
+use machine::{HOLD, in_pod, ip, manifests, on_a_machine, start};
 use mesh_local::{Client, Error, PodStatus, Report};
 use mesh_testkit::eventually_async;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -80,6 +83,9 @@ fn pods_have_names_files_and_a_network_of_their_own() {
             assert!(user.contains("Uid:65532655326553265532"), "{user}");
         }
         assert!(!Path::new("/etc/mesh-test").exists(), "the host's files stay as they are");
+        let volumes = format!("/run/mesh-local/pods/default.{}/volumes", pods[0].name);
+        let mode = std::fs::metadata(volumes).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "other users of the host do not pass");
         let first = get(8080).await;
         let second = get(8080).await;
         assert!(first.contains("10.244.0.") && second.contains("10.244.0."), "{first}{second}");
@@ -209,5 +215,118 @@ fn a_port_in_use_is_refused_before_anything_is_started() {
         let error = start(machine.settings(&["8080:web:80"]), WEB).await.unwrap_err();
         assert!(error.to_string().contains("port 8080 of 127.0.0.1 is in use"), "{error}");
         assert_eq!(machine.traces(), before);
+    });
+}
+
+#[test]
+fn a_control_plane_port_in_use_is_refused_at_once() {
+    on_a_machine(|machine| async move {
+        let before = machine.traces();
+        let _taken = tokio::net::TcpListener::bind("127.0.0.1:15014").await.unwrap();
+        let error = start(machine.settings(&[]), WEB).await.unwrap_err().to_string();
+        assert!(error.contains("port 15014 of 127.0.0.1"), "{error}");
+        assert_eq!(machine.traces(), before);
+    });
+}
+
+#[test]
+fn down_ends_a_mesh_that_is_coming_up() {
+    on_a_machine(|machine| async move {
+        let before = machine.traces();
+        std::fs::write(HOLD, "").unwrap();
+        let starting = tokio::spawn(start(machine.settings(&[]), WEB));
+        eventually_async("the pilot is started", || async {
+            machine.state().pilot_log().exists().then_some(())
+        })
+        .await;
+        let client = Client::new(machine.state());
+        let mut down = Box::pin(client.down());
+        // Asks once, and finds nobody who listens.
+        tokio::select! {
+            biased;
+            result = &mut down => panic!("{result:?}"),
+            () = std::future::ready(()) => {}
+        }
+        std::fs::remove_file(HOLD).unwrap();
+        let supervisor = async {
+            let (mesh, _events) = starting.await.unwrap().unwrap();
+            mesh.down_requested().await;
+            mesh.stop().await.unwrap();
+        };
+        let both = async { tokio::join!(supervisor, &mut down).1 };
+        let down = tokio::time::timeout(Duration::from_secs(30), both).await;
+        assert!(down.unwrap().unwrap());
+        assert_eq!(machine.traces(), before);
+    });
+}
+
+/// Never ready, beside a service of its own.
+const NEVER: &str = r#"
+kind: Service
+metadata: {name: extra}
+spec: {ports: [{port: 80}], clusterIP: 10.96.7.7}
+---
+kind: Pod
+metadata: {name: alone}
+spec: {containers: [{name: a, command: [sleep, "1001"], readinessProbe: {tcpSocket: {port: 1}}}]}
+"#;
+
+const ALONE: &str =
+    "kind: Pod\nmetadata: {name: alone}\nspec: {containers: [{name: a, command: [sleep, '1000']}]}";
+
+#[test]
+fn what_stops_the_mesh_during_a_change_leaves_nothing() {
+    on_a_machine(|machine| async move {
+        let before = machine.traces();
+        let (mesh, _events) = start(machine.settings(&[]), ALONE).await.unwrap();
+        mesh.wait_ready().await.unwrap();
+        let changed = std::sync::Arc::clone(&mesh);
+        let apply = tokio::spawn(async move { changed.apply(manifests(NEVER)).await });
+        eventually_async("the new pod runs", || async {
+            let pod = mesh.report().pods.pop()?;
+            (!pod.ready && pod.sandbox_pid.is_some()).then_some(())
+        })
+        .await;
+        mesh.stop().await.unwrap();
+        apply.await.unwrap().unwrap_err();
+        assert_eq!(machine.traces(), before);
+        assert!(mesh.report().pods.is_empty(), "{:?}", mesh.report());
+    });
+}
+
+#[test]
+fn a_change_that_fails_is_taken_back() {
+    on_a_machine(|machine| async move {
+        let (mesh, _events) = start(machine.settings(&[]), ALONE).await.unwrap();
+        mesh.wait_ready().await.unwrap();
+        // A pod whose sandbox cannot be made fails at once.
+        let broken = NEVER.replace("spec: {containers: [{", "spec: {volumes: [{name: v, emptyDir: {}}], containers: [{volumeMounts: [{name: v, mountPath: /no-such-folder/x}], ");
+        let error = mesh.apply(manifests(&broken)).await.unwrap_err().to_string();
+        assert!(error.contains("/no-such-folder"), "{error}");
+        mesh.wait_ready().await.unwrap();
+        let pod = mesh.report().pods.pop().unwrap();
+        let hosts = in_pod(sandbox(&pod), "cat /etc/hosts");
+        assert!(!hosts.contains("extra"), "{hosts}");
+        assert!(!Path::new("/run/mesh-local/config/services/default.extra.yaml").exists());
+        // The address is free again.
+        let other = NEVER.split("---").next().unwrap().replace("extra", "other");
+        mesh.apply(manifests(&other)).await.unwrap();
+        mesh.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_network_that_is_half_made_is_removed() {
+    on_a_machine(|machine| async move {
+        // In the way of the pod's link, whose name follows from the pod's.
+        let mut hasher = DefaultHasher::new();
+        "mesh-pod-default.alone".hash(&mut hasher);
+        let link = format!("mesh-{:08x}", hasher.finish() as u32);
+        ip(&["link", "add", &link, "type", "bridge"]);
+        let (mesh, _events) = start(machine.settings(&[]), ALONE).await.unwrap();
+        let error = mesh.wait_ready().await.unwrap_err().to_string();
+        assert!(error.contains("File exists"), "{error}");
+        assert_eq!(ip(&["netns", "list"]), "");
+        mesh.stop().await.unwrap();
     });
 }

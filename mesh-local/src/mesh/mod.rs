@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use pods::Difference;
 pub(crate) use pods::Pods;
 pub use start::Settings;
 pub(crate) use world::World;
@@ -17,11 +18,11 @@ pub(crate) use world::World;
 use crate::control::Report;
 use crate::error::{Error, Result};
 use crate::host;
-use crate::manifest::Manifests;
+use crate::lock::Lock;
+use crate::manifest::{Key, Manifests};
 use crate::pilot::Pilot;
 use crate::plan::{self, Commands, PodOptions};
 use crate::publish::Publish;
-use crate::state::Lock;
 use crate::stop::Stop;
 
 /// How long new pods may take to be ready, at a start and at a change.
@@ -86,33 +87,49 @@ impl Mesh {
     ///
     /// # Errors
     /// When the manifests cannot be run, or a new pod does not become ready; then the new
-    /// pods are stopped again and everything is as before.
+    /// pods are stopped again, and those that they had replaced are started again.
     pub async fn apply(&self, newer: Manifests) -> Result<Applied> {
         let mut current = self.manifests.lock().await;
         let mut wanted = current.clone();
         wanted.merge(newer);
         let plans = plan::pods(&wanted, &self.options, &self.commands)?;
-        self.world.set_services(&wanted)?;
-        self.pods.write_hosts()?;
         let change = self.pods.difference(plans);
-        let names = |keys: &[crate::manifest::Key]| keys.iter().map(ToString::to_string).collect();
+        let names = |keys: &[Key]| keys.iter().map(ToString::to_string).collect();
         let new: Vec<_> = change.start.iter().map(|plan| plan.key.clone()).collect();
         let applied = Applied { started: names(&new), stopped: names(&change.stop) };
+        let addresses = self.world.service_addresses();
+        if let Err(error) = self.change(&wanted, change, &new).await {
+            self.world.set_service_addresses(addresses);
+            return Err(Error::failed(match self.restore(&current).await {
+                Ok(()) => format!("{error}; what had been changed was taken back"),
+                Err(also) => format!("{error}; to take back what had been changed failed: {also}"),
+            }));
+        }
+        *current = wanted;
+        Ok(applied)
+    }
+
+    async fn change(&self, wanted: &Manifests, change: Difference, new: &[Key]) -> Result<()> {
+        self.world.set_services(wanted)?;
+        self.pods.write_hosts()?;
         // A pod of its own keeps its name, so the old one has to go first.
         let (replaced, old): (Vec<_>, Vec<_>) =
             change.stop.into_iter().partition(|key| new.contains(key));
         self.pods.stop(&replaced).await;
         self.pods.start(change.start)?;
-        if let Err(error) = self.pods.wait_ready(|key| new.contains(key), READY).await {
-            self.pods.stop(&new).await;
-            self.world.set_services(&current)?;
-            let before = plan::pods(&current, &self.options, &self.commands)?;
-            self.pods.start(self.pods.difference(before).start)?;
-            return Err(Error::failed(format!("{error}; the new pods were stopped again")));
-        }
+        self.pods.wait_ready(|key| new.contains(key), READY).await?;
         self.pods.stop(&old).await;
-        *current = wanted;
-        Ok(applied)
+        Ok(())
+    }
+
+    /// Goes back from a change that failed half-way.
+    async fn restore(&self, before: &Manifests) -> Result<()> {
+        let services = self.world.set_services(before);
+        let hosts = self.pods.write_hosts();
+        let change = self.pods.difference(plan::pods(before, &self.options, &self.commands)?);
+        self.pods.stop(&change.stop).await;
+        self.pods.start(change.start)?;
+        services.and(hosts)
     }
 
     /// Stops everything in order and removes all traces. A second call does nothing.
@@ -123,6 +140,8 @@ impl Mesh {
         let Some(lock) = self.lock.lock().await.take() else { return Ok(()) };
         self.servers.lock().await.shutdown().await;
         self.pods.stop_all().await;
+        // A change that was under way cannot go on, and takes back what it did.
+        drop(self.manifests.lock().await);
         if let Some(pilot) = self.pilot.lock().await.take() {
             pilot.stop().await;
         }

@@ -16,7 +16,14 @@ use crate::pod::{ContainerState, ContainerStatus, Pod, PodPhase, PodStatus, Runn
 #[derive(Debug)]
 pub(crate) struct Pods {
     pub(crate) world: Arc<World>,
-    running: Mutex<BTreeMap<Key, RunningPod>>,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    pods: BTreeMap<Key, RunningPod>,
+    /// The mesh is stopping: nothing is started any more.
+    closed: bool,
 }
 
 /// What must happen to come from what runs to what is wanted.
@@ -31,7 +38,7 @@ impl Pods {
         Self { world, running: Mutex::default() }
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeMap<Key, RunningPod>> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         // Every change is one insertion or removal, so a panic elsewhere leaves it whole.
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,54 +47,66 @@ impl Pods {
     pub(crate) fn difference(&self, wanted: BTreeMap<Key, PodPlan>) -> Difference {
         let running = self.running();
         let same = |key: &Key, revision: u64| {
-            running.get(key).is_some_and(|running| running.pod.plan.revision == revision)
+            running.pods.get(key).is_some_and(|running| running.pod.plan.revision == revision)
         };
         let is_stopped = |(key, running): &(&Key, &RunningPod)| {
             wanted.get(*key).is_none_or(|plan| plan.revision != running.pod.plan.revision)
         };
-        let stop = running.iter().filter(is_stopped).map(|(key, _)| key.clone()).collect();
+        let stop = running.pods.iter().filter(is_stopped).map(|(key, _)| key.clone()).collect();
         let start = wanted.into_values().filter(|plan| !same(&plan.key, plan.revision)).collect();
         Difference { start, stop }
     }
 
-    /// Starts pods, all at once, and does not wait for them.
+    /// Starts pods, all at once, and does not wait for them. Refused once the mesh stops.
     pub(crate) fn start(&self, plans: Vec<PodPlan>) -> Result<()> {
         for plan in plans {
             let address = self.world.pod_address(&plan.key)?;
             let key = plan.key.clone();
+            let mut running = self.running();
+            if running.closed {
+                return Err(Error::failed("the mesh is stopping"));
+            }
             let pod = RunningPod::start(plan, address, Arc::clone(&self.world));
-            self.running().insert(key, pod);
+            running.pods.insert(key, pod);
         }
         Ok(())
     }
 
     /// Stops pods, all at once, and waits until nothing of them is left.
     pub(crate) async fn stop(&self, keys: &[Key]) {
-        let stopped: Vec<_> = keys.iter().filter_map(|key| self.running().remove(key)).collect();
+        let stopped: Vec<_> =
+            keys.iter().filter_map(|key| self.running().pods.remove(key)).collect();
         stop_together(stopped).await;
         keys.iter().for_each(|key| self.world.release_pod(key));
     }
 
+    /// Stops every pod for good.
     pub(crate) async fn stop_all(&self) {
-        let stopped = std::mem::take(&mut *self.running());
+        let stopped = {
+            let mut running = self.running();
+            running.closed = true;
+            std::mem::take(&mut running.pods)
+        };
         stop_together(stopped.into_values()).await;
     }
 
     pub(crate) fn statuses(&self) -> Vec<PodStatus> {
-        self.running().values().map(RunningPod::status).collect()
+        self.running().pods.values().map(RunningPod::status).collect()
     }
 
     /// The ready pods among those that are asked for.
     pub(crate) fn ready(&self, asked: impl Fn(&PodPlan) -> bool) -> Vec<Arc<Pod>> {
         let running = self.running();
-        let ready =
-            running.values().filter(|running| asked(&running.pod.plan) && running.status().ready);
+        let ready = running
+            .pods
+            .values()
+            .filter(|running| asked(&running.pod.plan) && running.status().ready);
         ready.map(|running| Arc::clone(&running.pod)).collect()
     }
 
     /// Brings every pod's hosts file up to date.
     pub(crate) fn write_hosts(&self) -> Result<()> {
-        self.running().values().try_for_each(|running| running.pod.write_hosts())
+        self.running().pods.values().try_for_each(|running| running.pod.write_hosts())
     }
 
     /// Waits until the pods that are asked for are ready, or one has failed for good.
@@ -98,7 +117,7 @@ impl Pods {
     ) -> Result<()> {
         let watches: Vec<_> = {
             let running = self.running();
-            let asked = running.iter().filter(|(key, _)| asked(key));
+            let asked = running.pods.iter().filter(|(key, _)| asked(key));
             asked.map(|(_, running)| running.watch()).collect()
         };
         let all = async {

@@ -45,11 +45,14 @@ impl World {
     /// Gives the services their addresses and writes them for the pilot.
     pub(crate) fn set_services(&self, manifests: &Manifests) -> Result<()> {
         let mut shared = self.shared();
+        shared.addresses.keep_services(|key| manifests.services.contains_key(key));
         let mut services = BTreeMap::new();
         for (key, service) in &manifests.services {
             let address = shared.addresses.service(service)?;
             services.insert(key.clone(), (service.clone(), address));
         }
+        // Before the files, so that the next call finds those that this one has written.
+        let before = std::mem::replace(&mut shared.services, services.clone());
         for (key, (service, address)) in &services {
             let mut object = service.value.clone();
             let address = address.map_or("None".to_owned(), |address| address.to_string());
@@ -57,11 +60,20 @@ impl World {
             object["spec"]["clusterIPs"] = json!([address]);
             write_object(&self.state.service_file(key), &object)?;
         }
-        for gone in shared.services.keys().filter(|key| !services.contains_key(*key)) {
+        for gone in before.keys().filter(|key| !services.contains_key(*key)) {
             remove_file(&self.state.service_file(gone))?;
         }
-        shared.services = services;
         Ok(())
+    }
+
+    /// The services' addresses, to go back to.
+    pub(crate) fn service_addresses(&self) -> BTreeMap<Key, Ipv4Addr> {
+        self.shared().addresses.services().clone()
+    }
+
+    /// Goes back to these addresses; [`World::set_services`] makes them known.
+    pub(crate) fn set_service_addresses(&self, addresses: BTreeMap<Key, Ipv4Addr>) {
+        self.shared().addresses.set_services(addresses);
     }
 
     /// A service by name.

@@ -43,6 +43,21 @@ impl Addresses {
         self.pods.remove(key);
     }
 
+    /// Of each service that has one.
+    pub(crate) fn services(&self) -> &BTreeMap<Key, Ipv4Addr> {
+        &self.services
+    }
+
+    /// Forgets the services' addresses for these.
+    pub(crate) fn set_services(&mut self, addresses: BTreeMap<Key, Ipv4Addr>) {
+        self.services = addresses;
+    }
+
+    /// Makes the addresses of all other services free.
+    pub(crate) fn keep_services(&mut self, is_kept: impl Fn(&Key) -> bool) {
+        self.services.retain(|key, _| is_kept(key));
+    }
+
     /// The service's virtual address: the one it has, the one it asks for, or one that
     /// follows from its name, so that it is the same at every start. Nothing for a headless
     /// service.
