@@ -126,7 +126,6 @@ fn header(header: &HeaderMatch) -> HeaderMatcher {
         // that must not have this value may have none, as in Istio.
         treat_missing_header_as_empty: header.invert && header.value != ValueMatch::Present,
         header_match_specifier: Some(specifier),
-        ..Default::default()
     }
 }
 
