@@ -29,6 +29,8 @@ pub(super) struct Pool {
     open: Cell<usize>,
     next_id: Cell<u64>,
     waiting: RefCell<VecDeque<oneshot::Sender<Turn>>>,
+    /// Requests that connect or wait.
+    pending: Cell<usize>,
     keeper: RefCell<Option<AbortHandle>>,
 }
 
@@ -56,6 +58,15 @@ struct Connection {
 /// Counts a connection of the pool until it is dropped, and the pool with its last one.
 struct Slot(Rc<Pool>);
 
+/// Counts a request that connects or waits, which keeps the pool from ending.
+struct Pending<'a>(&'a Rc<Pool>);
+
+/// A place among those that wait. What comes too late for it goes to the next.
+struct Place<'a> {
+    pool: &'a Rc<Pool>,
+    turn: oneshot::Receiver<Turn>,
+}
+
 /// A connection lent for one request.
 pub(crate) struct Http1Lease {
     pool: Rc<Pool>,
@@ -75,6 +86,7 @@ impl Pool {
             open: Cell::new(0),
             next_id: Cell::new(0),
             waiting: RefCell::default(),
+            pending: Cell::new(0),
             keeper: RefCell::default(),
         });
         let weak = Rc::downgrade(&pool);
@@ -109,9 +121,9 @@ impl Pool {
         cluster: &Arc<Cluster>,
     ) -> Result<Http1Lease, AcquireError> {
         let stats = cluster.stats();
+        let _keeps_pool = Pending::new(self);
         let Ok(_pending) = cluster.permit_pending() else {
             stats.rq_pending_overflow.inc();
-            self.end_if_unused();
             return Err(AcquireError::Overflow);
         };
         stats.rq_pending_total.inc();
@@ -122,11 +134,8 @@ impl Pool {
                 return self.connect(cluster, permit).await;
             }
             stats.cx_overflow.inc();
-            let (sender, turn) = oneshot::channel();
-            self.waiting.borrow_mut().push_back(sender);
-            match turn.await {
-                Ok(Turn::Connection(connection)) => return Ok(self.lend(*connection)),
-                Ok(Turn::Room) | Err(_) => {}
+            if let Turn::Connection(connection) = Place::new(self).turn().await {
+                return Ok(self.lend(*connection));
             }
         }
     }
@@ -169,17 +178,23 @@ impl Pool {
         if self.endpoint.is_removed() || connection.is_used_up() {
             return;
         }
-        let mut turn = Turn::Connection(Box::new(connection));
-        while let Some(next) = self.waiting.borrow_mut().pop_front() {
+        if let Some(Turn::Connection(connection)) =
+            self.pass_on(Turn::Connection(Box::new(connection)))
+        {
+            let idle = Idle { since: Instant::now(), connection: *connection };
+            self.idle.borrow_mut().push(idle);
+        }
+    }
+
+    /// Gives a turn to the first who waits, or back when nobody does.
+    fn pass_on(&self, mut turn: Turn) -> Option<Turn> {
+        loop {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else { return Some(turn) };
             match next.send(turn) {
-                Ok(()) => return,
+                Ok(()) => return None,
                 // That request is gone.
                 Err(returned) => turn = returned,
             }
-        }
-        if let Turn::Connection(connection) = turn {
-            let idle = Idle { since: Instant::now(), connection: *connection };
-            self.idle.borrow_mut().push(idle);
         }
     }
 
@@ -195,7 +210,7 @@ impl Pool {
     }
 
     fn end_if_unused(self: &Rc<Self>) {
-        if self.open.get() > 0 || !self.waiting.borrow().is_empty() {
+        if self.open.get() > 0 || self.pending.get() > 0 {
             return;
         }
         if let Some(keeper) = self.keeper.take() {
@@ -228,12 +243,45 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let pool = &self.0;
         pool.open.set(pool.open.get() - 1);
-        while let Some(next) = pool.waiting.borrow_mut().pop_front() {
-            if next.send(Turn::Room).is_ok() {
-                break;
-            }
-        }
+        pool.pass_on(Turn::Room);
         pool.end_if_unused();
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn new(pool: &'a Rc<Pool>) -> Self {
+        pool.pending.set(pool.pending.get() + 1);
+        Self(pool)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.pending.set(self.0.pending.get() - 1);
+        self.0.end_if_unused();
+    }
+}
+
+impl<'a> Place<'a> {
+    fn new(pool: &'a Rc<Pool>) -> Self {
+        let (sender, turn) = oneshot::channel();
+        pool.waiting.borrow_mut().push_back(sender);
+        Self { pool, turn }
+    }
+
+    async fn turn(mut self) -> Turn {
+        (&mut self.turn).await.unwrap_or(Turn::Room)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.turn.close();
+        match self.turn.try_recv() {
+            Ok(Turn::Connection(connection)) => self.pool.give_back(*connection),
+            Ok(Turn::Room) => drop(self.pool.pass_on(Turn::Room)),
+            Err(_) => {}
+        }
     }
 }
 

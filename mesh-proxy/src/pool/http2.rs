@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use super::{AcquireError, Maps, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::Body;
-use crate::codec::client::{Http2, SendError, SendErrorKind};
+use crate::codec::client::{Http2, SendError};
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected};
 
@@ -28,12 +28,22 @@ pub(super) struct Pool {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The connection that is being made; all who need one wait for it.
     connecting: RefCell<Option<Connecting>>,
+    /// Requests that wait for a connection.
+    pending: Cell<usize>,
+    /// Numbers the connections.
+    next_id: Cell<u64>,
+    /// Connections before this one were there when one broke, and may break too.
+    first_fresh: Cell<u64>,
     keeper: RefCell<Option<AbortHandle>>,
 }
 
 type Connecting = Shared<LocalBoxFuture<'static, Result<(), AcquireError>>>;
 
+/// Counts a request that waits, which keeps the pool from ending.
+struct Pending<'a>(&'a Rc<Pool>);
+
 struct Connection {
+    id: u64,
     codec: Http2,
     local: Option<SocketAddr>,
     cluster: Arc<Cluster>,
@@ -64,6 +74,9 @@ impl Pool {
             endpoint: Arc::clone(endpoint),
             connections: RefCell::default(),
             connecting: RefCell::default(),
+            pending: Cell::new(0),
+            next_id: Cell::new(0),
+            first_fresh: Cell::new(0),
             keeper: RefCell::default(),
         });
         let weak = Rc::downgrade(&pool);
@@ -81,31 +94,35 @@ impl Pool {
         pool
     }
 
+    /// A `fresh` connection is one that was made after the last of the pool's broke.
     pub(super) async fn acquire(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
+        fresh: bool,
     ) -> Result<Http2Lease, AcquireError> {
-        if let Some(connection) = self.with_room() {
+        let from = if fresh { self.first_fresh.get() } else { 0 };
+        if let Some(connection) = self.with_room(from) {
             return Ok(self.lend(connection));
         }
         // Boxed: connecting is rare, and its future large.
-        Box::pin(self.connect_or_wait(cluster)).await
+        Box::pin(self.connect_or_wait(cluster, from)).await
     }
 
     async fn connect_or_wait(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
+        from: u64,
     ) -> Result<Http2Lease, AcquireError> {
         let stats = cluster.stats();
+        let _keeps_pool = Pending::new(self);
         let Ok(_pending) = cluster.permit_pending() else {
             stats.rq_pending_overflow.inc();
-            self.end_if_unused();
             return Err(AcquireError::Overflow);
         };
         stats.rq_pending_total.inc();
         let _pending_active = stats.rq_pending_active.hold();
         loop {
-            if let Some(connection) = self.with_room() {
+            if let Some(connection) = self.with_room(from) {
                 return Ok(self.lend(connection));
             }
             let under_way = self.connecting.borrow().clone();
@@ -140,9 +157,11 @@ impl Pool {
         least.map(|connection| self.lend(Rc::clone(connection))).ok_or(AcquireError::Overflow)
     }
 
-    fn with_room(&self) -> Option<Rc<Connection>> {
+    /// A connection with room, of those since `from`.
+    fn with_room(&self, from: u64) -> Option<Rc<Connection>> {
         let connections = self.connections.borrow();
-        connections.iter().find(|connection| connection.has_room()).cloned()
+        let mut usable = connections.iter().filter(|connection| connection.id >= from);
+        usable.find(|connection| connection.has_room()).cloned()
     }
 
     fn lend(self: &Rc<Self>, connection: Rc<Connection>) -> Http2Lease {
@@ -186,7 +205,8 @@ impl Pool {
     }
 
     fn end_if_unused(self: &Rc<Self>) {
-        if !self.connections.borrow().is_empty() || self.connecting.borrow().is_some() {
+        let is_connecting = self.connecting.borrow().is_some();
+        if is_connecting || self.pending.get() > 0 || !self.connections.borrow().is_empty() {
             return;
         }
         if let Some(keeper) = self.keeper.take() {
@@ -231,6 +251,7 @@ async fn add_connection(
         .map_err(|error| AcquireError::Handshake(error.to_string().into()))?;
     let Some(pool) = pool.upgrade() else { return Ok(()) };
     let connection = Rc::new(Connection {
+        id: pool.next_id.replace(pool.next_id.get() + 1),
         codec,
         local,
         cluster: Arc::clone(cluster),
@@ -251,6 +272,20 @@ async fn add_connection(
         pool.forget(&connection);
     });
     Ok(())
+}
+
+impl<'a> Pending<'a> {
+    fn new(pool: &'a Rc<Pool>) -> Self {
+        pool.pending.set(pool.pending.get() + 1);
+        Self(pool)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.pending.set(self.0.pending.get() - 1);
+        self.0.end_if_unused();
+    }
 }
 
 impl Connection {
@@ -282,9 +317,10 @@ impl Http2Lease {
         body: Body,
     ) -> Result<Response<Body>, SendError> {
         let outcome = self.connection.codec.send(head, body).await;
-        if matches!(&outcome, Err(error) if error.kind == SendErrorKind::NotSent) {
+        if matches!(&outcome, Err(error) if error.connection_broke) {
             // Closed, or going away: the next request needs another one.
             self.connection.is_leaving.set(true);
+            self.pool.first_fresh.set(self.pool.next_id.get());
         }
         outcome
     }

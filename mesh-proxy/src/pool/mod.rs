@@ -59,7 +59,8 @@ pub(crate) enum Lease {
 }
 
 impl Pools {
-    /// A connection to the endpoint: an idle one unless it must be `fresh`, or a new one.
+    /// A connection to the endpoint: an idle one unless it must be `fresh`, or a new one. A
+    /// `fresh` one was made after those that a try has just failed on.
     /// Dropping the future gives up waiting.
     pub(crate) async fn acquire(
         &self,
@@ -77,7 +78,7 @@ impl Pools {
             Protocol::Http2 => {
                 let known = self.0.http2.borrow().get(&endpoint.id).cloned();
                 let pool = known.unwrap_or_else(|| http2::Pool::new(&self.0, cluster, endpoint));
-                pool.acquire(cluster).await.map(Lease::Http2)
+                pool.acquire(cluster, fresh).await.map(Lease::Http2)
             }
         }
     }

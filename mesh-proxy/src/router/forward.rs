@@ -15,6 +15,7 @@ use super::timers::{Expired, Timers};
 use super::{ResponseBody, Stream, header_ops, local_reply, retry};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
+use crate::codec::client::SendErrorKind;
 use crate::codec::{Body, Recording, Replay};
 use crate::config::{RetryPolicy, Rewrite};
 use crate::random;
@@ -138,6 +139,12 @@ struct Again {
     back_off: Option<Duration>,
 }
 
+/// Whether a connection had closed before the request came to it. That cost nothing, and
+/// the pool gives out no such connection twice.
+fn is_stale(failure: &Failure) -> bool {
+    failure.reused && failure.kind == FailureKind::Send(SendErrorKind::NotSent)
+}
+
 /// The tries of one request.
 struct Attempts<'a> {
     forward: &'a CompiledForward,
@@ -230,14 +237,14 @@ impl<'a> Attempts<'a> {
     ) -> Option<Again> {
         let can_resend = self.can_resend(outcome) && !stream.is_broken();
         if let Err(failure) = outcome
-            && !self.repeated
+            && (!self.repeated || is_stale(failure))
             && retry::is_provably_safe(failure, &stream.head.method, can_resend)
         {
             if matches!(failure.kind, FailureKind::Connect | FailureKind::ConnectTimeout) {
                 self.tried.extend(failure.endpoint);
             }
+            self.repeated |= !is_stale(failure);
             let body = self.body_again(outcome)?;
-            self.repeated = true;
             self.fresh = true;
             self.cluster.stats().rq_retry.inc();
             return Some(Again { body, back_off: None });

@@ -59,7 +59,11 @@ impl Http1 {
                 let body = error.take_message().map(Request::into_body);
                 let kind =
                     if body.is_some() { SendErrorKind::NotSent } else { kind(error.error()) };
-                Err(SendError { kind, detail: detail(error.error()), body })
+                Err(SendError {
+                    body,
+                    connection_broke: true,
+                    ..SendError::new(kind, detail(error.error()))
+                })
             }
         }
     }

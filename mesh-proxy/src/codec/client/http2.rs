@@ -61,16 +61,16 @@ impl Http2 {
         let request = request(head)?;
         let mut sender = self.sender.clone();
         if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
-            let detail = error.to_string();
-            return Err(SendError { kind: SendErrorKind::NotSent, detail, body: Some(body) });
+            return Err(not_sent(&error, body));
         }
         let is_whole = body.is_empty();
         let (response, stream) = match sender.send_request(request, is_whole) {
             Ok(sent) => sent,
-            Err(error) => {
-                let detail = error.to_string();
-                return Err(SendError { kind: SendErrorKind::NotSent, detail, body: Some(body) });
+            Err(error) if error.is_io() || error.is_go_away() => {
+                return Err(not_sent(&error, body));
             }
+            // The connection was ready: no other will take this request either.
+            Err(error) => return Err(SendError::new(SendErrorKind::Protocol, error)),
         };
         let pump = (!is_whole).then(|| Pump(spawn_local(pump(body, stream)).abort_handle()));
         let (parts, stream) = response.await.map_err(failure)?.into_parts();
@@ -110,7 +110,13 @@ fn failure(error: h2::Error) -> SendError {
     } else {
         SendErrorKind::Protocol
     };
-    SendError::new(kind, error)
+    SendError { connection_broke: !error.is_reset(), ..SendError::new(kind, error) }
+}
+
+/// The connection was closed, or is going away.
+fn not_sent(error: &h2::Error, body: Body) -> SendError {
+    let error = SendError::new(SendErrorKind::NotSent, error);
+    SendError { body: Some(body), connection_broke: true, ..error }
 }
 
 /// The task that sends a request's body, ended when nobody waits for the response.

@@ -17,6 +17,8 @@ pub(crate) struct SendError {
     pub(crate) detail: String,
     /// The body, when nothing of it was taken.
     pub(crate) body: Option<Body>,
+    /// The connection takes no more requests: it is closed, or the upstream said GOAWAY.
+    pub(crate) connection_broke: bool,
 }
 
 /// How far the request came.
@@ -37,6 +39,6 @@ pub(crate) enum SendErrorKind {
 
 impl SendError {
     fn new(kind: SendErrorKind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), body: None }
+        Self { kind, detail: detail.to_string(), body: None, connection_broke: false }
     }
 }
