@@ -22,10 +22,19 @@ use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;
 
+/// How long HTTP/1 clients may go on when their connection is to end: a request that comes
+/// in this time, the first one too, is answered with `Connection: close`. Closing at once
+/// would cut off requests that are on their way.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Whether a connection is idle, and since when.
 pub(super) struct Activity {
     active: Cell<u32>,
     last: Cell<Instant>,
+    /// Speaks HTTP/2, which has its own way to say goodbye.
+    is_http2: Cell<bool>,
+    /// The next response of HTTP/1 is the last.
+    is_leaving: Cell<bool>,
 }
 
 /// A connection as its requests see it.
@@ -73,7 +82,10 @@ pub(super) async fn serve(
     };
     let leave = async {
         tokio::select! {
-            _ = drain.begun() => manager.stats.cx_drain_close.inc(),
+            _ = drain.begun() => {
+                manager.stats.cx_drain_close.inc();
+                activity.says_goodbye().await;
+            }
             () = activity.idle_for(manager.config.idle_timeout) => {
                 manager.stats.cx_idle_timeout.inc();
             }
@@ -85,10 +97,12 @@ pub(super) async fn serve(
             CodecType::Http1 => Protocol::Http1,
             CodecType::Http2 => Protocol::Http2,
             CodecType::Auto => tokio::select! {
+                biased;
                 detected = server::detect(&io) => detected.unwrap_or(Protocol::Http1),
                 () = &mut leave => return,
             },
         };
+        activity.is_http2.set(protocol == Protocol::Http2);
         let _active = manager.count_protocol(protocol);
         let handler = move |request| Rc::clone(&client).handle(request);
         let served =
@@ -123,7 +137,14 @@ impl Client {
                 http_filter::run(filters, &mut ending.stream, body).await
             }
         };
-        Ok(self.finish(ending, response))
+        let mut response = self.finish(ending, response);
+        if self.activity.ends_with_a_response()
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        Ok(response)
     }
 
     fn begin(&self, request: Request<Body>) -> (Box<Ending>, Body) {
@@ -236,7 +257,12 @@ impl Client {
 
 impl Activity {
     fn new() -> Self {
-        Self { active: Cell::new(0), last: Cell::new(Instant::now()) }
+        Self {
+            active: Cell::new(0),
+            last: Cell::new(Instant::now()),
+            is_http2: Cell::new(false),
+            is_leaving: Cell::new(false),
+        }
     }
 
     fn begin(&self) {
@@ -246,6 +272,18 @@ impl Activity {
     pub(super) fn end(&self) {
         self.active.set(self.active.get() - 1);
         self.last.set(Instant::now());
+    }
+
+    /// Lets an HTTP/1 client hear with a response that its connection ends.
+    async fn says_goodbye(&self) {
+        if !self.is_http2.get() {
+            self.is_leaving.set(true);
+            tokio::time::sleep(GRACE).await;
+        }
+    }
+
+    fn ends_with_a_response(&self) -> bool {
+        self.is_leaving.get() && !self.is_http2.get()
     }
 
     /// Waits until there was no request for so long.

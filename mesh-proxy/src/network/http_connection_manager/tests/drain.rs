@@ -42,6 +42,23 @@ async fn a_drain_lets_requests_end_and_closes_the_rest() {
 }
 
 #[tokio::test]
+async fn what_comes_as_a_drain_begins_is_answered() {
+    let upstream = Upstream::named("ok").await;
+    let proxy = Proxy::to(&[upstream.address]);
+    let (mut fresh, mut kept) = (proxy.http1().await, proxy.http1().await);
+    assert_eq!(whole(kept.send_request(get("/")).await.unwrap()).await.1, "ok");
+    proxy.until("http.test.downstream_cx_active", 2).await;
+    let plane = proxy.plane.clone();
+    let drain = tokio::spawn(async move { plane.drain(Duration::from_secs(60)).await });
+    proxy.until("http.test.downstream_cx_drain_close", 2).await;
+    for client in [&mut fresh, &mut kept] {
+        let (head, body) = whole(client.send_request(get("/")).await.unwrap()).await;
+        assert_eq!((&*body, head.headers()["connection"].as_bytes()), ("ok", &b"close"[..]));
+    }
+    drain.await.unwrap();
+}
+
+#[tokio::test]
 async fn idle_connections_to_a_removed_endpoint_close() {
     let (one, two) = (Upstream::named("one").await, Upstream::named("two").await);
     let eds = config::Cluster {
