@@ -142,6 +142,32 @@ fn a_client_that_does_not_read_its_response() {
 }
 
 #[test]
+fn an_http2_client_that_gives_no_window() {
+    const ENDLESS: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+    const NO_WINDOW: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+    const GET: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
+    const RST_STREAM: u8 = 3;
+    static ENDED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let endless = upstream(ENDLESS, |mut io| {
+        while io.write_all(&[b'x'; 65536]).is_ok() {}
+        ENDED.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let (_proxy, address) = http("stream_idle_timeout: 0.2s,", endless);
+    let mut io = connect(address);
+    io.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", NO_WINDOW, GET].concat()).unwrap();
+    // The stream is reset, and the connection goes on.
+    let mut head = [0; 9];
+    while head[3] != RST_STREAM {
+        io.read_exact(&mut head).unwrap();
+        let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+        io.read_exact(&mut vec![0; length]).unwrap();
+    }
+    eventually("the upstream's end", || {
+        ENDED.load(std::sync::atomic::Ordering::Relaxed).then_some(())
+    });
+}
+
+#[test]
 fn nonsense() {
     const BAD: &str = "HTTP/1.1 400 ";
     const NOT_FOUND: &str = "HTTP/1.1 404 ";

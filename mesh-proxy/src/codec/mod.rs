@@ -8,6 +8,7 @@
 mod body;
 pub(crate) mod client;
 mod error;
+mod pace;
 mod preface;
 mod replay;
 pub(crate) mod server;
@@ -16,6 +17,7 @@ mod watched;
 
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
+pub(crate) use pace::Pace;
 pub(crate) use replay::{Recording, Replay};
 pub(crate) use tunnel::{Upgrade, tunnel};
 pub(crate) use watched::Stall;

@@ -1,10 +1,13 @@
 //! The codecs towards clients.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -12,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
+use super::pace::{self, Pace, Paced};
 use super::watched::Watched;
 use super::{Body, Protocol, Stall};
 use crate::config::Http2Options;
@@ -29,8 +33,8 @@ pub(crate) struct Options {
     pub(crate) http2: Http2Options,
 }
 
-/// Serves a connection to its end. `handler` answers each request; `stall` tells when the
-/// client does not read. When `leave` is done, the connection ends gracefully: HTTP/1
+/// Serves a connection to its end. `handler` answers each request, and sets the pace of an
+/// HTTP/2 stream; `stall` tells when the client does not read. When `leave` is done, the connection ends gracefully: HTTP/1
 /// closes when idle or says `Connection: close` with its next response; HTTP/2 says
 /// GOAWAY, waits a round trip for requests on their way, and says GOAWAY again. Dropping
 /// the future closes the connection at once.
@@ -43,21 +47,26 @@ pub(crate) async fn serve<H, F, B>(
     leave: impl Future<Output = ()>,
 ) -> hyper::Result<()>
 where
-    H: Fn(Request<Body>) -> F,
+    H: Fn(Request<Body>, Option<Rc<Pace>>) -> F,
     F: Future<Output = Result<Response<B>, Infallible>> + 'static,
-    B: http_body::Body + 'static,
-    B::Data: Send,
+    B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| handler(request.map(Body::hyper)));
     let io = TokioIo::new(Watched::new(io, stall));
     match protocol {
         Protocol::Http1 => {
+            let service = service_fn(|request| handler(request.map(Body::hyper), None));
             let connection = http1(options).serve_connection(io, service).with_upgrades();
             drive(connection, |connection| connection.graceful_shutdown(), leave).await
         }
         Protocol::Http2 => {
-            let connection = http2(&options.http2).serve_connection(io, service);
+            let executor = LocalExecutor::default();
+            let service = service_fn(|request: Request<Incoming>| {
+                let pace = executor.next_stream();
+                let response = handler(request.map(Body::hyper), Some(Rc::clone(&pace)));
+                async move { Ok::<_, Infallible>(response.await?.map(|body| Paced::new(body, pace))) }
+            });
+            let connection = http2(executor.clone(), &options.http2).serve_connection(io, service);
             drive(connection, |connection| connection.graceful_shutdown(), leave).await
         }
     }
@@ -86,8 +95,8 @@ fn http1(options: &Options) -> http1::Builder {
     builder
 }
 
-fn http2(options: &Http2Options) -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+fn http2(executor: LocalExecutor, options: &Http2Options) -> http2::Builder<LocalExecutor> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .max_header_list_size(MAX_HEADERS)
         // Envoy's default.
@@ -101,14 +110,24 @@ fn http2(options: &Http2Options) -> http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Runs a stream's task on the connection's own worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+/// Runs a stream's task on the connection's own worker, for as long as its client takes
+/// the response.
+#[derive(Clone, Default)]
+struct LocalExecutor {
+    /// The codec starts a stream's task as soon as it has called the service.
+    next: Rc<Cell<Option<Rc<Pace>>>>,
+}
+
+impl LocalExecutor {
+    fn next_stream(&self) -> Rc<Pace> {
+        let pace = Rc::<Pace>::default();
+        self.next.set(Some(Rc::clone(&pace)));
+        pace
+    }
+}
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
+        tokio::task::spawn_local(pace::watch(self.next.take().unwrap_or_default(), future));
     }
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -12,7 +13,7 @@ use http_body::{Frame, SizeHint};
 use super::Manager;
 use super::serve::Activity;
 use crate::access_log::{Flags, Record, Request};
-use crate::codec::BodyError;
+use crate::codec::{BodyError, Pace};
 use crate::router::{ResponseBody, Stream};
 
 /// A request with what is told of it when it is dropped.
@@ -20,6 +21,8 @@ pub(super) struct Ending {
     pub(super) manager: Arc<Manager>,
     pub(super) stream: Stream,
     pub(super) activity: Rc<Activity>,
+    /// Of an HTTP/2 stream.
+    pub(super) pace: Option<Rc<Pace>>,
     pub(super) status: Option<StatusCode>,
     /// Kept only for a log.
     pub(super) response_headers: Option<HeaderMap>,
@@ -91,6 +94,12 @@ impl http_body::Body for Outgoing {
 }
 
 impl Ending {
+    /// How long nothing may happen: what the route says, or the connection manager.
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
+        let of_route = self.stream.route.as_ref().and_then(|route| route.idle_timeout());
+        of_route.unwrap_or(self.stream.idle_timeout)
+    }
+
     fn see(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>, is_last: bool) {
         match frame {
             Some(Ok(frame)) => {
@@ -183,7 +192,9 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if !self.is_complete {
+        if !self.is_complete && self.pace.as_ref().is_some_and(|pace| pace.is_stalled()) {
+            self.fail(&BodyError::StreamIdleTimeout);
+        } else if !self.is_complete {
             self.manager.stats.rq_rx_reset.inc();
             self.stream
                 .fail(Flags::DOWNSTREAM_CONNECTION_TERMINATION, "downstream_remote_disconnect");

@@ -14,7 +14,7 @@ use mesh_runtime::drain::Watcher;
 use super::ending::{Ending, Outgoing};
 use super::{Manager, headers, upgrade};
 use crate::access_log::Flags;
-use crate::codec::{Body, Protocol, Stall, Upgrade, server};
+use crate::codec::{Body, Pace, Protocol, Stall, Upgrade, server};
 use crate::config::CodecType;
 use crate::http_filter;
 use crate::network::Connection;
@@ -104,7 +104,7 @@ pub(super) async fn serve(
         };
         activity.is_http2.set(protocol == Protocol::Http2);
         let _active = manager.count_protocol(protocol);
-        let handler = move |request| Rc::clone(&client).handle(request);
+        let handler = move |request, pace| Rc::clone(&client).handle(request, pace);
         let served =
             server::serve(io, stall.clone(), protocol, &manager.codec, handler, leave).await;
         if let Err(error) = served {
@@ -128,6 +128,7 @@ impl Client {
     async fn handle(
         self: Rc<Self>,
         request: Request<Body>,
+        pace: Option<Rc<Pace>>,
     ) -> Result<Response<Outgoing>, Infallible> {
         let (mut ending, body) = self.begin(request);
         let response = match self.refusal(&mut ending.stream) {
@@ -137,6 +138,10 @@ impl Client {
                 http_filter::run(filters, &mut ending.stream, body).await
             }
         };
+        if let Some(pace) = pace {
+            pace.limit(ending.idle_timeout());
+            ending.pace = Some(pace);
+        }
         let mut response = self.finish(ending, response);
         if self.activity.ends_with_a_response()
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -182,6 +187,7 @@ impl Client {
             manager: Arc::clone(&self.manager),
             stream,
             activity: Rc::clone(&self.activity),
+            pace: None,
             status: None,
             response_headers: None,
             bytes_sent: 0,

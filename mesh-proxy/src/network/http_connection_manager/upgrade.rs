@@ -19,9 +19,7 @@ pub(super) fn start(
     let stats = &ending.manager.stats;
     stats.cx_upgrades_total.inc();
     let active = stats.cx_upgrades_active.hold();
-    let route = ending.stream.route.as_ref();
-    let idle_timeout = route.and_then(|route| route.idle_timeout());
-    let idle_timeout = idle_timeout.unwrap_or(ending.stream.idle_timeout);
+    let idle_timeout = ending.idle_timeout();
     spawn_local(async move {
         let _active = active;
         let flow = Flow::new(None, None);
