@@ -24,6 +24,9 @@ use crate::routes::{CompiledForward, Rule};
 /// What of a body is kept so that a retry policy can be followed.
 const MAX_REPLAY: usize = 64 * 1024;
 
+/// How many closed connections a request may meet.
+const MAX_STALE: u32 = 3;
+
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
@@ -139,12 +142,6 @@ struct Again {
     back_off: Option<Duration>,
 }
 
-/// Whether a connection had closed before the request came to it. That cost nothing, and
-/// the pool gives out no such connection twice.
-fn is_stale(failure: &Failure) -> bool {
-    failure.reused && failure.kind == FailureKind::Send(SendErrorKind::NotSent)
-}
-
 /// The tries of one request.
 struct Attempts<'a> {
     forward: &'a CompiledForward,
@@ -157,6 +154,8 @@ struct Attempts<'a> {
     retries: u32,
     /// Whether the try that is always safe was made.
     repeated: bool,
+    /// How many connections had closed before the request came to them.
+    stale: u32,
     fresh: bool,
 }
 
@@ -170,6 +169,7 @@ impl<'a> Attempts<'a> {
             tried: Vec::new(),
             retries: 0,
             repeated: false,
+            stale: 0,
             fresh: false,
         }
     }
@@ -226,6 +226,12 @@ impl<'a> Attempts<'a> {
         }
     }
 
+    /// Whether a connection had closed before the request came to it. Trying again costs
+    /// nothing then: it does not count as the try that is always safe.
+    fn may_be_stale(&self, failure: &Failure) -> bool {
+        failure.kind == FailureKind::Send(SendErrorKind::NotSent) && self.stale < MAX_STALE
+    }
+
     /// Another try, if there is to be one; otherwise this outcome stands. The old try gets
     /// no more of the request's body when there is.
     fn again(
@@ -237,13 +243,16 @@ impl<'a> Attempts<'a> {
     ) -> Option<Again> {
         let can_resend = self.can_resend(outcome) && !stream.is_broken();
         if let Err(failure) = outcome
-            && (!self.repeated || is_stale(failure))
+            && (!self.repeated || self.may_be_stale(failure))
             && retry::is_provably_safe(failure, &stream.head.method, can_resend)
         {
             if matches!(failure.kind, FailureKind::Connect | FailureKind::ConnectTimeout) {
                 self.tried.extend(failure.endpoint);
             }
-            self.repeated |= !is_stale(failure);
+            match self.may_be_stale(failure) {
+                true => self.stale += 1,
+                false => self.repeated = true,
+            }
             let body = self.body_again(outcome)?;
             self.fresh = true;
             self.cluster.stats().rq_retry.inc();
