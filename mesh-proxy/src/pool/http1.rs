@@ -53,6 +53,15 @@ struct Connection {
     /// How many requests it has taken.
     requests: u32,
     cluster: Arc<Cluster>,
+    open: Weak<Open>,
+}
+
+/// Counts a connection for its cluster and endpoint, and then for its pool.
+/// Held by whoever drives it and whoever has it: an upgraded connection is still lent when
+/// its codec has ended.
+struct Open {
+    _counted: OpenConnection,
+    _slot: Slot,
 }
 
 /// Counts a connection of the pool until it is dropped, and the pool with its last one.
@@ -71,6 +80,7 @@ struct Place<'a> {
 pub(crate) struct Http1Lease {
     pool: Rc<Pool>,
     connection: Connection,
+    open: Option<Rc<Open>>,
 }
 
 impl Pool {
@@ -153,9 +163,11 @@ impl Pool {
             .await
             .map_err(|error| AcquireError::Handshake(error.to_string().into()))?;
         let id = self.next_id.replace(self.next_id.get() + 1);
-        spawn_local(drive(id, driver, open, slot));
+        let counted = Rc::new(Open { _counted: open, _slot: slot });
+        let open = Rc::downgrade(&counted);
+        spawn_local(drive(id, driver, Rc::clone(self), counted));
         let cluster = Arc::clone(cluster);
-        Ok(self.lend(Connection { id, codec, local, requests: 0, cluster }))
+        Ok(self.lend(Connection { id, codec, local, requests: 0, cluster, open }))
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -170,7 +182,8 @@ impl Pool {
 
     fn lend(self: &Rc<Self>, mut connection: Connection) -> Http1Lease {
         connection.requests += 1;
-        Http1Lease { pool: Rc::clone(self), connection }
+        let open = connection.open.upgrade();
+        Http1Lease { pool: Rc::clone(self), connection, open }
     }
 
     /// Takes a connection back whose response is complete.
@@ -225,11 +238,10 @@ impl Pool {
     }
 }
 
-/// Polls a connection until it is closed, and then forgets it.
-async fn drive(id: u64, driver: impl Future<Output = ()>, open: OpenConnection, slot: Slot) {
+/// Polls a connection until it is closed or was upgraded, and then forgets it.
+async fn drive(id: u64, driver: impl Future<Output = ()>, pool: Rc<Pool>, _open: Rc<Open>) {
     driver.await;
-    drop(open);
-    slot.0.idle.borrow_mut().retain(|idle| idle.connection.id != id);
+    pool.idle.borrow_mut().retain(|idle| idle.connection.id != id);
 }
 
 impl Slot {
@@ -315,7 +327,8 @@ impl Http1Lease {
 
     /// Gives the connection back, now or when the rest of the request was sent.
     pub(super) fn complete(self) {
-        let Self { pool, mut connection } = self;
+        let Self { pool, mut connection, open } = self;
+        drop(open);
         if connection.codec.is_ready() {
             pool.give_back(connection);
         } else {

@@ -141,8 +141,8 @@ impl Drop for Active {
 }
 
 impl Exchange {
-    /// The response has come to its end.
-    pub(super) fn complete(self) {
+    /// The response has come to its end, or the tunnel that it opened.
+    pub(crate) fn complete(self) {
         let time = self.active.started.elapsed();
         self.active.cluster.stats().rq_time.record(time.as_millis() as u64);
         self.lease.complete();

@@ -12,6 +12,7 @@ mod retry;
 mod stream;
 mod timers;
 
+pub(crate) use attempt::Exchange;
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Stream};

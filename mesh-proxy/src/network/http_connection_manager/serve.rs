@@ -1,6 +1,6 @@
 //! A connection and its requests.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
@@ -12,12 +12,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use mesh_runtime::drain::Watcher;
 
 use super::ending::{Ending, Outgoing};
-use super::{Manager, headers, upgrade};
+use super::upgrade::{self, Tunnel};
+use super::{Manager, headers};
 use crate::access_log::Flags;
 use crate::codec::{Body, Pace, Protocol, Stall, Upgrade, server};
 use crate::config::CodecType;
 use crate::http_filter;
-use crate::network::Connection;
+use crate::network::{self, Connection};
 use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;
@@ -43,13 +44,17 @@ struct Client {
     downstream: Rc<Downstream>,
     activity: Rc<Activity>,
     /// Kept by tunnels, which outlive the codec.
+    counted: Rc<Counted>,
     drain: Watcher,
 }
 
 /// Counts a connection from its beginning to its end.
-struct Counted<'a> {
-    manager: &'a Manager,
+pub(super) struct Counted {
+    manager: Arc<Manager>,
+    _listener: network::Counted,
     _active: Held,
+    /// Once it is known what the connection speaks.
+    protocol: OnceCell<Held>,
     began: Instant,
 }
 
@@ -60,13 +65,13 @@ pub(super) async fn serve(
     mut drain: Watcher,
 ) {
     let Connection { io, remote, local, original_destination, counted, .. } = connection;
-    let _listener = counted;
-    let _counted = Counted::new(&manager);
+    let counted = Rc::new(Counted::new(&manager, counted));
     let activity = Rc::new(Activity::new());
     let client = Rc::new(Client {
         manager: Arc::clone(&manager),
         downstream: Rc::new(Downstream::new(remote, local, original_destination, worker)),
         activity: Rc::clone(&activity),
+        counted: Rc::clone(&counted),
         drain: drain.clone(),
     });
     let mut abort = drain.clone();
@@ -103,7 +108,7 @@ pub(super) async fn serve(
             },
         };
         activity.is_http2.set(protocol == Protocol::Http2);
-        let _active = manager.count_protocol(protocol);
+        counted.protocol.get_or_init(|| manager.count_protocol(protocol));
         let handler = move |request, pace| Rc::clone(&client).handle(request, pace);
         let served =
             server::serve(io, stall.clone(), protocol, &manager.codec, handler, leave).await;
@@ -232,7 +237,13 @@ impl Client {
         let mut tunnel = None;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let upstream = Upgrade::take(response.extensions_mut());
-            tunnel = ending.stream.upgrade.take().zip(upstream);
+            let both = ending.stream.upgrade.take().zip(upstream);
+            tunnel = both.map(|(downstream, upstream)| Tunnel {
+                downstream,
+                upstream,
+                exchange: response.body_mut().take_exchange(),
+                connection: Rc::clone(&self.counted),
+            });
             if tunnel.is_none() {
                 let details = "upstream_reset_before_response_started{protocol_error}";
                 ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
@@ -252,11 +263,11 @@ impl Client {
         if !self.manager.logs.is_empty() {
             ending.response_headers = Some(response.headers().clone());
         }
-        let Some((downstream, upstream)) = tunnel else {
+        let Some(tunnel) = tunnel else {
             return response.map(|body| Outgoing::new(body, ending));
         };
         headers::restore_upgrade(response.headers_mut());
-        upgrade::start(ending, downstream, upstream, self.drain.clone());
+        upgrade::start(ending, tunnel, self.drain.clone());
         response.map(Outgoing::detached)
     }
 }
@@ -317,14 +328,20 @@ impl Manager {
     }
 }
 
-impl<'a> Counted<'a> {
-    fn new(manager: &'a Manager) -> Self {
+impl Counted {
+    fn new(manager: &Arc<Manager>, listener: network::Counted) -> Self {
         manager.stats.cx_total.inc();
-        Self { manager, _active: manager.stats.cx_active.hold(), began: Instant::now() }
+        Self {
+            _listener: listener,
+            _active: manager.stats.cx_active.hold(),
+            protocol: OnceCell::new(),
+            began: Instant::now(),
+            manager: Arc::clone(manager),
+        }
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.manager.stats.cx_destroy.inc();
         self.manager.stats.cx_length_ms.record(self.began.elapsed().as_millis() as u64);

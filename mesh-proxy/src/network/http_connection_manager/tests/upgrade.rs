@@ -50,11 +50,22 @@ async fn bytes_pass_both_ways() {
         io.read_exact(&mut back).await.unwrap();
         assert_eq!(&back, b"ping");
     }
-    assert_eq!(proxy.stat("http.test.downstream_cx_upgrades_active"), 1);
+    // All who count know of it.
+    let books = [
+        "http.test.downstream_cx_upgrades_active",
+        "http.test.downstream_cx_active",
+        "http.test.downstream_cx_http1_active",
+        "http.test.downstream_rq_active",
+        "cluster.c.upstream_cx_active",
+        "cluster.c.upstream_rq_active",
+    ];
+    for book in books {
+        assert_eq!(proxy.stat(book), 1, "{book}");
+    }
     drop(io);
-    proxy.until("http.test.downstream_cx_upgrades_active", 0).await;
-    proxy.until("http.test.downstream_rq_active", 0).await;
-    proxy.until("cluster.c.upstream_cx_active", 0).await;
+    for book in books {
+        proxy.until(book, 0).await;
+    }
 }
 
 #[tokio::test]
@@ -65,4 +76,33 @@ async fn not_where_it_is_not_allowed() {
     let proxy = Proxy::new(manager, vec![cluster("c", &[upstream.address])], routes);
     assert_eq!(proxy.ask(upgrade()).await.0.status(), StatusCode::FORBIDDEN);
     assert_eq!(upstream.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_tunnel_counts_against_the_limits() {
+    let upstream = Upstream::http1(websocket).await;
+    for (max_connections, max_requests) in [(1, 9), (9, 1)] {
+        let mut cluster = cluster("c", &[upstream.address]);
+        cluster.thresholds = config::Thresholds {
+            max_connections,
+            max_requests,
+            max_pending_requests: 1,
+            ..cluster.thresholds
+        };
+        let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+        let proxy = Proxy::new(manager(), vec![cluster], routes);
+        let response = proxy.http1().await.send_request(upgrade()).await.unwrap();
+        let tunnel = hyper::upgrade::on(response).await.unwrap();
+        let mut second = proxy.http1().await;
+        let second = tokio::spawn(second.send_request(upgrade()));
+        if max_connections == 1 {
+            // It waits for the connection.
+            proxy.until("cluster.c.upstream_cx_overflow", 1).await;
+            drop(tunnel);
+            assert_eq!(second.await.unwrap().unwrap().status(), StatusCode::SWITCHING_PROTOCOLS);
+        } else {
+            let refused = second.await.unwrap().unwrap();
+            assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
 }
