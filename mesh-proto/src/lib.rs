@@ -1,6 +1,6 @@
 //! The wire: Envoy's xDS v3 and the mesh's own messages, gRPC stubs, YAML and JSON.
 //!
-//! [`envoy`] and [`mesh`] are generated (`cargo xtask codegen`); [`text`] reads and writes
+//! [`envoy`], [`istio`] and [`mesh`] are generated (`cargo xtask codegen`); [`text`] reads and writes
 //! messages as YAML and JSON, with every error naming the field's path.
 
 #[allow(missing_docs, dead_code, unreachable_pub, clippy::all, clippy::unwrap_used, rustdoc::all)]
@@ -10,4 +10,4 @@ mod generated;
 pub mod any;
 pub mod text;
 
-pub use generated::{envoy, google, mesh, xds};
+pub use generated::{envoy, google, istio, mesh, xds};

@@ -12,6 +12,7 @@ use prost::Message;
 
 /// The files whose messages a mesh needs; what they import comes along.
 const ROOTS: &[&str] = &[
+    "envoy/admin/v3/certs.proto",
     "envoy/admin/v3/config_dump.proto",
     "envoy/config/bootstrap/v3/bootstrap.proto",
     "envoy/config/cluster/v3/cluster.proto",
@@ -35,6 +36,8 @@ const ROOTS: &[&str] = &[
     "envoy/extensions/upstreams/http/v3/http_protocol_options.proto",
     "envoy/service/discovery/v3/ads.proto",
     "envoy/service/discovery/v3/discovery.proto",
+    "envoy/service/secret/v3/sds.proto",
+    "istio/v1/auth/ca.proto",
     "mesh/v1/rules.proto",
     "mesh/v1/status.proto",
 ];

@@ -5,6 +5,9 @@ pub mod envoy {
             include!("envoy.admin.v3.rs");
         }
     }
+    pub mod annotations {
+        include!("envoy.annotations.rs");
+    }
     pub mod config {
         pub mod accesslog {
             pub mod v3 {
@@ -214,11 +217,26 @@ pub mod envoy {
                 include!("envoy.service.discovery.v3.rs");
             }
         }
+        pub mod secret {
+            pub mod v3 {
+                include!("envoy.service.secret.v3.rs");
+            }
+        }
     }
 }
 pub mod google {
+    pub mod api {
+        include!("google.api.rs");
+    }
     pub mod rpc {
         include!("google.rpc.rs");
+    }
+}
+pub mod istio {
+    pub mod v1 {
+        pub mod auth {
+            include!("istio.v1.auth.rs");
+        }
     }
 }
 pub mod mesh {
