@@ -13,12 +13,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 
 use super::pace::{self, Pace, Paced};
 use super::watched::Watched;
 use super::{Body, Protocol, Stall};
 use crate::config::Http2Options;
+use crate::transport::Io;
 
 pub(crate) use super::preface::detect;
 
@@ -39,7 +39,7 @@ pub(crate) struct Options {
 /// GOAWAY, waits a round trip for requests on their way, and says GOAWAY again. Dropping
 /// the future closes the connection at once.
 pub(crate) async fn serve<H, F, B>(
-    io: TcpStream,
+    io: Io,
     stall: Stall,
     protocol: Protocol,
     options: &Options,

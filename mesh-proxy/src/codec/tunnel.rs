@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Extensions;
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::watched::Watched;
+use crate::transport::Io;
 use crate::transport::copy::{self, End, Flow};
 
 /// The bytes of a connection after its upgrade, once both sides have agreed.
@@ -32,14 +32,14 @@ pub(crate) async fn tunnel(
     let (down, up) = tokio::try_join!(downstream.0, upstream.0).map_err(|e| e.to_string())?;
     // The types that the two codecs were given.
     let down = parts::<TokioIo<Watched>>(down)?;
-    let up = parts::<TokioIo<TcpStream>>(up)?;
-    let (down_io, up_io) = (down.io.into_inner().into_inner(), up.io.into_inner());
+    let up = parts::<TokioIo<Io>>(up)?;
+    let (mut down_io, mut up_io) = (down.io.into_inner().into_inner(), up.io.into_inner());
     let early = async {
-        copy::send_up(&up_io, &down.read_buf, flow).await?;
-        copy::send_down(&down_io, &up.read_buf, flow).await
+        copy::send_up(&mut up_io, &down.read_buf, flow).await?;
+        copy::send_down(&mut down_io, &up.read_buf, flow).await
     };
     early.await.map_err(|error| error.to_string())?;
-    match copy::both(&down_io, &up_io, flow, idle_timeout).await {
+    match copy::both(&mut down_io, &mut up_io, flow, idle_timeout).await {
         End::Closed => Ok(()),
         End::Idle => Err("nothing was said for too long".to_owned()),
         End::Downstream(error) => Err(format!("downstream: {error}")),

@@ -9,11 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::transport::Io;
 
 /// A connection that notes when it takes nothing more to write.
 pub(crate) struct Watched {
-    io: TcpStream,
+    io: Io,
     stall: Stall,
     is_stalled: bool,
     stalls: u64,
@@ -25,11 +26,11 @@ pub(crate) struct Watched {
 pub(crate) struct Stall(Arc<AtomicU64>);
 
 impl Watched {
-    pub(crate) fn new(io: TcpStream, stall: Stall) -> Self {
+    pub(crate) fn new(io: Io, stall: Stall) -> Self {
         Self { io, stall, is_stalled: false, stalls: 0 }
     }
 
-    pub(super) fn into_inner(self) -> TcpStream {
+    pub(super) fn into_inner(self) -> Io {
         self.io
     }
 

@@ -15,6 +15,7 @@ use super::original_dst::original_destination;
 use super::{Chain, Slot, inspector};
 use crate::access_log::{Flags, Record};
 use crate::network::{Connection, Counted};
+use crate::transport::Io;
 use crate::worker::Worker;
 
 /// A connection on its way to a filter chain.
@@ -151,7 +152,7 @@ impl Arrival {
         listener.stats.cx_total.inc();
         Connection {
             local: self.local(),
-            io: self.io,
+            io: Io::Plain(self.io),
             remote: self.remote,
             original_destination: self.original,
             accepted: self.accepted,

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use tokio::net::TcpStream;
-
 use crate::stats::{Counter, Gauge, Held};
+use crate::transport::Io;
 
 /// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
 pub(crate) struct Connection {
-    pub(crate) io: TcpStream,
+    pub(crate) io: Io,
     pub(crate) remote: SocketAddr,
     /// What the client dialled: the original destination of a redirected connection.
     pub(crate) local: SocketAddr,

@@ -1,5 +1,7 @@
 //! Bytes from one connection to the other, both ways at once.
 
+mod polled;
+
 use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::io;
@@ -7,10 +9,12 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
+use super::Io;
 use crate::stats::Counter;
 
 /// How much is read at once.
@@ -82,26 +86,45 @@ impl<'a> Flow<'a> {
 /// Copies until both sides have closed their directions; a side that closed its own still
 /// gets what the other sends. Cancel-safe in that `flow` holds what went over.
 pub(crate) async fn both(
-    downstream: &TcpStream,
-    upstream: &TcpStream,
+    downstream: &mut Io,
+    upstream: &mut Io,
     flow: &Flow<'_>,
     idle_timeout: Option<Duration>,
 ) -> End {
-    let up = async {
-        one_way(downstream, upstream, flow, &flow.received).await.map_err(|failure| match failure {
-            Failure::Read(error) => End::Downstream(error),
-            Failure::Write(error) => End::Upstream(error),
-        })
-    };
-    let down = async {
-        one_way(upstream, downstream, flow, &flow.sent).await.map_err(|failure| match failure {
-            Failure::Read(error) => End::Upstream(error),
-            Failure::Write(error) => End::Downstream(error),
-        })
+    let copying = async {
+        match (downstream, upstream) {
+            (Io::Plain(downstream), Io::Plain(upstream)) => plain(downstream, upstream, flow).await,
+            (downstream, upstream) => polled::both(downstream, upstream, flow).await,
+        }
     };
     tokio::select! {
-        ended = async { tokio::try_join!(up, down) } => ended.err().unwrap_or(End::Closed),
+        ended = copying => ended.err().unwrap_or(End::Closed),
         () = idle(flow, idle_timeout) => End::Idle,
+    }
+}
+
+/// What the socket holds goes to the other socket as it is: nothing is in between.
+async fn plain(downstream: &TcpStream, upstream: &TcpStream, flow: &Flow<'_>) -> Result<(), End> {
+    let up = async { one_way(downstream, upstream, flow, &flow.received).await.map_err(Failure::up) };
+    let down = async { one_way(upstream, downstream, flow, &flow.sent).await.map_err(Failure::down) };
+    tokio::try_join!(up, down).map(|_| ())
+}
+
+impl Failure {
+    /// Of the direction from downstream to upstream.
+    fn up(self) -> End {
+        match self {
+            Self::Read(error) => End::Downstream(error),
+            Self::Write(error) => End::Upstream(error),
+        }
+    }
+
+    /// Of the direction from upstream to downstream.
+    fn down(self) -> End {
+        match self {
+            Self::Read(error) => End::Upstream(error),
+            Self::Write(error) => End::Downstream(error),
+        }
     }
 }
 
@@ -161,15 +184,17 @@ fn step(from: &TcpStream, to: &TcpStream) -> Result<Step, Failure> {
 }
 
 /// Sends what was read from downstream before the copying began.
-pub(crate) async fn send_up(to: &TcpStream, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
+pub(crate) async fn send_up(to: &mut Io, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
     flow.add(&flow.received, bytes.len());
-    write_all(to, bytes, flow).await
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 /// Sends what was read from upstream before the copying began.
-pub(crate) async fn send_down(to: &TcpStream, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
+pub(crate) async fn send_down(to: &mut Io, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
     flow.add(&flow.sent, bytes.len());
-    write_all(to, bytes, flow).await
+    to.write_all(bytes).await?;
+    to.flush().await
 }
 
 async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
@@ -202,98 +227,4 @@ async fn idle(flow: &Flow<'_>, timeout: Option<Duration>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    fn counters() -> [Counter; 2] {
-        let registry = crate::stats::Registry::new(1);
-        ["received", "sent"].map(|name| registry.counter(name))
-    }
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
-    }
-
-    #[tokio::test]
-    async fn each_side_may_close_first() {
-        for client_first in [true, false] {
-            let ((client, downstream), (upstream, server)) = (pair().await, pair().await);
-            let (mut first, mut last) =
-                if client_first { (client, server) } else { (server, client) };
-            let ends = async {
-                first.write_all(b"question").await.unwrap();
-                first.shutdown().await.unwrap();
-                let mut heard = String::new();
-                last.read_to_string(&mut heard).await.unwrap();
-                assert_eq!(heard, "question");
-                last.write_all(b"an answer").await.unwrap();
-                last.shutdown().await.unwrap();
-                first.read_to_string(&mut heard).await.unwrap();
-                assert_eq!(heard, "questionan answer");
-            };
-            let all = counters();
-            let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-            let (end, ()) = tokio::join!(both(&downstream, &upstream, &flow, None), ends);
-            assert!(matches!(end, End::Closed), "{end:?}");
-            let expected = if client_first { (8, 9) } else { (9, 8) };
-            assert_eq!((flow.received(), flow.sent()), expected);
-            assert_eq!((all[0].value(), all[1].value()), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_slow_reader_gets_every_byte_in_order() {
-        const SIZE: usize = 8 * 1024 * 1024;
-        let ((mut client, downstream), (upstream, mut server)) = (pair().await, pair().await);
-        let sent: Vec<u8> = (0..SIZE).map(|n| (n / 7 % 251) as u8).collect();
-        let write = async {
-            client.write_all(&sent).await.unwrap();
-            client.shutdown().await.unwrap();
-        };
-        let read = async {
-            let mut got = Vec::new();
-            // Small reads, so that the proxy meets a full socket.
-            let mut some = [0; 10_007];
-            loop {
-                match server.read(&mut some).await.unwrap() {
-                    0 => break,
-                    count => got.extend_from_slice(&some[..count]),
-                }
-            }
-            server.shutdown().await.unwrap();
-            got
-        };
-        let all = counters();
-        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-        let (end, (), got) = tokio::join!(both(&downstream, &upstream, &flow, None), write, read);
-        assert!(matches!(end, End::Closed), "{end:?}");
-        assert!(got == sent);
-        assert_eq!(flow.received(), SIZE as u64);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_ends_it() {
-        let ((_client, downstream), (upstream, _server)) = (pair().await, pair().await);
-        let timeout = Some(Duration::from_secs(3600));
-        let all = counters();
-        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-        let end = both(&downstream, &upstream, &flow, timeout).await;
-        assert!(matches!(end, End::Idle), "{end:?}");
-    }
-
-    #[tokio::test]
-    async fn a_reset_ends_both() {
-        let ((client, downstream), (upstream, _server)) = (pair().await, pair().await);
-        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
-        drop(client);
-        let all = counters();
-        let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-        let end = both(&downstream, &upstream, &flow, None).await;
-        assert!(matches!(end, End::Downstream(_)), "{end:?}");
-    }
-}
+mod tests;

@@ -1,8 +1,10 @@
-//! Connections to endpoints. Plain TCP; TLS takes its place here.
+//! Connections: their bytes on either side, and making those to endpoints.
 
 pub(crate) mod copy;
+mod io;
 
-use std::io;
+pub(crate) use io::Io;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,12 +21,12 @@ pub(crate) enum ConnectError {
     #[error("connection timeout")]
     Timeout,
     #[error("{0}")]
-    Io(Arc<io::Error>),
+    Io(Arc<std::io::Error>),
 }
 
 /// A new connection. TCP_NODELAY is set.
 pub(crate) struct Connected {
-    pub(crate) io: TcpStream,
+    pub(crate) io: Io,
     pub(crate) local: Option<SocketAddr>,
     /// Counts the connection; drop it when the connection is closed.
     pub(crate) open: OpenConnection,
@@ -55,7 +57,7 @@ pub(crate) async fn connect(
         }
     };
     match outcome {
-        Ok(io) => Ok(Connected { local: io.local_addr().ok(), io, open }),
+        Ok(io) => Ok(Connected { local: io.local_addr().ok(), io: Io::Plain(io), open }),
         Err(error) => {
             cluster.stats().cx_connect_fail.inc();
             endpoint.stats.cx_connect_fail.fetch_add(1, Relaxed);
@@ -66,7 +68,7 @@ pub(crate) async fn connect(
     }
 }
 
-async fn dial(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn dial(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A source of the other family cannot reach the endpoint; Envoy ignores it too.
     if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {

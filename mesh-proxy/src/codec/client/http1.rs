@@ -7,10 +7,10 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::{SendError, SendErrorKind};
 use crate::codec::Body;
+use crate::transport::Io;
 
 /// A connection that takes one request at a time.
 pub(crate) struct Http1 {
@@ -21,7 +21,7 @@ impl Http1 {
     /// The connection, and what drives it: to be polled by a task until it ends, which is
     /// when the connection is closed or was upgraded.
     pub(crate) async fn new(
-        io: TcpStream,
+        io: Io,
     ) -> hyper::Result<(Self, impl Future<Output = ()> + 'static)> {
         let (sender, connection) = Builder::new().handshake(TokioIo::new(io)).await?;
         let driver = async move {

@@ -10,12 +10,12 @@ use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{Method, Request, Response, Uri, header};
 use http_body::Frame;
-use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::{SendError, SendErrorKind};
 use crate::codec::{Body, BodyError};
 use crate::config::Http2Options;
+use crate::transport::Io;
 
 /// Bytes that a peer may send on a stream before it hears that some were consumed.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
@@ -30,7 +30,7 @@ pub(crate) struct Http2 {
 impl Http2 {
     /// The connection, and what drives it: to be polled by a task until it ends.
     pub(crate) async fn new(
-        io: TcpStream,
+        io: Io,
         options: &Http2Options,
     ) -> Result<(Self, impl Future<Output = ()> + 'static), h2::Error> {
         let mut builder = Builder::new();

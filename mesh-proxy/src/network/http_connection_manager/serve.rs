@@ -64,7 +64,7 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     mut drain: Watcher,
 ) {
-    let Connection { io, remote, local, original_destination, counted, .. } = connection;
+    let Connection { mut io, remote, local, original_destination, counted, .. } = connection;
     let counted = Rc::new(Counted::new(&manager, counted));
     let activity = Rc::new(Activity::new());
     let client = Rc::new(Client {
@@ -103,7 +103,7 @@ pub(super) async fn serve(
             CodecType::Http2 => Protocol::Http2,
             CodecType::Auto => tokio::select! {
                 biased;
-                detected = server::detect(&io) => detected.unwrap_or(Protocol::Http1),
+                detected = server::detect(&mut io) => detected.unwrap_or(Protocol::Http1),
                 () = &mut leave => return,
             },
         };

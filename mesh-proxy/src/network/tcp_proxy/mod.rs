@@ -48,7 +48,7 @@ impl TcpProxy {
     /// the immediate part of `drain`: what goes over it cannot be asked to end.
     pub(crate) async fn serve(
         &self,
-        connection: Connection,
+        mut connection: Connection,
         worker: Rc<Worker>,
         mut drain: Watcher,
     ) {
@@ -57,7 +57,7 @@ impl TcpProxy {
         let mut outcome = Outcome::default();
         self.stats.cx_total.inc();
         tokio::select! {
-            () = self.proxy(&connection, &worker, &flow, &mut outcome) => {}
+            () = self.proxy(&mut connection, &worker, &flow, &mut outcome) => {}
             () = drain.immediate() => outcome.flags.insert(Flags::LOCAL_RESET),
         }
         self.log(&connection, started, &flow, &outcome);
@@ -65,12 +65,12 @@ impl TcpProxy {
 
     async fn proxy(
         &self,
-        connection: &Connection,
+        connection: &mut Connection,
         worker: &Rc<Worker>,
         flow: &Flow<'_>,
         outcome: &mut Outcome,
     ) {
-        let upstream = match upstream::connect(&self.config, connection, worker, outcome).await {
+        let mut upstream = match upstream::connect(&self.config, connection, worker, outcome).await {
             Ok(upstream) => upstream,
             Err(flags) => {
                 outcome.flags.insert(flags);
@@ -80,9 +80,8 @@ impl TcpProxy {
                 return;
             }
         };
-        match copy::both(&connection.io, &upstream.connected.io, flow, self.config.idle_timeout)
-            .await
-        {
+        let (down, up) = (&mut connection.io, &mut upstream.connected.io);
+        match copy::both(down, up, flow, self.config.idle_timeout).await {
             End::Closed => {}
             End::Idle => self.stats.idle_timeout.inc(),
             End::Downstream(error) => {
