@@ -1,5 +1,34 @@
-//! SPIFFE identities.
+//! SPIFFE identities and TLS: keys, requests, the certificate authority, verification as
+//! Envoy does it, rustls configuration, and connections for gRPC.
+//!
+//! No I/O but reading the files that are named, and the sockets that are given.
 
+mod accept;
+mod authority;
+mod bundle;
+mod certificate;
+mod config;
+mod connect;
+mod credentials;
+mod key;
+mod pem;
+mod provider;
+mod renewal;
+mod request;
 mod spiffe;
+mod tickets;
+mod verify;
 
+pub use accept::{AcceptCounters, Connection, PeerInfo, incoming};
+pub use authority::{Authority, AuthorityError};
+pub use bundle::{BundleError, TrustBundle};
+pub use certificate::{CertificateDetails, CertificateError, SubjectAltNames, peer_spiffe_id};
+pub use config::{ServerContext, VERSIONS, client_config, server_config};
+pub use connect::{ConnectError, Connector};
+pub use credentials::{Credentials, CredentialsError, Identity};
+pub use key::{KeyError, PrivateKey, csr};
+pub use provider::{install, provider};
+pub use renewal::{Moment, Renewal, renew_at};
+pub use request::{CertificateRequest, RequestError};
 pub use spiffe::{SpiffeError, SpiffeId};
+pub use verify::{SanKind, SanMatcher, SanMismatch, SanPattern, client_verifier, server_verifier};
