@@ -4,7 +4,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use super::{Record, time};
-use crate::config::{LogFormat, LogOperator, LogPart};
+use crate::config::{LogFormat, LogOperator, LogPart, TlsField};
+use crate::transport::tls::{Certificate, ConnectionInfo};
 
 /// What an operator wrote.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -102,10 +103,38 @@ fn value(operator: &LogOperator, record: &Record<'_>, host: &str, out: &mut Vec<
         }
         LogOperator::DownstreamLocalAddress => address(Some(record.downstream_local), out),
         LogOperator::RouteName => maybe(record.route_name.filter(|name| !name.is_empty()), out),
-        // Nothing here ends TLS or looks at its server name.
-        LogOperator::RequestedServerName => Wrote::Missing,
+        LogOperator::RequestedServerName => maybe(record.server_name, out),
+        LogOperator::DownstreamTls(field) => match record.downstream_tls {
+            Some(info) => tls(*field, info, out),
+            None => Wrote::Missing,
+        },
+        // In one word, as Envoy writes them.
+        LogOperator::DownstreamTransportFailureReason => reason(record.downstream_failure, out),
+        LogOperator::UpstreamTransportFailureReason => reason(record.upstream_failure, out),
         LogOperator::Hostname => maybe(Some(host), out),
     }
+}
+
+fn tls(field: TlsField, info: &ConnectionInfo, out: &mut Vec<u8>) -> Wrote {
+    let of_peer = |text: fn(&Certificate) -> String| info.peer().map(text);
+    let of_own = |text: fn(&Certificate) -> String| info.local.as_deref().map(text);
+    let text = match field {
+        TlsField::Version => Some(info.version.to_owned()),
+        TlsField::Cipher => Some(info.cipher.to_owned()),
+        TlsField::PeerUriSan => of_peer(|peer| peer.uri_sans.join(",")),
+        TlsField::PeerDnsSan => of_peer(|peer| peer.dns_sans.join(",")),
+        TlsField::PeerSubject => of_peer(|peer| peer.subject.clone()),
+        TlsField::PeerIssuer => of_peer(|peer| peer.issuer.clone()),
+        TlsField::PeerSerial => of_peer(|peer| peer.serial.clone()),
+        TlsField::PeerFingerprint => info.peer_fingerprint(),
+        TlsField::LocalUriSan => of_own(|own| own.uri_sans.join(",")),
+        TlsField::LocalSubject => of_own(|own| own.subject.clone()),
+    };
+    maybe(text.as_deref().filter(|text| !text.is_empty()), out)
+}
+
+fn reason(reason: Option<&str>, out: &mut Vec<u8>) -> Wrote {
+    maybe(reason.map(|reason| reason.replace(' ', "_")).as_deref(), out)
 }
 
 /// The first of the headers that is there, cut to `max` bytes.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 
 use super::Flags;
+use crate::transport::tls::ConnectionInfo;
 
 /// One request, or one connection of a TCP proxy, at its end. What is not known is `None`.
 #[derive(Clone, Copy)]
@@ -30,6 +31,14 @@ pub(crate) struct Record<'a> {
     pub(crate) upstream_local: Option<SocketAddr>,
     pub(crate) downstream_remote: SocketAddr,
     pub(crate) downstream_local: SocketAddr,
+    /// The client's TLS; `None` on a plain connection.
+    pub(crate) downstream_tls: Option<&'a ConnectionInfo>,
+    /// Why the client's handshake failed.
+    pub(crate) downstream_failure: Option<&'a str>,
+    /// Why that with the upstream failed.
+    pub(crate) upstream_failure: Option<&'a str>,
+    /// SNI.
+    pub(crate) server_name: Option<&'a str>,
     pub(crate) route_name: Option<&'a str>,
 }
 
@@ -64,6 +73,10 @@ impl<'a> Record<'a> {
             upstream_local: None,
             downstream_remote: remote,
             downstream_local: local,
+            downstream_tls: None,
+            downstream_failure: None,
+            upstream_failure: None,
+            server_name: None,
             route_name: None,
         }
     }

@@ -64,4 +64,24 @@ pub(crate) enum LogOperator {
     RouteName,
     RequestedServerName,
     Hostname,
+    DownstreamTls(TlsField),
+    DownstreamTransportFailureReason,
+    UpstreamTransportFailureReason,
+}
+
+/// What `DOWNSTREAM_TLS_…`, `DOWNSTREAM_PEER_…` and `DOWNSTREAM_LOCAL_…` tell of a client's
+/// TLS connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsField {
+    Version,
+    Cipher,
+    PeerUriSan,
+    PeerDnsSan,
+    PeerSubject,
+    PeerIssuer,
+    PeerSerial,
+    /// SHA-256 of the certificate.
+    PeerFingerprint,
+    LocalUriSan,
+    LocalSubject,
 }

@@ -41,6 +41,7 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) generate_request_id: bool,
     /// `preserve_external_request_id`.
     pub(crate) preserve_external_request_id: bool,
+    pub(crate) client_cert: ClientCertForwarding,
     pub(crate) access_logs: Vec<Arc<AccessLog>>,
     /// Of the HTTP/2 connections of clients.
     pub(crate) http2: Http2Options,
@@ -48,6 +49,37 @@ pub(crate) struct HttpConnectionManager {
     /// first route table before it serves without. `None`: for ever. Envoy's default is
     /// 15 seconds.
     pub(crate) rds_initial_fetch_timeout: Option<Duration>,
+}
+
+/// What becomes of x-forwarded-client-cert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientCertForwarding {
+    pub(crate) mode: ClientCertMode,
+    pub(crate) details: ClientCertDetails,
+}
+
+/// `forward_client_cert_details`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ClientCertMode {
+    #[default]
+    Sanitize,
+    /// As it came, on mutual TLS.
+    ForwardOnly,
+    /// With this client's details behind what came, on mutual TLS.
+    AppendForward,
+    /// This client's details alone, on mutual TLS.
+    SanitizeSet,
+    /// As it came.
+    AlwaysForwardOnly,
+}
+
+/// `set_current_client_cert_details`: what is told of this client besides the proxy's own
+/// URI and the certificate's hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientCertDetails {
+    pub(crate) subject: bool,
+    pub(crate) uri: bool,
+    pub(crate) dns: bool,
 }
 
 /// `codec_type`.

@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     /// Whether the listener filter `original_dst` is there: the original destination
     /// (SO_ORIGINAL_DST) becomes the connection's local address.
     pub(crate) original_dst: bool,
+    /// Whether the listener filter `tls_inspector` is there.
+    pub(crate) tls_inspector: bool,
     /// Whether the listener filter `http_inspector` is there.
     pub(crate) http_inspector: bool,
     /// `listener_filters_timeout`: how long the inspectors wait for bytes. `None`: for
@@ -45,16 +47,18 @@ pub(crate) struct FilterChain {
 }
 
 /// Envoy's `FilterChainMatch`: what is empty matches everything; the most specific chain
-/// wins, destination port before destination address before application protocol before
-/// source address.
+/// wins, destination port before destination address before server name before transport
+/// protocol before application protocol before source address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FilterChainMatch {
     pub(crate) destination_port: Option<u16>,
     /// Address and prefix length.
     pub(crate) prefix_ranges: Vec<(IpAddr, u8)>,
-    /// "raw_buffer", or empty.
+    /// Names of SNI, without regard to case; "*.a" stands for what ends in ".a".
+    pub(crate) server_names: Vec<Name>,
+    /// "tls", "raw_buffer", or empty.
     pub(crate) transport_protocol: Option<Name>,
-    /// As found by the inspectors: "http/1.1", "h2c".
+    /// As found by the inspectors: what ALPN offers, "http/1.1", "h2c".
     pub(crate) application_protocols: Vec<Name>,
     pub(crate) source_prefix_ranges: Vec<(IpAddr, u8)>,
 }
@@ -68,6 +72,7 @@ impl FilterChainMatch {
         self.destination_port == other.destination_port
             && self.transport_protocol == other.transport_protocol
             && meet(&self.prefix_ranges, &other.prefix_ranges)
+            && meet(&self.server_names, &other.server_names)
             && meet(&self.application_protocols, &other.application_protocols)
             && meet(&self.source_prefix_ranges, &other.source_prefix_ranges)
     }

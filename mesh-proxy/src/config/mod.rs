@@ -13,14 +13,17 @@ mod listener;
 mod route;
 pub(crate) mod wire;
 
-pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget};
+pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget, TlsField};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
     Cluster, Discovery, DnsFamily, Endpoint, Http2Options, HttpProtocol, LbPolicy, LoadAssignment,
     Thresholds,
 };
 pub(crate) use error::{Error, Path};
-pub(crate) use http::{CodecType, HttpConnectionManager, HttpFilter, RouteSource};
+pub(crate) use http::{
+    ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, HttpConnectionManager,
+    HttpFilter, RouteSource,
+};
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
 pub(crate) use route::{
     Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, Redirect, RetryOn,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::chain::Chain;
+use super::inspector::{Inspectors, TlsInspectorStats};
 use super::matcher::{Facts, Matcher};
 use super::stats::Stats;
 use crate::access_log::Log;
@@ -17,6 +18,7 @@ pub(crate) struct Active {
     pub(super) stats: Stats,
     /// Of connections that no filter chain takes.
     pub(super) logs: Vec<Log>,
+    tls_inspector: Option<TlsInspectorStats>,
     matcher: Matcher,
     chains: Vec<Arc<Chain>>,
     default_chain: Option<Arc<Chain>>,
@@ -40,6 +42,7 @@ impl Active {
         Ok(Self {
             stats: Stats::new(&shared.registry, config.address),
             logs: logs.collect::<io::Result<_>>()?,
+            tls_inspector: config.tls_inspector.then(|| TlsInspectorStats::new(&shared.registry)),
             matcher: Matcher::new(config.filter_chains.iter().map(|c| c.matcher.clone())),
             chains: config.filter_chains.iter().map(&chain).collect::<io::Result<_>>()?,
             default_chain: config.default_filter_chain.as_ref().map(&chain).transpose()?,
@@ -52,8 +55,13 @@ impl Active {
         self.chains.iter().chain(&self.default_chain)
     }
 
+    /// The inspectors that look at a new connection.
+    pub(super) fn inspectors(&self) -> Inspectors<'_> {
+        Inspectors { tls: self.tls_inspector.as_ref(), http: self.config.http_inspector }
+    }
+
     /// The filter chain that takes such a connection.
-    pub(super) fn find(&self, facts: &Facts) -> Option<&Arc<Chain>> {
+    pub(super) fn find(&self, facts: &Facts<'_>) -> Option<&Arc<Chain>> {
         let found = self.matcher.find(facts).and_then(|at| self.chains.get(at));
         found.or(self.default_chain.as_ref())
     }

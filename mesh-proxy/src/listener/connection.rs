@@ -10,9 +10,10 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::active::Active;
+use super::inspector::Findings;
 use super::matcher::Facts;
 use super::original_dst::original_destination;
-use super::{Chain, Slot, inspector};
+use super::{Chain, Slot};
 use crate::access_log::{Flags, Record};
 use crate::network::{Connection, Counted};
 use crate::transport::Io;
@@ -25,7 +26,7 @@ struct Arrival {
     accepted_on: SocketAddr,
     original: Option<SocketAddr>,
     accepted: SystemTime,
-    application_protocol: Option<&'static str>,
+    findings: Findings,
 }
 
 /// Sees a connection through: listener filters, filter chain, network filter.
@@ -68,7 +69,7 @@ impl Arrival {
             accepted_on,
             original,
             accepted: SystemTime::now(),
-            application_protocol: None,
+            findings: Findings::default(),
         })
     }
 
@@ -82,41 +83,36 @@ impl Arrival {
         handed_over.unwrap_or(own)
     }
 
-    /// Runs `http_inspector` where it is asked for; `false` when the connection is to be
-    /// closed.
+    /// Runs the inspectors that are asked for; `false` when the connection is to be closed.
     async fn inspect(&mut self, slot: &Slot) -> bool {
         let listener = self.listener(slot);
-        if !listener.config.http_inspector {
+        let inspectors = listener.inspectors();
+        if inspectors.is_none() {
             return true;
         }
         let _inspecting = listener.stats.pre_cx_active.hold();
-        let inspect = inspector::inspect(&self.io);
+        let inspect = inspectors.inspect(&self.io, &mut self.findings);
         let found = match listener.config.listener_filters_timeout {
             Some(timeout) => tokio::time::timeout(timeout, inspect).await,
             None => Ok(inspect.await),
         };
         match found {
-            Ok(Ok(protocol)) => self.application_protocol = protocol,
+            Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                debug!(remote = %self.remote, %error, "ended before it said anything");
-                return false;
+                debug!(remote = %self.remote, %error, "ended before it could be told apart");
+                false
             }
             Err(_) => {
                 listener.stats.pre_cx_timeout.inc();
-                return listener.config.continue_on_listener_filters_timeout;
+                listener.config.continue_on_listener_filters_timeout
             }
         }
-        true
     }
 
     /// The filter chain that takes the connection, with its listener and its drain. A
     /// connection that none takes is counted and logged.
     fn filter_chain(&self, slot: &Slot) -> Option<(Arc<Active>, Arc<Chain>, Watcher)> {
-        let facts = Facts {
-            local: self.local(),
-            remote: self.remote,
-            application_protocol: self.application_protocol,
-        };
+        let facts = Facts { local: self.local(), remote: self.remote, findings: &self.findings };
         // An update may retire the chain between the look and the grip: look again.
         for _ in 0..3 {
             let listener = self.listener(slot);
@@ -155,6 +151,8 @@ impl Arrival {
             io: Io::Plain(self.io),
             remote: self.remote,
             original_destination: self.original,
+            tls: None,
+            server_name: self.findings.server_name,
             accepted: self.accepted,
             counted: Counted::new(&listener.stats.cx_active, &listener.stats.cx_destroy),
         }

@@ -1,18 +1,19 @@
 //! Which filter chain takes a connection.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::inspector::Findings;
 use crate::config::{FilterChainMatch, Name};
 
 /// What is known of a connection when its filter chain is chosen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+pub(super) struct Facts<'a> {
     /// The original destination of a redirected connection.
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    /// As found by `http_inspector`.
-    pub(super) application_protocol: Option<&'static str>,
+    pub(super) findings: &'a Findings,
 }
 
 /// The filter chain matches of one listener, by their place in its list.
@@ -42,7 +43,7 @@ impl Matcher {
     }
 
     /// The place of the chain that takes the connection; `None` for the default chain.
-    pub(super) fn find(&self, facts: &Facts) -> Option<usize> {
+    pub(super) fn find(&self, facts: &Facts<'_>) -> Option<usize> {
         let mut left: Vec<(usize, &FilterChainMatch)> = self
             .by_port
             .get(&facts.local.port())
@@ -51,9 +52,16 @@ impl Matcher {
             .filter_map(|at| Some((*at, self.rules.get(*at)?)))
             .collect();
         keep_best(&mut left, |rule| longest_prefix(&rule.prefix_ranges, facts.local.ip()));
-        keep_best(&mut left, |rule| specific(rule.transport_protocol.as_slice(), "raw_buffer"));
+        let Findings { is_tls, server_name, application_protocols } = facts.findings;
+        let server_name = server_name.as_deref().unwrap_or_default();
+        let transport = if *is_tls { "tls" } else { "raw_buffer" };
+        keep_best(&mut left, |rule| name_score(&rule.server_names, server_name));
+        keep_best(&mut left, |rule| match &rule.transport_protocol {
+            None => Some(0),
+            Some(protocol) => (**protocol == *transport).then_some(1),
+        });
         keep_best(&mut left, |rule| {
-            specific(&rule.application_protocols, facts.application_protocol.unwrap_or_default())
+            protocol_score(&rule.application_protocols, application_protocols)
         });
         keep_best(&mut left, |rule| longest_prefix(&rule.source_prefix_ranges, facts.remote.ip()));
         left.first().map(|(at, _)| *at)
@@ -61,9 +69,9 @@ impl Matcher {
 }
 
 /// Keeps the rules that `score` highest, and none that has no score.
-fn keep_best(
+fn keep_best<S: Ord>(
     left: &mut Vec<(usize, &FilterChainMatch)>,
-    score: impl Fn(&FilterChainMatch) -> Option<u8>,
+    score: impl Fn(&FilterChainMatch) -> Option<S>,
 ) {
     let best = left.iter().filter_map(|(_, rule)| score(rule)).max();
     left.retain(|(_, rule)| best.is_some() && score(rule) == best);
@@ -77,11 +85,30 @@ fn longest_prefix(ranges: &[(IpAddr, u8)], address: IpAddr) -> Option<u8> {
     ranges.iter().filter(|range| contains(**range, address)).map(|(_, length)| *length).max()
 }
 
-fn specific(values: &[Name], value: &str) -> Option<u8> {
-    if values.is_empty() {
+/// The exact name, then the longest wildcard, then no name at all.
+fn name_score(names: &[Name], name: &str) -> Option<usize> {
+    if names.is_empty() {
         return Some(0);
     }
-    values.iter().any(|one| &**one == value).then_some(1)
+    let score = |pattern: &Name| match pattern.strip_prefix('*') {
+        None => pattern.eq_ignore_ascii_case(name).then_some(usize::MAX),
+        // "*.a" stands for one label or more before ".a".
+        Some(end) => {
+            let at = name.len().checked_sub(end.len()).filter(|at| *at > 0)?;
+            let tail = name.get(at..)?;
+            tail.eq_ignore_ascii_case(end).then_some(end.len())
+        }
+    };
+    names.iter().filter_map(score).max()
+}
+
+/// The first of the client's protocols that a chain takes decides.
+fn protocol_score(names: &[Name], offered: &[Box<str>]) -> Option<Reverse<usize>> {
+    if names.is_empty() {
+        return Some(Reverse(usize::MAX));
+    }
+    let taken = |offered: &Box<str>| names.iter().any(|name| **name == **offered);
+    offered.iter().position(taken).map(Reverse)
 }
 
 fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
@@ -138,10 +165,29 @@ mod tests {
         local: &str,
         application_protocol: Option<&'static str>,
     ) -> Option<usize> {
+        let application_protocols = application_protocol.map(Box::from).into_iter().collect();
+        find_by(rules, local, &Findings { application_protocols, ..Findings::default() })
+    }
+
+    /// `server_name` is empty for none; `alpn` in the client's order.
+    fn tls(server_name: &str, alpn: &[&str]) -> Findings {
+        Findings {
+            is_tls: true,
+            server_name: (!server_name.is_empty()).then(|| server_name.into()),
+            application_protocols: alpn.iter().map(|&name| name.into()).collect(),
+        }
+    }
+
+    fn named(names: &[&str]) -> FilterChainMatch {
+        let server_names = names.iter().map(|&name| name.into()).collect();
+        FilterChainMatch { server_names, ..Default::default() }
+    }
+
+    fn find_by(rules: &[FilterChainMatch], local: &str, findings: &Findings) -> Option<usize> {
         Matcher::new(rules.iter().cloned()).find(&Facts {
             local: local.parse().unwrap(),
             remote: "10.1.2.3:4000".parse().unwrap(),
-            application_protocol,
+            findings,
         })
     }
 
@@ -188,6 +234,57 @@ mod tests {
         assert_eq!(find(&rules, "1.1.1.1:1", Some("h2c")), Some(1));
         assert_eq!(find(&rules, "1.1.1.1:1", Some("http/1.0")), Some(2));
         assert_eq!(find(&rules, "1.1.1.1:1", None), Some(2));
+    }
+
+    #[test]
+    fn the_exact_name_comes_before_the_longest_wildcard() {
+        let rules = [
+            named(&["*.a.test"]),
+            named(&["*.test", "b.test"]),
+            named(&["www.a.test"]),
+            named(&[]),
+        ];
+        for (name, expected) in [
+            ("www.a.test", 2),
+            ("x.a.test", 0),
+            ("x.y.a.test", 0),
+            ("a.test", 1),
+            ("b.test", 1),
+            ("other.example", 3),
+            (".test", 3),
+            ("", 3),
+        ] {
+            assert_eq!(find_by(&rules, "1.1.1.1:1", &tls(name, &[])), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_name_comes_before_the_transport_and_its_protocols() {
+        let any = FilterChainMatch::default;
+        let rules = [
+            protocol(any(), "tls", &["istio", "istio-http/1.1"]),
+            protocol(any(), "raw_buffer", &[]),
+            protocol(any(), "tls", &[]),
+            protocol(named(&["a.test"]), "raw_buffer", &[]),
+        ];
+        let found = |findings| find_by(&rules, "1.1.1.1:1", &findings);
+        assert_eq!(found(tls("", &["istio-http/1.1", "http/1.1"])), Some(0));
+        assert_eq!(found(tls("", &["h2", "http/1.1"])), Some(2));
+        assert_eq!(found(tls("b.test", &[])), Some(2));
+        // No way back: the name has chosen, and the transport does not match.
+        assert_eq!(found(tls("a.test", &["istio"])), None);
+        assert_eq!(found(Findings::default()), Some(1));
+    }
+
+    #[test]
+    fn the_clients_first_protocol_chooses() {
+        let any = FilterChainMatch::default;
+        let rules = [protocol(any(), "tls", &["http/1.1"]), protocol(any(), "tls", &["h2"]), any()];
+        let found = |alpn: &[&str]| find_by(&rules, "1.1.1.1:1", &tls("", alpn));
+        assert_eq!(found(&["h2", "http/1.1"]), Some(1));
+        assert_eq!(found(&["http/1.1", "h2"]), Some(0));
+        // The transport has chosen, and there is no way back.
+        assert_eq!(found(&["spdy"]), None);
     }
 
     #[test]

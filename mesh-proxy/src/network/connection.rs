@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::stats::{Counter, Gauge, Held};
 use crate::transport::Io;
+use crate::transport::tls::ConnectionInfo;
 
 /// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
 pub(crate) struct Connection {
@@ -15,6 +16,10 @@ pub(crate) struct Connection {
     /// Where an ORIGINAL_DST cluster sends this connection: set when it was redirected,
     /// and never an address of the proxy's own, or it would talk to itself.
     pub(crate) original_destination: Option<SocketAddr>,
+    /// Of a connection whose TLS ends here.
+    pub(crate) tls: Option<Box<ConnectionInfo>>,
+    /// SNI, also of TLS that passes through: as `tls_inspector` or the handshake found it.
+    pub(crate) server_name: Option<Box<str>>,
     pub(crate) accepted: SystemTime,
     /// To be dropped with the connection.
     pub(crate) counted: Counted,

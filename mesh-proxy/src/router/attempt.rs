@@ -41,6 +41,8 @@ pub(super) struct Failure {
     pub(super) reused: bool,
     /// The request's body, when nothing of it was taken.
     pub(super) body: Option<Body>,
+    /// Why TLS failed, if that is why.
+    pub(super) transport_failure: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +168,7 @@ impl Exchange {
 
 impl Failure {
     fn new(kind: FailureKind, endpoint: Option<u64>, body: Body) -> Self {
-        Self { kind, endpoint, reused: false, body: Some(body) }
+        Self { kind, endpoint, reused: false, body: Some(body), transport_failure: None }
     }
 
     fn connecting(error: AcquireError, endpoint: u64, body: Body) -> Self {
@@ -175,7 +177,11 @@ impl Failure {
             AcquireError::Connect(ConnectError::Timeout) => FailureKind::ConnectTimeout,
             AcquireError::Connect(_) | AcquireError::Handshake(_) => FailureKind::Connect,
         };
-        Self::new(kind, Some(endpoint), body)
+        let transport_failure = match &error {
+            AcquireError::Connect(error) => error.transport_failure(),
+            _ => None,
+        };
+        Self { transport_failure, ..Self::new(kind, Some(endpoint), body) }
     }
 
     fn sending(error: SendError, endpoint: u64, reused: bool) -> Self {
@@ -184,6 +190,7 @@ impl Failure {
             endpoint: Some(endpoint),
             reused,
             body: error.body,
+            transport_failure: error.transport_failure,
         }
     }
 
@@ -245,6 +252,11 @@ impl Failure {
                 "upstream_reset_before_response_started{protocol_error}",
             ),
         };
-        (status, flags, format!("{HEAD}reset reason: {reason}").into(), details)
+        let mut text = format!("{HEAD}reset reason: {reason}");
+        if let Some(failure) = &self.transport_failure {
+            text.push_str(", transport failure reason: ");
+            text.push_str(failure);
+        }
+        (status, flags, text.into(), details)
     }
 }

@@ -73,6 +73,7 @@ pub(super) async fn forward(
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply();
             stream.fail(flags, details);
+            stream.upstream_failure = failure.transport_failure;
             local_reply(stream, status, text.into_owned())
         }
         Err(expired) => timed_out(stream, &cluster, expired),
@@ -221,7 +222,8 @@ impl<'a> Attempts<'a> {
                 self.cluster.stats().rq_per_try_timeout.inc();
                 let endpoint = count_timeout(stream);
                 let kind = FailureKind::PerTryTimeout;
-                Err(Failure { kind, endpoint, reused: false, body: None })
+                let transport_failure = None;
+                Err(Failure { kind, endpoint, reused: false, body: None, transport_failure })
             }
         }
     }

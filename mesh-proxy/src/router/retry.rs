@@ -83,7 +83,7 @@ mod tests {
 
     fn failure(kind: SendErrorKind, reused: bool) -> Failure {
         let kind = FailureKind::Send(kind);
-        Failure { kind, endpoint: None, reused, body: None }
+        Failure { kind, endpoint: None, reused, body: None, transport_failure: None }
     }
 
     #[test]
@@ -95,7 +95,8 @@ mod tests {
         assert!(!is_provably_safe(&closed(false), &Method::GET, true));
         for kind in [FailureKind::Connect, FailureKind::ConnectTimeout] {
             let body = Some(crate::codec::Body::empty());
-            let failure = Failure { kind, endpoint: None, reused: false, body };
+            let transport_failure = None;
+            let failure = Failure { kind, endpoint: None, reused: false, body, transport_failure };
             assert!(is_provably_safe(&failure, &Method::POST, false));
         }
         let refused = failure(SendErrorKind::Refused, false);

@@ -1,5 +1,6 @@
 //! A request on its way through the filters, and what becomes known of it.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::codec::{Meter, Upgrade};
 use crate::endpoint::Endpoint;
 use crate::routes::Route;
+use crate::transport::tls::ConnectionInfo;
 use crate::worker::Worker;
 
 /// The connection that requests come on.
@@ -23,11 +25,17 @@ pub(crate) struct Downstream {
     pub(crate) local: SocketAddr,
     /// Where an ORIGINAL_DST cluster sends the requests.
     pub(crate) original_destination: Option<SocketAddr>,
+    pub(crate) tls: Option<Box<ConnectionInfo>>,
+    /// SNI.
+    pub(crate) server_name: Option<Box<str>>,
     pub(crate) worker: Rc<Worker>,
     /// A timer that no request uses now. It stays armed, so that most requests need not
     /// touch the runtime's timers.
-    pub(super) timer: RefCell<Option<Pin<Box<Sleep>>>>,
+    pub(crate) timer: Timer,
 }
+
+/// See [`Downstream::timer`].
+pub(crate) type Timer = RefCell<Option<Pin<Box<Sleep>>>>;
 
 /// A request, from its head to the end of its response.
 pub(crate) struct Stream {
@@ -51,19 +59,10 @@ pub(crate) struct Stream {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) upstream_host: Option<Arc<Endpoint>>,
     pub(crate) upstream_local: Option<SocketAddr>,
+    /// Why TLS with the upstream failed.
+    pub(crate) upstream_failure: Option<Arc<str>>,
     /// How long the upstream took until its response's head.
     pub(crate) service_time: Option<Duration>,
-}
-
-impl Downstream {
-    pub(crate) fn new(
-        remote: SocketAddr,
-        local: SocketAddr,
-        original_destination: Option<SocketAddr>,
-        worker: Rc<Worker>,
-    ) -> Self {
-        Self { remote, local, original_destination, worker, timer: RefCell::default() }
-    }
 }
 
 impl Stream {
@@ -71,6 +70,15 @@ impl Stream {
     pub(crate) fn fail(&mut self, flags: Flags, details: &'static str) {
         self.flags.insert(flags);
         self.details = details;
+    }
+
+    /// The details, with the transport's reason inside where there is one, as in Envoy.
+    pub(crate) fn details_with_reason(&self) -> Cow<'static, str> {
+        let reason = self.upstream_failure.as_ref().filter(|_| self.details.ends_with('}'));
+        match (reason, self.details.strip_suffix('}')) {
+            (Some(reason), Some(head)) => format!("{head}|{}}}", reason.replace(' ', "_")).into(),
+            _ => self.details.into(),
+        }
     }
 
     /// Whether the client did not send the whole request.

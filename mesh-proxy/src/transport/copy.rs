@@ -105,8 +105,10 @@ pub(crate) async fn both(
 
 /// What the socket holds goes to the other socket as it is: nothing is in between.
 async fn plain(downstream: &TcpStream, upstream: &TcpStream, flow: &Flow<'_>) -> Result<(), End> {
-    let up = async { one_way(downstream, upstream, flow, &flow.received).await.map_err(Failure::up) };
-    let down = async { one_way(upstream, downstream, flow, &flow.sent).await.map_err(Failure::down) };
+    let up =
+        async { one_way(downstream, upstream, flow, &flow.received).await.map_err(Failure::up) };
+    let down =
+        async { one_way(upstream, downstream, flow, &flow.sent).await.map_err(Failure::down) };
     tokio::try_join!(up, down).map(|_| ())
 }
 

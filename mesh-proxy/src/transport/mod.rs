@@ -2,6 +2,7 @@
 
 pub(crate) mod copy;
 mod io;
+pub(crate) mod tls;
 
 pub(crate) use io::Io;
 
@@ -13,6 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::cluster::{Cluster, Permit};
 use crate::endpoint::Endpoint;
+use tls::HandshakeError;
 
 /// No connection could be made.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -22,6 +24,18 @@ pub(crate) enum ConnectError {
     Timeout,
     #[error("{0}")]
     Io(Arc<std::io::Error>),
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
+}
+
+impl ConnectError {
+    /// Envoy's transport failure reason, when TLS failed.
+    pub(crate) fn transport_failure(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Tls(failure) => Some(Arc::clone(&failure.reason)),
+            Self::Timeout | Self::Io(_) => None,
+        }
+    }
 }
 
 /// A new connection. TCP_NODELAY is set.

@@ -20,9 +20,7 @@ pub(crate) struct Http1 {
 impl Http1 {
     /// The connection, and what drives it: to be polled by a task until it ends, which is
     /// when the connection is closed or was upgraded.
-    pub(crate) async fn new(
-        io: Io,
-    ) -> hyper::Result<(Self, impl Future<Output = ()> + 'static)> {
+    pub(crate) async fn new(io: Io) -> hyper::Result<(Self, impl Future<Output = ()> + 'static)> {
         let (sender, connection) = Builder::new().handshake(TokioIo::new(io)).await?;
         let driver = async move {
             if let Err(error) = connection.with_upgrades().await {
@@ -62,6 +60,7 @@ impl Http1 {
                 Err(SendError {
                     body,
                     connection_broke: true,
+                    transport_failure: super::transport_failure(error.error()),
                     ..SendError::new(kind, detail(error.error()))
                 })
             }

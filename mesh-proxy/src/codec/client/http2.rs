@@ -8,7 +8,7 @@ use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, Uri, header};
+use http::{HeaderName, Method, Request, Response, Uri, header};
 use http_body::Frame;
 use tokio::task::{AbortHandle, spawn_local};
 
@@ -21,6 +21,8 @@ use crate::transport::Io;
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection together.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A connection that takes many requests at once.
 pub(crate) struct Http2 {
@@ -87,7 +89,9 @@ fn request(head: &Parts) -> Result<Request<()>, SendError> {
     let mut uri = http::uri::Parts::default();
     uri.authority = Some(Authority::try_from(host).map_err(|error| bad(&error))?);
     if head.method != Method::CONNECT {
-        uri.scheme = Some(Scheme::HTTP);
+        // That of the request, not of this connection (Envoy's `:scheme`).
+        let is_https = head.headers.get(FORWARDED_PROTO).is_some_and(|proto| proto == "https");
+        uri.scheme = Some(if is_https { Scheme::HTTPS } else { Scheme::HTTP });
         uri.path_and_query = head.uri.path_and_query().cloned();
     }
     let mut request = Request::new(());
@@ -110,13 +114,16 @@ fn failure(error: h2::Error) -> SendError {
     } else {
         SendErrorKind::Protocol
     };
-    SendError { connection_broke: !error.is_reset(), ..SendError::new(kind, error) }
+    let transport_failure = super::transport_failure(&error);
+    let connection_broke = !error.is_reset();
+    SendError { connection_broke, transport_failure, ..SendError::new(kind, error) }
 }
 
 /// The connection was closed, or is going away.
 fn not_sent(error: &h2::Error, body: Body) -> SendError {
+    let transport_failure = super::transport_failure(error);
     let error = SendError::new(SendErrorKind::NotSent, error);
-    SendError { body: Some(body), connection_broke: true, ..error }
+    SendError { body: Some(body), connection_broke: true, transport_failure, ..error }
 }
 
 /// The task that sends a request's body, ended when nobody waits for the response.

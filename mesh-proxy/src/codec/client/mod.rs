@@ -7,7 +7,12 @@ pub(crate) use http1::Http1;
 pub(super) use http2::Http2Body;
 pub(crate) use http2::{CONNECTION_WINDOW, Http2, STREAM_WINDOW};
 
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
 use super::Body;
+use crate::transport::tls::HandshakeError;
 
 /// A request got no response.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +24,9 @@ pub(crate) struct SendError {
     pub(crate) body: Option<Body>,
     /// The connection takes no more requests: it is closed, or the upstream said GOAWAY.
     pub(crate) connection_broke: bool,
+    /// Why TLS failed, if that is why: the server may refuse a client's certificate after
+    /// the client's part of the handshake.
+    pub(crate) transport_failure: Option<Arc<str>>,
 }
 
 /// How far the request came.
@@ -39,6 +47,21 @@ pub(crate) enum SendErrorKind {
 
 impl SendError {
     fn new(kind: SendErrorKind, detail: impl ToString) -> Self {
-        Self { kind, detail: detail.to_string(), body: None, connection_broke: false }
+        let detail = detail.to_string();
+        Self { kind, detail, body: None, connection_broke: false, transport_failure: None }
     }
+}
+
+/// The reason of a TLS error behind this one.
+fn transport_failure(error: &(dyn Error + 'static)) -> Option<Arc<str>> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && let Some(failure) = HandshakeError::of_tls(error)
+        {
+            return Some(failure.reason);
+        }
+        next = error.source();
+    }
+    None
 }

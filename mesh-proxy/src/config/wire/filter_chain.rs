@@ -89,6 +89,7 @@ fn filter_chain_match_of(
     Ok(FilterChainMatch {
         destination_port,
         prefix_ranges: ranges(&path.field("prefix_ranges"), prefix_ranges)?,
+        server_names: Vec::new(),
         transport_protocol,
         application_protocols: application_protocols.into_iter().map(Name::from).collect(),
         source_prefix_ranges: ranges(&path.field("source_prefix_ranges"), source_prefix_ranges)?,

@@ -11,6 +11,7 @@ use proto::http_connection_manager as parts;
 
 use super::KnownClusters;
 use super::access_log::access_logs;
+use super::client_cert::client_cert;
 use super::common::{
     ads_source, decode, enumeration, not_honoured, refuse_set, required_name, timeout, unknown_type,
 };
@@ -113,8 +114,6 @@ pub(super) fn http_connection_manager(
         internal_address_config,
         via,
         always_set_request_id_in_response,
-        forward_client_cert_details,
-        set_current_client_cert_details,
         forward_client_cert_matcher,
         proxy_100_continue,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
@@ -173,6 +172,11 @@ pub(super) fn http_connection_manager(
         skip_xff_append,
         generate_request_id: generate_request_id.unwrap_or(true),
         preserve_external_request_id,
+        client_cert: client_cert(
+            path,
+            forward_client_cert_details,
+            set_current_client_cert_details,
+        )?,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
         http2: http2(&path.field("http2_protocol_options"), http2_protocol_options)?,
         rds_initial_fetch_timeout,

@@ -80,7 +80,6 @@ const INERT: &[&str] = &[
     "CommonLbConfig.update_merge_window",
     "Endpoint.health_check_config", // no active health checks
     "FilterChain.transport_socket_connect_timeout", // no handshakes
-    "HttpConnectionManager.set_current_client_cert_details", // no certificates
     "HttpConnectionManager.add_proxy_protocol_connection_state",
     "LocalityLbEndpoints.load_balancing_weight", // no locality weighted balancing
     "LocalityLbEndpoints.proximity",

@@ -119,6 +119,7 @@ pub(crate) fn listener(
         bind_to_port,
         use_original_dst: use_original_dst.unwrap_or(false),
         original_dst: filters.original_dst,
+        tls_inspector: false,
         http_inspector: filters.http_inspector,
         listener_filters_timeout: timeout(
             path,

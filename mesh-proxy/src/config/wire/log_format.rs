@@ -1,7 +1,7 @@
 //! The text of an access log: literals and Envoy's command operators.
 
 use super::common::not_honoured;
-use crate::config::{Error, LogOperator, LogPart, Path};
+use crate::config::{Error, LogOperator, LogPart, Path, TlsField};
 
 /// Envoy's format for HTTP, when a log gives none.
 const DEFAULT: &str = concat!(
@@ -136,10 +136,31 @@ fn operator(path: &Path, text: &str) -> Result<Option<LogOperator>, Error> {
         "ROUTE_NAME" => LogOperator::RouteName,
         "REQUESTED_SERVER_NAME" => LogOperator::RequestedServerName,
         "HOSTNAME" => LogOperator::Hostname,
-        // In Istio's default format; they tell of TLS and of network filters.
-        "CONNECTION_TERMINATION_DETAILS" | "UPSTREAM_TRANSPORT_FAILURE_REASON" => return Ok(None),
-        _ => return Err(unknown(path, text)),
+        "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => LogOperator::DownstreamTransportFailureReason,
+        "UPSTREAM_TRANSPORT_FAILURE_REASON" => LogOperator::UpstreamTransportFailureReason,
+        // In Istio's default format; it tells of network filters that are not there.
+        "CONNECTION_TERMINATION_DETAILS" => return Ok(None),
+        name => match tls_field(name) {
+            Some(field) => LogOperator::DownstreamTls(field),
+            None => return Err(unknown(path, text)),
+        },
     }))
+}
+
+fn tls_field(name: &str) -> Option<TlsField> {
+    Some(match name.strip_prefix("DOWNSTREAM_")? {
+        "TLS_VERSION" => TlsField::Version,
+        "TLS_CIPHER" => TlsField::Cipher,
+        "PEER_URI_SAN" => TlsField::PeerUriSan,
+        "PEER_DNS_SAN" => TlsField::PeerDnsSan,
+        "PEER_SUBJECT" => TlsField::PeerSubject,
+        "PEER_ISSUER" => TlsField::PeerIssuer,
+        "PEER_SERIAL" => TlsField::PeerSerial,
+        "PEER_FINGERPRINT_256" => TlsField::PeerFingerprint,
+        "LOCAL_URI_SAN" => TlsField::LocalUriSan,
+        "LOCAL_SUBJECT" => TlsField::LocalSubject,
+        _ => return None,
+    })
 }
 
 type Header = (String, Option<String>, Option<usize>);
@@ -162,7 +183,12 @@ fn unknown(path: &Path, text: &str) -> Error {
          PROTOCOL, RESPONSE_CODE, RESPONSE_CODE_DETAILS, RESPONSE_FLAGS, BYTES_RECEIVED, \
          BYTES_SENT, DURATION, UPSTREAM_HOST, UPSTREAM_CLUSTER, UPSTREAM_LOCAL_ADDRESS, \
          DOWNSTREAM_REMOTE_ADDRESS, DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT, \
-         DOWNSTREAM_LOCAL_ADDRESS, ROUTE_NAME, REQUESTED_SERVER_NAME, HOSTNAME"
+         DOWNSTREAM_LOCAL_ADDRESS, DOWNSTREAM_TLS_VERSION, DOWNSTREAM_TLS_CIPHER, \
+         DOWNSTREAM_PEER_URI_SAN, DOWNSTREAM_PEER_DNS_SAN, DOWNSTREAM_PEER_SUBJECT, \
+         DOWNSTREAM_PEER_ISSUER, DOWNSTREAM_PEER_SERIAL, DOWNSTREAM_PEER_FINGERPRINT_256, \
+         DOWNSTREAM_LOCAL_URI_SAN, DOWNSTREAM_LOCAL_SUBJECT, \
+         DOWNSTREAM_TRANSPORT_FAILURE_REASON, UPSTREAM_TRANSPORT_FAILURE_REASON, ROUTE_NAME, \
+         REQUESTED_SERVER_NAME, HOSTNAME"
     ))
 }
 

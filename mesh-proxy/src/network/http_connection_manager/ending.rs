@@ -164,7 +164,7 @@ impl Ending {
         record.duration = duration;
         record.request = Some(Request {
             method: stream.head.method.as_str(),
-            scheme: "http",
+            scheme: if stream.downstream.tls.is_some() { "https" } else { "http" },
             authority: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
             path: stream.head.uri.path_and_query().map_or("", |path| path.as_str()),
             protocol: match stream.head.version {
@@ -176,7 +176,11 @@ impl Ending {
         });
         record.response_headers = self.response_headers.as_ref();
         record.response_code = self.status.map_or(0, |status| status.as_u16());
-        record.response_code_details = Some(stream.details).filter(|details| !details.is_empty());
+        let details = stream.details_with_reason();
+        record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
+        record.upstream_failure = stream.upstream_failure.as_deref();
+        record.downstream_tls = stream.downstream.tls.as_deref();
+        record.server_name = stream.downstream.server_name.as_deref();
         record.flags = stream.flags;
         let received = stream.request_meter.as_ref().map_or(0, |meter| meter.bytes());
         record.bytes_received = received + self.bytes_received;

@@ -1,7 +1,5 @@
 //! What the connection manager changes in heads, as Envoy does.
 
-use std::net::SocketAddr;
-
 use http::header::{
     CONNECTION, COOKIE, EXPECT, Entry, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
 };
@@ -9,7 +7,8 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
-use super::{Manager, request_id};
+use super::{Manager, client_cert, request_id};
+use crate::router::Downstream;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -18,7 +17,6 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
-const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
 /// What only the mesh itself may say: an edge takes it from no client (Envoy's
@@ -132,11 +130,13 @@ pub(super) fn restore_upgrade(headers: &mut HeaderMap) {
 
 impl Manager {
     /// Says where a request came from, and gives it an id.
-    pub(super) fn prepare_request(&self, headers: &mut HeaderMap, remote: SocketAddr) {
+    pub(super) fn prepare_request(&self, headers: &mut HeaderMap, downstream: &Downstream) {
         let config = &self.config;
-        // What only a proxy may say; SANITIZE is the one way with certificates so far.
+        let Downstream { remote, tls, .. } = downstream;
+        // What only a proxy may say.
         headers.remove(INTERNAL);
-        headers.remove(CLIENT_CERT);
+        client_cert::forward(config.client_cert, headers, tls.as_deref());
+        let scheme = HeaderValue::from_static(if tls.is_some() { "https" } else { "http" });
         if config.use_remote_address {
             for name in MESH_ONLY {
                 headers.remove(name);
@@ -149,9 +149,9 @@ impl Manager {
                 headers.insert(EXTERNAL_ADDRESS, address);
             }
             // A client outside does not say what this connection is.
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(FORWARDED_PROTO, scheme);
         } else if !headers.contains_key(FORWARDED_PROTO) {
-            headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(FORWARDED_PROTO, scheme);
         }
         let is_trusted = !config.use_remote_address || config.preserve_external_request_id;
         if config.generate_request_id && !(is_trusted && headers.contains_key(REQUEST_ID)) {

@@ -1,5 +1,6 @@
 //! The HTTP connection manager: requests out of a connection, responses into it.
 
+mod client_cert;
 mod ending;
 mod headers;
 mod request_id;

@@ -1,6 +1,6 @@
 //! A connection and its requests.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
@@ -64,12 +64,23 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     mut drain: Watcher,
 ) {
-    let Connection { mut io, remote, local, original_destination, counted, .. } = connection;
+    let Connection {
+        mut io, remote, local, original_destination, tls, server_name, counted, ..
+    } = connection;
     let counted = Rc::new(Counted::new(&manager, counted));
     let activity = Rc::new(Activity::new());
+    let alpn = tls.as_ref().map(|tls| tls.alpn.clone()).unwrap_or_default();
     let client = Rc::new(Client {
         manager: Arc::clone(&manager),
-        downstream: Rc::new(Downstream::new(remote, local, original_destination, worker)),
+        downstream: Rc::new(Downstream {
+            remote,
+            local,
+            original_destination,
+            tls,
+            server_name,
+            worker,
+            timer: RefCell::default(),
+        }),
         activity: Rc::clone(&activity),
         counted: Rc::clone(&counted),
         drain: drain.clone(),
@@ -101,6 +112,10 @@ pub(super) async fn serve(
         let protocol = match manager.config.codec {
             CodecType::Http1 => Protocol::Http1,
             CodecType::Http2 => Protocol::Http2,
+            CodecType::Auto if !alpn.is_empty() => match &*alpn {
+                b"h2" => Protocol::Http2,
+                _ => Protocol::Http1,
+            },
             CodecType::Auto => tokio::select! {
                 biased;
                 detected = server::detect(&mut io) => detected.unwrap_or(Protocol::Http1),
@@ -186,6 +201,7 @@ impl Client {
             cluster: None,
             upstream_host: None,
             upstream_local: None,
+            upstream_failure: None,
             service_time: None,
         };
         let ending = Ending {
@@ -211,7 +227,7 @@ impl Client {
         }
         let is_websocket = headers::asks_for_websocket(&stream.head);
         headers::remove_hop_by_hop(&mut stream.head.headers);
-        self.manager.prepare_request(&mut stream.head.headers, stream.downstream.remote);
+        self.manager.prepare_request(&mut stream.head.headers, &stream.downstream);
         // No route asks for CONNECT (Envoy's `connect_matcher`), whose target is no path.
         if stream.head.method != Method::CONNECT {
             stream.route = self.manager.routes.route(&stream.head);

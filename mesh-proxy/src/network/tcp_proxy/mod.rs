@@ -34,6 +34,8 @@ struct Outcome {
     cluster: Option<config::Name>,
     upstream: Option<SocketAddr>,
     upstream_local: Option<SocketAddr>,
+    /// Why the last handshake with an upstream failed.
+    failure: Option<Arc<str>>,
 }
 
 impl TcpProxy {
@@ -70,7 +72,8 @@ impl TcpProxy {
         flow: &Flow<'_>,
         outcome: &mut Outcome,
     ) {
-        let mut upstream = match upstream::connect(&self.config, connection, worker, outcome).await {
+        let mut upstream = match upstream::connect(&self.config, connection, worker, outcome).await
+        {
             Ok(upstream) => upstream,
             Err(flags) => {
                 outcome.flags.insert(flags);
@@ -104,6 +107,9 @@ impl TcpProxy {
             upstream_host: outcome.upstream,
             upstream_cluster: outcome.cluster.as_deref(),
             upstream_local: outcome.upstream_local,
+            upstream_failure: outcome.failure.as_deref(),
+            downstream_tls: connection.tls.as_deref(),
+            server_name: connection.server_name.as_deref(),
             ..Record::new(connection.accepted, connection.remote, connection.local)
         };
         self.logs.iter().for_each(|log| log.write(&record));

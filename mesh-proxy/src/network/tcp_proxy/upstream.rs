@@ -59,8 +59,12 @@ async fn attempt(
     };
     outcome.upstream = Some(endpoint.address);
     tried.push(endpoint.id);
-    let Ok(connected) = transport::connect(cluster, &endpoint, permit).await else {
-        return Ok(None);
+    let connected = match transport::connect(cluster, &endpoint, permit).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            outcome.failure = error.transport_failure();
+            return Ok(None);
+        }
     };
     outcome.upstream_local = connected.local;
     Ok(Some(Upstream { connected, _active: ActiveRequest::new(endpoint) }))

@@ -107,6 +107,7 @@ fn manager() -> config::HttpConnectionManager {
         preserve_external_request_id: false,
         http2: config::Http2Options::default(),
         rds_initial_fetch_timeout: None,
+        client_cert: config::ClientCertForwarding::default(),
         access_logs: Vec::new(),
     }
 }
@@ -222,6 +223,7 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         bind_to_port: true,
         use_original_dst: false,
         original_dst: false,
+        tls_inspector: false,
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),
         continue_on_listener_filters_timeout: false,

@@ -1,0 +1,70 @@
+//! What is known of a TLS connection after its handshake.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use rustls::CommonState;
+use rustls::pki_types::CertificateDer;
+
+use super::certificate::{Certificate, fingerprint};
+use super::stats::{cipher_name, version_name};
+
+/// A connection's TLS, for logs and headers.
+#[derive(Debug)]
+pub(crate) struct ConnectionInfo {
+    /// "TLSv1.3" or "TLSv1.2".
+    pub(crate) version: &'static str,
+    /// OpenSSL's name of the cipher suite.
+    pub(crate) cipher: &'static str,
+    /// What ALPN agreed on; empty when nothing.
+    pub(crate) alpn: Box<[u8]>,
+    /// What the proxy's own certificate says, if it gave one.
+    pub(crate) local: Option<Arc<Certificate>>,
+    peer: Option<CertificateDer<'static>>,
+    // Read when somebody asks: most do not.
+    peer_said: OnceCell<Box<Certificate>>,
+}
+
+impl ConnectionInfo {
+    pub(super) fn new(session: &CommonState, local: Option<Arc<Certificate>>) -> Self {
+        let peer = session.peer_certificates().and_then(<[_]>::first);
+        let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+        Self {
+            version: version_name(session.protocol_version()),
+            cipher: cipher_name(suite),
+            alpn: session.alpn_protocol().unwrap_or_default().into(),
+            local,
+            peer: peer.cloned(),
+            peer_said: OnceCell::new(),
+        }
+    }
+
+    /// What the peer's certificate says; `None` when it gave none.
+    pub(crate) fn peer(&self) -> Option<&Certificate> {
+        let der = self.peer.as_ref()?;
+        Some(self.peer_said.get_or_init(|| Box::new(Certificate::new(der))))
+    }
+
+    /// SHA-256 of the peer's certificate in hexadecimal.
+    pub(crate) fn peer_fingerprint(&self) -> Option<String> {
+        self.peer.as_ref().map(fingerprint)
+    }
+}
+
+#[cfg(test)]
+impl ConnectionInfo {
+    pub(super) fn test(
+        version: &'static str,
+        local: Arc<Certificate>,
+        peer: Option<CertificateDer<'static>>,
+    ) -> Self {
+        Self {
+            version,
+            cipher: "TLS_AES_128_GCM_SHA256",
+            alpn: Box::default(),
+            local: Some(local),
+            peer,
+            peer_said: OnceCell::new(),
+        }
+    }
+}
