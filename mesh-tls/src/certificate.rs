@@ -7,12 +7,12 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use crate::{SpiffeError, SpiffeId, pem};
+use crate::{SpiffeError, SpiffeId, name, pem};
 
 /// What a certificate says of itself, for admin pages and logs. Nothing of it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateDetails {
-    /// The subject's distinguished name, such as `O=cluster.local`; often empty.
+    /// The subject's distinguished name as in RFC 2253, such as `CN=a,O=b`; often empty.
     pub subject: String,
     /// The issuer's distinguished name.
     pub issuer: String,
@@ -61,8 +61,8 @@ impl CertificateDetails {
         let parsed = parse(certificate)?;
         let validity = parsed.validity();
         Ok(Self {
-            subject: parsed.subject().to_string(),
-            issuer: parsed.issuer().to_string(),
+            subject: name::rfc2253(parsed.subject()),
+            issuer: name::rfc2253(parsed.issuer()),
             serial: serial(&parsed),
             not_before: pem::from_timestamp(validity.not_before.timestamp()),
             not_after: pem::from_timestamp(validity.not_after.timestamp()),

@@ -11,6 +11,7 @@ mod config;
 mod connect;
 mod credentials;
 mod key;
+mod name;
 mod pem;
 mod provider;
 mod renewal;

@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
+use mesh_tls::CertificateDetails;
+
 use super::{Record, time};
 use crate::config::{LogFormat, LogOperator, LogPart, TlsField};
-use crate::transport::tls::{Certificate, ConnectionInfo};
+use crate::transport::tls::ConnectionInfo;
 
 /// What an operator wrote.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,18 +118,18 @@ fn value(operator: &LogOperator, record: &Record<'_>, host: &str, out: &mut Vec<
 }
 
 fn tls(field: TlsField, info: &ConnectionInfo, out: &mut Vec<u8>) -> Wrote {
-    let of_peer = |text: fn(&Certificate) -> String| info.peer().map(text);
-    let of_own = |text: fn(&Certificate) -> String| info.local.as_deref().map(text);
+    let of_peer = |text: fn(&CertificateDetails) -> String| info.peer().map(text);
+    let of_own = |text: fn(&CertificateDetails) -> String| info.local.as_deref().map(text);
     let text = match field {
         TlsField::Version => Some(info.version.to_owned()),
         TlsField::Cipher => Some(info.cipher.to_owned()),
-        TlsField::PeerUriSan => of_peer(|peer| peer.uri_sans.join(",")),
-        TlsField::PeerDnsSan => of_peer(|peer| peer.dns_sans.join(",")),
+        TlsField::PeerUriSan => of_peer(|peer| peer.names.uris.join(",")),
+        TlsField::PeerDnsSan => of_peer(|peer| peer.names.dns.join(",")),
         TlsField::PeerSubject => of_peer(|peer| peer.subject.clone()),
         TlsField::PeerIssuer => of_peer(|peer| peer.issuer.clone()),
         TlsField::PeerSerial => of_peer(|peer| peer.serial.clone()),
         TlsField::PeerFingerprint => info.peer_fingerprint(),
-        TlsField::LocalUriSan => of_own(|own| own.uri_sans.join(",")),
+        TlsField::LocalUriSan => of_own(|own| own.names.uris.join(",")),
         TlsField::LocalSubject => of_own(|own| own.subject.clone()),
     };
     maybe(text.as_deref().filter(|text| !text.is_empty()), out)

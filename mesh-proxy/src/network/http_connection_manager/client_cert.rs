@@ -49,7 +49,7 @@ pub(super) fn forward(
 /// What is said of this client.
 fn element(details: ClientCertDetails, tls: &ConnectionInfo) -> String {
     let mut said = Vec::new();
-    let own = tls.local.iter().flat_map(|own| &own.uri_sans);
+    let own = tls.local.iter().flat_map(|own| &own.names.uris);
     said.extend(own.map(|uri| format!("By={uri}")));
     said.extend(tls.peer_fingerprint().map(|hash| format!("Hash={hash}")));
     let Some(peer) = tls.peer() else { return said.join(";") };
@@ -58,11 +58,11 @@ fn element(details: ClientCertDetails, tls: &ConnectionInfo) -> String {
     }
     if details.uri {
         // The key is there without a URI too.
-        let uris = if peer.uri_sans.is_empty() { &[String::new()] } else { &peer.uri_sans[..] };
+        let uris = if peer.names.uris.is_empty() { &[String::new()] } else { &peer.names.uris[..] };
         said.extend(uris.iter().map(|uri| format!("URI={uri}")));
     }
     if details.dns {
-        said.extend(peer.dns_sans.iter().map(|name| format!("DNS={name}")));
+        said.extend(peer.names.dns.iter().map(|name| format!("DNS={name}")));
     }
     said.join(";")
 }

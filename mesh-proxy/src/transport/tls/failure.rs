@@ -67,10 +67,13 @@ fn kind(error: &Error) -> FailureKind {
     match error {
         Error::NoCertificatesPresented => FailureKind::NoCertificate,
         Error::InvalidCertificate(
-            CertificateError::ApplicationVerificationFailure
-            | CertificateError::NotValidForName
-            | CertificateError::NotValidForNameContext { .. },
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => FailureKind::SubjectAltName,
+        Error::InvalidCertificate(CertificateError::Other(why))
+            if why.0.is::<mesh_tls::SanMismatch>() =>
+        {
+            FailureKind::SubjectAltName
+        }
         Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_) => {
             FailureKind::Verification
         }
@@ -112,7 +115,7 @@ fn boring_ssl(number: u32, name: &str) -> String {
 
 fn verification(error: &CertificateError) -> String {
     match error {
-        CertificateError::ApplicationVerificationFailure => "SAN matcher".to_owned(),
+        CertificateError::Other(why) => format!("verify cert failed: {}", why.0),
         other => format!("verify cert failed: {other}"),
     }
 }
@@ -167,7 +170,7 @@ mod tests {
         );
         let none = failure(Error::NoCertificatesPresented);
         assert_eq!(none.kind, FailureKind::NoCertificate);
-        let san = CertificateError::ApplicationVerificationFailure;
+        let san = CertificateError::NotValidForName;
         assert_eq!(failure(Error::InvalidCertificate(san)).kind, FailureKind::SubjectAltName);
     }
 }

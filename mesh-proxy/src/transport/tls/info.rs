@@ -3,10 +3,11 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use mesh_tls::CertificateDetails;
 use rustls::CommonState;
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 as SUITE;
 use rustls::pki_types::CertificateDer;
 
-use super::certificate::{Certificate, fingerprint};
 use super::stats::{cipher_name, version_name};
 
 /// A connection's TLS, for logs and headers.
@@ -19,14 +20,14 @@ pub(crate) struct ConnectionInfo {
     /// What ALPN agreed on; empty when nothing.
     pub(crate) alpn: Box<[u8]>,
     /// What the proxy's own certificate says, if it gave one.
-    pub(crate) local: Option<Arc<Certificate>>,
+    pub(crate) local: Option<Arc<CertificateDetails>>,
     peer: Option<CertificateDer<'static>>,
     // Read when somebody asks: most do not.
-    peer_said: OnceCell<Box<Certificate>>,
+    peer_said: OnceCell<Option<Box<CertificateDetails>>>,
 }
 
 impl ConnectionInfo {
-    pub(super) fn new(session: &CommonState, local: Option<Arc<Certificate>>) -> Self {
+    pub(super) fn new(session: &CommonState, local: Option<Arc<CertificateDetails>>) -> Self {
         let peer = session.peer_certificates().and_then(<[_]>::first);
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
         Self {
@@ -40,22 +41,31 @@ impl ConnectionInfo {
     }
 
     /// What the peer's certificate says; `None` when it gave none.
-    pub(crate) fn peer(&self) -> Option<&Certificate> {
+    pub(crate) fn peer(&self) -> Option<&CertificateDetails> {
         let der = self.peer.as_ref()?;
-        Some(self.peer_said.get_or_init(|| Box::new(Certificate::new(der))))
+        // Whoever verified it could read it.
+        let read = || CertificateDetails::parse(der).ok().map(Box::new);
+        self.peer_said.get_or_init(read).as_deref()
     }
 
     /// SHA-256 of the peer's certificate in hexadecimal.
     pub(crate) fn peer_fingerprint(&self) -> Option<String> {
-        self.peer.as_ref().map(fingerprint)
+        self.peer.as_ref().map(|der| sha256(der))
     }
+}
+
+/// In hexadecimal.
+fn sha256(bytes: &[u8]) -> String {
+    let digest = SUITE.tls13().map(|suite| suite.common.hash_provider.hash(bytes));
+    let bytes = digest.iter().flat_map(|digest| digest.as_ref());
+    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 impl ConnectionInfo {
     pub(super) fn test(
         version: &'static str,
-        local: Arc<Certificate>,
+        local: Arc<CertificateDetails>,
         peer: Option<CertificateDer<'static>>,
     ) -> Self {
         Self {
@@ -67,4 +77,10 @@ impl ConnectionInfo {
             peer_said: OnceCell::new(),
         }
     }
+}
+
+#[test]
+fn hashes() {
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(sha256(b""), empty);
 }

@@ -1,13 +1,11 @@
 //! TLS handshakes, on either side, and what is known after them.
 
-mod certificate;
 mod failure;
 mod info;
 mod stats;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use certificate::Certificate;
 pub(crate) use failure::{FailureKind, HandshakeError};
 pub(crate) use info::ConnectionInfo;
 pub(crate) use stats::SslStats;

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use mesh_tls::CertificateDetails;
 use rcgen::{CertificateParams, KeyPair, SanType};
 
 use super::*;
@@ -12,6 +13,6 @@ pub(crate) fn info(own: &str, peer: Option<&str>) -> ConnectionInfo {
         params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
     };
-    let own = Arc::new(Certificate::new(&certificate(own)));
+    let own = Arc::new(CertificateDetails::parse(&certificate(own)).unwrap());
     ConnectionInfo::test("TLSv1.3", own, peer.map(certificate))
 }
