@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
-use crate::{CertificateError, SpiffeId, peer_spiffe_id};
+use crate::{CertificateError, SpiffeId, explain, peer_spiffe_id};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Handshakes at a time; further connections wait to be accepted.
@@ -106,7 +106,7 @@ async fn accept(
                 }
                 Err(error) => {
                     counters.failed.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(%address, %error, "a TLS handshake failed");
+                    tracing::info!(%address, "a TLS handshake failed: {}", explain(&error));
                 }
             }
         });

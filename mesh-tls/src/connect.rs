@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::explain;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes TLS connections for a tonic channel (`Endpoint::connect_with_connector_lazy`):
@@ -42,7 +44,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// TLS: the certificate is not trusted, or ours is not.
-    #[error("no TLS with {address} as {server_name}: {source}")]
+    #[error("no TLS with {address} as {server_name}: {}", explain(source))]
     Handshake {
         /// HOST:PORT.
         address: String,

@@ -10,6 +10,7 @@ mod certificate;
 mod config;
 mod connect;
 mod credentials;
+mod explain;
 mod key;
 mod name;
 mod pem;
@@ -27,6 +28,7 @@ pub use certificate::{CertificateDetails, CertificateError, SubjectAltNames, pee
 pub use config::{ServerContext, VERSIONS, client_config, server_config};
 pub use connect::{ConnectError, Connector};
 pub use credentials::{Credentials, CredentialsError, Identity};
+pub use explain::{explain, explain_tls};
 pub use key::{KeyError, PrivateKey, csr};
 pub use provider::{install, provider};
 pub use renewal::{Moment, Renewal, renew_at};
