@@ -1,14 +1,17 @@
 //! `mesh-agent proxy`: runs a proxy from its first configuration to its last connection.
 
 mod admin;
+mod agent;
 mod args;
 mod binary;
 pub mod bootstrap;
 mod child;
+mod emptying;
 pub mod node;
 mod orphans;
 mod readiness;
 mod run;
+mod servers;
 mod supervisor;
 
 pub use args::Args;
