@@ -11,6 +11,8 @@ use crate::{Service, ServiceName, TrafficPolicy, TrafficRoute, Workload};
 pub struct Contents {
     /// The domain of services' full names, `cluster.local`.
     pub cluster_domain: String,
+    /// Who vouches for identities: the first part of each, `cluster.local`.
+    pub trust_domain: String,
     /// Services with their endpoints.
     pub services: Vec<Arc<Service>>,
     /// Pods.
@@ -86,6 +88,11 @@ impl Snapshot {
     /// The domain of services' full names, `cluster.local`.
     pub fn cluster_domain(&self) -> &str {
         &self.contents.cluster_domain
+    }
+
+    /// Who vouches for identities: the first part of each, `cluster.local`.
+    pub fn trust_domain(&self) -> &str {
+        &self.contents.trust_domain
     }
 
     /// All services, by namespace and name.

@@ -29,7 +29,15 @@ pub struct Cli {
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
 
+    /// Who vouches for the identities of the mesh: the first part of each.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", value_parser = trust_domain)]
+    pub trust_domain: String,
+
     /// error, warn, info, debug, trace, or a list such as info,mesh_xds=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
+}
+
+fn trust_domain(text: &str) -> Result<String, mesh_tls::SpiffeError> {
+    mesh_tls::check_trust_domain(text).map(|()| text.to_owned())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use mesh_pilot::cli::Cli;
-use mesh_pilot::platform::FilesAdapter;
+use mesh_pilot::platform::{FilesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
 use mesh_runtime::telemetry;
 
@@ -26,7 +26,11 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
     let runtime = runtime.worker_threads(2).enable_all().build().context("cannot start tokio")?;
     runtime.block_on(async {
         let listeners = Listeners::bind(cli).await?;
-        let platform = FilesAdapter::start(&cli.config_dir, &cli.cluster_domain).await?;
+        let mesh = MeshConfig {
+            cluster_domain: cli.cluster_domain.clone(),
+            trust_domain: cli.trust_domain.clone(),
+        };
+        let platform = FilesAdapter::start(&cli.config_dir, mesh).await?;
         run(listeners, platform).await
     })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
-use mesh_pilot::platform::{FilesAdapter, PlatformAdapter};
+use mesh_pilot::platform::{FilesAdapter, MeshConfig, PlatformAdapter};
 use mesh_pilot::translate::{Proxy, Resources, translate};
 use mesh_proto::envoy::service::discovery::v3::DiscoveryResponse;
 use mesh_proto::{any, text};
@@ -94,7 +94,7 @@ async fn snapshot(inputs: &[PathBuf]) -> Arc<Snapshot> {
             std::fs::copy(file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
     }
-    let adapter = FilesAdapter::start(folder.path(), "cluster.local").await.unwrap();
+    let adapter = FilesAdapter::start(folder.path(), MeshConfig::default()).await.unwrap();
     assert_eq!(adapter.problems(), []);
     adapter.snapshots().borrow().clone()
 }

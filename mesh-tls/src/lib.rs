@@ -33,5 +33,5 @@ pub use key::{KeyError, PrivateKey, csr};
 pub use provider::{install, provider};
 pub use renewal::{Moment, Renewal, renew_at};
 pub use request::{CertificateRequest, RequestError};
-pub use spiffe::{SpiffeError, SpiffeId};
+pub use spiffe::{SpiffeError, SpiffeId, check_trust_domain};
 pub use verify::{SanKind, SanMatcher, SanMismatch, SanPattern, client_verifier, server_verifier};

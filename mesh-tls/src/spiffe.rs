@@ -43,9 +43,7 @@ impl SpiffeId {
         namespace: &str,
         service_account: &str,
     ) -> Result<Self, SpiffeError> {
-        if !is_trust_domain(trust_domain) {
-            return Err(SpiffeError::TrustDomain(trust_domain.to_owned()));
-        }
+        check_trust_domain(trust_domain)?;
         for (what, value) in [("namespace", namespace), ("service account", service_account)] {
             if !is_segment(value) {
                 return Err(SpiffeError::Segment { what, value: value.to_owned() });
@@ -105,9 +103,16 @@ impl FromStr for SpiffeId {
     }
 }
 
-fn is_trust_domain(text: &str) -> bool {
-    (1..=255).contains(&text.len())
-        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'))
+/// Whether `text` can be the trust domain of identities.
+///
+/// # Errors
+/// Says what one is made of.
+pub fn check_trust_domain(text: &str) -> Result<(), SpiffeError> {
+    let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    match (1..=255).contains(&text.len()) && text.bytes().all(allowed) {
+        true => Ok(()),
+        false => Err(SpiffeError::TrustDomain(text.to_owned())),
+    }
 }
 
 fn is_segment(text: &str) -> bool {

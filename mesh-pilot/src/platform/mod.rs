@@ -12,6 +12,22 @@ use tokio::sync::watch;
 
 pub use files::{FilesAdapter, StartError};
 
+/// What holds for the whole mesh and comes from the command line.
+#[derive(Debug, Clone)]
+pub struct MeshConfig {
+    /// The end of services' full names.
+    pub cluster_domain: String,
+    /// The beginning of identities.
+    pub trust_domain: String,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        let domain = || "cluster.local".to_owned();
+        Self { cluster_domain: domain(), trust_domain: domain() }
+    }
+}
+
 /// A place that describes the mesh: a folder of YAML files, a Kubernetes API server.
 ///
 /// What cannot be read or does not check is listed in [`problems`](Self::problems), and its

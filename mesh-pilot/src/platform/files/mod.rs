@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use mesh_model::{Contents, Snapshot};
+use mesh_model::Snapshot;
 use mesh_rules::{Problem, RuleKey};
 use tokio::sync::watch as channel;
 
-use super::{Applied, PlatformAdapter, StoreError, StoredRule};
+use super::{Applied, MeshConfig, PlatformAdapter, StoreError, StoredRule};
 use state::State;
 
 /// Why the adapter cannot begin.
@@ -70,13 +70,14 @@ struct View {
 impl FilesAdapter {
     /// Reads the folder, which is made when it is missing, and watches it from then on.
     /// The first snapshot is there when this returns. Must be called within a tokio runtime.
-    pub async fn start(root: &Path, cluster_domain: &str) -> Result<Self, StartError> {
+    pub async fn start(root: &Path, mesh: MeshConfig) -> Result<Self, StartError> {
         let folder = |error| StartError::Folder { path: root.to_owned(), error };
         tokio::fs::create_dir_all(root.join(store::FOLDER)).await.map_err(folder)?;
-        let empty = Contents { cluster_domain: cluster_domain.to_owned(), ..Default::default() };
+        let state = State::new(mesh);
+        let empty = state.contents.clone();
         let inner = Arc::new(Inner {
             root: root.to_owned(),
-            state: Mutex::new(State::new(cluster_domain)),
+            state: Mutex::new(state),
             view: ArcSwap::default(),
             snapshots: channel::Sender::new(Arc::new(Snapshot::new(0, empty))),
         });

@@ -9,11 +9,11 @@ use mesh_rules::{Meaning, Problem, Rule, RuleKey};
 use super::object::{self, Objects};
 use super::rules::Rules;
 use super::scan::Text;
-use crate::platform::kubernetes;
+use crate::platform::{MeshConfig, kubernetes};
 
 /// What is known of the folder, file by file, and what of it is in force.
 pub(super) struct State {
-    pub(super) cluster_domain: String,
+    pub(super) mesh: MeshConfig,
     files: BTreeMap<String, File>,
     pub(super) rules: Rules,
     /// What the snapshot was made of.
@@ -32,12 +32,12 @@ struct File {
 }
 
 impl State {
-    pub(super) fn new(cluster_domain: &str) -> Self {
+    pub(super) fn new(mesh: MeshConfig) -> Self {
         Self {
-            cluster_domain: cluster_domain.to_owned(),
+            contents: empty(&mesh),
+            mesh,
             files: BTreeMap::new(),
             rules: Rules::default(),
-            contents: Contents::default(),
             problems: Vec::new(),
             folder: None,
         }
@@ -53,7 +53,7 @@ impl State {
                 Some(file) if file.text == text => file,
                 known => {
                     changed = true;
-                    File::read(&path, text, known, &self.cluster_domain)
+                    File::read(&path, text, known, &self.mesh.cluster_domain)
                 }
             };
             self.files.insert(path, file);
@@ -114,8 +114,7 @@ impl State {
         services: Vec<Arc<mesh_model::Service>>,
         workloads: Vec<Arc<Workload>>,
     ) -> Contents {
-        let cluster_domain = self.cluster_domain.clone();
-        let mut contents = Contents { cluster_domain, services, workloads, ..Default::default() };
+        let mut contents = Contents { services, workloads, ..empty(&self.mesh) };
         for rule in self.rules.in_force() {
             match &rule.meaning {
                 Meaning::Route(route) => contents.routes.push(Arc::new(route.clone())),
@@ -123,6 +122,15 @@ impl State {
             }
         }
         contents
+    }
+}
+
+/// A mesh with nothing in it.
+fn empty(mesh: &MeshConfig) -> Contents {
+    Contents {
+        cluster_domain: mesh.cluster_domain.clone(),
+        trust_domain: mesh.trust_domain.clone(),
+        ..Default::default()
     }
 }
 

@@ -45,7 +45,7 @@ async fn mesh() -> (TempDir, FilesAdapter) {
     std::fs::write(folder.path().join("service.yaml"), SERVICE).unwrap();
     std::fs::create_dir(folder.path().join("pods")).unwrap();
     std::fs::write(folder.path().join("pods/1.json"), pod(1)).unwrap();
-    let adapter = FilesAdapter::start(folder.path(), "cluster.local").await.unwrap();
+    let adapter = FilesAdapter::start(folder.path(), MeshConfig::default()).await.unwrap();
     assert_eq!(adapter.problems(), []);
     (folder, adapter)
 }
