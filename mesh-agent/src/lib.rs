@@ -32,13 +32,16 @@ enum Command {
 enum Role {
     /// The proxy beside one workload
     Sidecar(Box<proxy::Args>),
+    /// A proxy with a configuration of your own
+    Static(Box<proxy::StaticArgs>),
 }
 
 /// Runs the command to its end.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Redirect(args) => redirect::run(&args).map(|()| exit::OK),
-        Command::Proxy(Role::Sidecar(args)) => proxy::run(*args),
+        Command::Proxy(Role::Sidecar(args)) => proxy::sidecar(*args),
+        Command::Proxy(Role::Static(args)) => proxy::with_file(*args),
     };
     match done {
         Ok(code) => ExitCode::from(code),

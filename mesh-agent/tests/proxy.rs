@@ -127,6 +127,29 @@ fn as_the_first_process_it_reaps_orphans() {
     eventually("the proxy is the only child", || (children(first).len() == 1).then_some(()));
 }
 
+#[test]
+fn a_file_of_the_users_is_taken_as_it_is_when_the_proxy_takes_it() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let admin = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 15000}}}";
+    let good = format!("# mine\n{admin}\n");
+    let mut agent = Agent::start_static(&good, &["--minimum-drain-s", "0"]);
+    agent.started(1);
+    assert_eq!(agent.config("rev0.yaml").as_deref(), Some(good.as_str()));
+    let start = &agent.log("start")[0];
+    assert!(start.contains("rev0.yaml") && !start.contains("--service-node"), "{start}");
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.exit_code(), Some(0));
+
+    for refused in ["node: {id: a}".to_owned(), format!("{admin} # bad")] {
+        let mut agent = Agent::start_static(&refused, &[]);
+        assert_eq!(agent.exit_code(), Some(1), "{refused}");
+        assert!(agent.log("start").is_empty(), "{refused}");
+    }
+}
+
 /// The children of a process, zombies among them.
 fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

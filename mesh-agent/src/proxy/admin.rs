@@ -1,6 +1,6 @@
-//! The proxy's admin pages, asked on loopback.
+//! The proxy's admin pages, asked on this machine.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,8 +21,8 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    pub(super) fn new(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into() }
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// Whether the proxy is live: it has its first configuration and takes connections.

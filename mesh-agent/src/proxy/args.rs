@@ -7,14 +7,10 @@ fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(..=86_400)
 }
 
-/// What to run, for which workload. The environment's variables are those that injection
-/// sets, most of them by Kubernetes' downward API.
+/// How a proxy is run, whatever it is for.
 #[derive(clap::Args, Debug)]
-pub struct Args {
-    /// HOST:PORT of the control plane's discovery service
-    #[arg(long)]
-    pub discovery_address: String,
-    /// Folder for the proxy's bootstrap, rev0.json
+pub struct RunArgs {
+    /// Folder for the proxy's bootstrap (rev0.json, rev1.json, …) and this program's own files
     #[arg(long)]
     pub config_dir: PathBuf,
     /// The proxy: a path, or a name looked for beside this program and then in the PATH.
@@ -41,6 +37,35 @@ pub struct Args {
     /// The proxy's log level
     #[arg(long, default_value = "warning")]
     pub proxy_log_level: String,
+    /// Port of this program's own pages
+    #[arg(long, default_value_t = 15020)]
+    pub status_port: u16,
+    /// Port of /healthz/ready
+    #[arg(long, default_value_t = 15021)]
+    pub readiness_port: u16,
+}
+
+/// A proxy with a configuration of the user's own.
+#[derive(clap::Args, Debug)]
+pub struct StaticArgs {
+    /// How it is run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The proxy's configuration, Envoy's bootstrap in YAML or JSON, with admin pages
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config_path: PathBuf,
+}
+
+/// What to run, for which workload. The environment's variables are those that injection
+/// sets, most of them by Kubernetes' downward API.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// How it is run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// HOST:PORT of the control plane's discovery service
+    #[arg(long)]
+    pub discovery_address: String,
     /// The pod's name
     #[arg(long, env = "POD_NAME")]
     pub pod_name: String,
@@ -71,12 +96,6 @@ pub struct Args {
     /// The proxy's admin port, on 127.0.0.1
     #[arg(long, default_value_t = 15000)]
     pub admin_port: u16,
-    /// Port of this program's own pages
-    #[arg(long, default_value_t = 15020)]
-    pub status_port: u16,
-    /// Port of /healthz/ready
-    #[arg(long, default_value_t = 15021)]
-    pub readiness_port: u16,
 }
 
 #[cfg(test)]

@@ -3,11 +3,17 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail, ensure};
+use tokio::process::Command;
 
 use super::node::Node;
-use super::{Args, supervisor::Drain};
+use super::{RunArgs, supervisor::Drain};
+
+/// For the check of a configuration.
+const VALIDATION: Duration = Duration::from_secs(30);
 
 /// Whose proxy it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +51,25 @@ impl Binary {
         }
     }
 
+    /// Whether this proxy takes a configuration; the error has its own words.
+    pub(super) async fn validate(&self, config: &Path) -> anyhow::Result<()> {
+        let mut command = Command::new(&self.path);
+        command.args(["--mode", "validate", "-c"]).arg(config);
+        command.args(["--log-level", "error"]).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(VALIDATION, command.output())
+            .await
+            .with_context(|| format!("{} --mode validate takes too long", self.path.display()))?
+            .with_context(|| format!("cannot start the proxy {}", self.path.display()))?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "the proxy refuses the configuration ({}): {}",
+            output.status,
+            words.trim()
+        );
+        Ok(())
+    }
+
     pub(super) fn drain(&self) -> Drain {
         match self.kind {
             Kind::Mesh => Drain::OnSigterm,
@@ -52,12 +77,15 @@ impl Binary {
         }
     }
 
-    /// Envoy's flags, which mesh-proxy has too.
-    pub(super) fn args(&self, args: &Args, node: &Node, config: &Path) -> Vec<OsString> {
+    /// Envoy's flags, which mesh-proxy has too. A configuration that names no node of its own
+    /// needs `node`.
+    pub(super) fn args(&self, args: &RunArgs, node: Option<&Node>, config: &Path) -> Vec<OsString> {
         let mut flags = vec![OsString::from("-c"), config.into()];
         let mut flag = |name: &str, value: String| flags.extend([name.into(), value.into()]);
-        flag("--service-node", node.id());
-        flag("--service-cluster", node.cluster());
+        if let Some(node) = node {
+            flag("--service-node", node.id());
+            flag("--service-cluster", node.cluster());
+        }
         flag("--log-level", args.proxy_log_level.clone());
         flag("--drain-time-s", drain_time_s(args).to_string());
         // Without the flag both take one worker per core.
@@ -73,7 +101,7 @@ impl Binary {
 }
 
 /// The proxy is to be done before the agent cuts what is left.
-fn drain_time_s(args: &Args) -> u64 {
+fn drain_time_s(args: &RunArgs) -> u64 {
     args.drain_time_s.min(args.termination_drain_s.saturating_sub(args.minimum_drain_s))
 }
 

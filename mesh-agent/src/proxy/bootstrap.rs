@@ -1,14 +1,9 @@
 //! The proxy's first file: who it is, and where to ask for the rest. Envoy's bootstrap,
 //! in JSON, for mesh-proxy and for a stock Envoy alike.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
 use serde_json::{Value, json};
 
 use super::Kind;
@@ -98,34 +93,8 @@ fn socket_address(address: &str, port: u16) -> Value {
     json!({"socket_address": {"address": address, "port_value": port}})
 }
 
-/// Writes the document as `<folder>/rev0.json`, readable by the proxy's user and group
-/// alone, and gives the path. The folder is made when missing.
-pub fn write(folder: &Path, document: &Value) -> anyhow::Result<PathBuf> {
-    let advice = || {
-        format!(
-            "cannot write the bootstrap in {}: is --config-dir a folder that the proxy's user may write to?",
-            folder.display()
-        )
-    };
-    fs::create_dir_all(folder).with_context(advice)?;
-    let (path, temporary) = (folder.join("rev0.json"), folder.join(".rev0.json.new"));
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o640)
-        .open(&temporary)
-        .with_context(advice)?;
-    file.write_all(format!("{document:#}\n").as_bytes()).with_context(advice)?;
-    fs::rename(&temporary, &path).with_context(advice)?;
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -144,15 +113,5 @@ mod tests {
         assert_eq!(kind("10.244.0.1:15010"), "STATIC");
         assert_eq!(kind("[fd00::1]:15010"), "STATIC");
         assert_eq!(kind("pilot.mesh-system:15010"), "STRICT_DNS");
-    }
-
-    #[test]
-    fn others_cannot_read_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = write(&folder.path().join("a/b"), &json!({"a": 1})).unwrap();
-        assert_eq!(path.file_name().unwrap(), "rev0.json");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7, 0);
-        let error = write(&path, &json!({})).unwrap_err().to_string();
-        assert!(error.contains("--config-dir"), "{error}");
     }
 }

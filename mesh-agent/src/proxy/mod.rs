@@ -10,23 +10,36 @@ mod emptying;
 pub mod node;
 mod orphans;
 mod readiness;
+mod revisions;
 mod run;
 mod servers;
+mod source;
 mod supervisor;
 
-pub use args::Args;
+pub use args::{Args, RunArgs, StaticArgs};
 pub use binary::Kind;
 
 use anyhow::Context;
 
-/// Runs the proxy until it is told to end, and gives the exit code (see [`crate::exit`]).
-pub fn run(args: Args) -> anyhow::Result<u8> {
-    mesh_runtime::telemetry::init(&args.log_level)?;
-    // One thread: a child is killed when the thread that started it ends, and so the
-    // thread that starts it must be the one that lasts.
+/// Runs a workload's proxy until it is told to end, and gives the exit code (see
+/// [`crate::exit`]).
+pub fn sidecar(args: Args) -> anyhow::Result<u8> {
+    mesh_runtime::telemetry::init(&args.run.log_level)?;
+    on_this_thread(run::sidecar(args))
+}
+
+/// Runs a proxy with a file of the user's, as [`sidecar`] does.
+pub fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
+    mesh_runtime::telemetry::init(&args.run.log_level)?;
+    on_this_thread(run::with_file(args))
+}
+
+/// One thread: a child is killed when the thread that started it ends, and so the thread
+/// that starts it must be the one that lasts.
+fn on_this_thread(agent: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(run::run(args))
+        .block_on(agent)
 }

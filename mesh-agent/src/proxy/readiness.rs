@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use mesh_runtime::drain::Watcher;
 
-use super::Args;
+use super::RunArgs;
 use super::admin::Admin;
 
 /// Answers for the proxy.
@@ -32,7 +32,7 @@ impl Readiness {
     }
 
     /// Serves on the readiness and on the status port, until the drain.
-    pub(super) async fn serve(&self, args: &Args, drain: &Watcher) -> anyhow::Result<()> {
+    pub(super) async fn serve(&self, args: &RunArgs, drain: &Watcher) -> anyhow::Result<()> {
         let ports = [(args.readiness_port, "readiness"), (args.status_port, "the agent's status")];
         for (port, purpose) in ports {
             let address = (Ipv4Addr::UNSPECIFIED, port).into();

@@ -2,7 +2,7 @@
 
 use mesh_runtime::drain::{self, Trigger};
 
-use super::Args;
+use super::RunArgs;
 use super::admin::Admin;
 use super::readiness::Readiness;
 
@@ -14,7 +14,7 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Starts them all; an address that cannot be listened on is an error.
-    pub(super) async fn start(args: &Args, admin: Admin) -> anyhow::Result<Self> {
+    pub(super) async fn start(args: &RunArgs, admin: Admin) -> anyhow::Result<Self> {
         let (trigger, watcher) = drain::channel();
         let readiness = Readiness::new(admin);
         readiness.serve(args, &watcher).await?;

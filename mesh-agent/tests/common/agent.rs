@@ -12,9 +12,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// A proxy that notes its start and its SIGTERM, then ends with the code in `code`.
+/// A proxy that notes its start and its SIGTERM, then ends with the code in `code`. It
+/// refuses a configuration with the word `bad`.
 const SCRIPT: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
+if [ "$1 $2 $3" = "--mode validate -c" ]; then
+    if grep bad "$4" >&2; then exit 1; else exit 0; fi
+fi
 trap 'echo term >> "$folder/log"; exit $(cat "$folder/code")' TERM
 [ -e "$folder/orphan" ] && sh -c "(sleep 0.05; echo orphan >> '$folder/log') &"
 echo "start $$ $*" >> "$folder/log"
@@ -39,12 +43,33 @@ impl Agent {
         prepare: impl FnOnce(&Path) -> PathBuf,
         more: &[&str],
     ) -> Self {
+        let sidecar = ["sidecar", "--discovery-address", "127.0.0.1:15010"].map(str::to_owned);
+        Self::start_role(by, |folder| (prepare(folder), sidecar.to_vec()), more)
+    }
+
+    /// With a configuration of the user's.
+    pub(crate) fn start_static(configuration: &str, more: &[&str]) -> Self {
+        let prepare = |folder: &Path| {
+            let file = folder.join("own.yaml");
+            fs::write(&file, configuration).unwrap();
+            let role = ["static", "-c", file.to_str().unwrap()].map(str::to_owned);
+            (script(folder, "0"), role.to_vec())
+        };
+        Self::start_role(&["env"], prepare, more)
+    }
+
+    fn start_role(
+        by: &[&str],
+        prepare: impl FnOnce(&Path) -> (PathBuf, Vec<String>),
+        more: &[&str],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let proxy = prepare(folder.path());
+        let (proxy, role) = prepare(folder.path());
         let child = Command::new(by[0])
             .args(&by[1..])
             .arg(env!("CARGO_BIN_EXE_mesh-agent"))
-            .args(["proxy", "sidecar", "--discovery-address", "127.0.0.1:15010"])
+            .arg("proxy")
+            .args(role)
             .arg("--config-dir")
             .arg(folder.path().join("config"))
             .arg("--proxy-binary")
@@ -69,6 +94,11 @@ impl Agent {
 
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
         eventually("the agent ends", || self.child.try_wait().unwrap()).code()
+    }
+
+    /// A file of the agent's folder.
+    pub(crate) fn config(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.folder.path().join("config").join(name)).ok()
     }
 
     /// The lines of the script's log that begin with `word`.
