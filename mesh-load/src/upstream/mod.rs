@@ -1,0 +1,57 @@
+//! What stands behind a proxy under load: it gives back what it gets.
+
+mod http;
+mod tcp;
+mod websocket;
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Where to listen.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// For HTTP/1.1, HTTP/2, gRPC and WebSockets.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    http: SocketAddr,
+    /// For TCP.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    tcp: SocketAddr,
+}
+
+/// Serves until the program is ended; says where in a line of JSON.
+///
+/// # Errors
+/// When an address is taken.
+pub(crate) async fn run(args: &Args) -> Result<()> {
+    let (http, tcp) = (bind(args.http).await?, bind(args.tcp).await?);
+    println!("{}", json!({"http": http.local_addr()?, "tcp": tcp.local_addr()?}));
+    tokio::join!(accept(http, http::serve), accept(tcp, tcp::serve));
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))
+}
+
+async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    serve: fn(TcpStream) -> F,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                tokio::spawn(serve(stream));
+            }
+            Err(error) => {
+                // Such as too many open files.
+                eprintln!("accepting: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
