@@ -34,6 +34,9 @@ pub const CONFIG_VOLUME: &str = "mesh-proxy-config";
 pub const STATUS_ANNOTATION: &str = "sidecar.mesh/status";
 /// The label that says which revision of the control plane injected the pod.
 pub const REVISION_LABEL: &str = "sidecar.mesh/rev";
+/// Istio's label by which clients know whether the pod takes mutual TLS of the mesh. A pod that
+/// has it already, to say `disabled`, keeps it.
+pub const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
 /// Our own form of `sidecar.istio.io/inject`, as a label or an annotation.
 pub const INJECT_KEY: &str = "sidecar.mesh/inject";
 /// The annotation that chooses another proxy for one pod, such as `envoy`.

@@ -6,7 +6,7 @@ use crate::containers::{self, Pod};
 use crate::fields::{describe, get, list_at, object, object_at, text};
 use crate::opt::{self, annotation};
 use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER, traffic};
-use crate::{PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION};
+use crate::{PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL};
 
 /// What became of one pod, or of one pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +72,12 @@ pub fn inject_pod(
     Ok(report(Outcome::Injected, ignored))
 }
 
-/// The label and the annotation that say it is done.
+/// The labels and the annotation that say it is done.
 fn mark(metadata: &mut Value, config: &Config) -> Result<(), Error> {
     let metadata = object(metadata, "metadata")?;
     let labels = object_at(metadata, "labels", "metadata.labels")?;
     labels.insert(REVISION_LABEL.to_owned(), json!(config.revision));
+    labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!("istio"));
     let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
     let (init, plain): (&[&str], &[&str]) = match config.native_sidecar {
         true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
@@ -161,6 +162,14 @@ mod tests {
         };
         assert_eq!(names("initContainers"), ["\"mesh-init\"", "\"mesh-proxy\"", "\"migrate\""]);
         assert_eq!(names("containers"), ["\"app\""]);
+    }
+
+    #[test]
+    fn a_pod_may_say_that_it_takes_no_mutual_tls() {
+        let (mut metadata, mut spec) = pod();
+        metadata["labels"] = json!({(TLS_MODE_LABEL): "disabled"});
+        inject_pod(&mut metadata, &mut spec, &Config::default()).unwrap();
+        assert_eq!(metadata["labels"][TLS_MODE_LABEL], "disabled");
     }
 
     #[test]

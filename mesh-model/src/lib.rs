@@ -4,6 +4,7 @@
 //! after it reads that.
 
 mod name;
+mod peer_authentication;
 mod policy;
 mod route;
 mod service;
@@ -11,7 +12,8 @@ mod snapshot;
 mod workload;
 
 pub use name::{ServiceName, fqdn, short_names};
-pub use policy::{LoadBalancing, Subset, TrafficPolicy};
+pub use peer_authentication::{InboundMtls, MtlsMode, PeerAuthentication, Scope};
+pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Subset, TrafficPolicy};
 pub use route::{
     Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
     StringMatch, TrafficRoute, ValueMatch,

@@ -15,6 +15,9 @@ pub struct TrafficPolicy {
     pub load_balancing: Option<LoadBalancing>,
     /// For a TCP connection to be made; `None`: the mesh's default.
     pub connect_timeout: Option<Duration>,
+    /// For the whole service, and for subsets that do not say; `None`: mutual TLS of the mesh
+    /// with the endpoints that take it.
+    pub tls: Option<ClientTls>,
     /// Its named parts, in the order in which they are declared.
     pub subsets: Vec<Subset>,
 }
@@ -35,6 +38,49 @@ pub struct Subset {
     pub labels: Labels,
     /// `None`: the policy's.
     pub load_balancing: Option<LoadBalancing>,
+    /// `None`: the policy's.
+    pub tls: Option<ClientTls>,
+}
+
+/// How clients encrypt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientTls {
+    /// Not at all.
+    Disable,
+    /// Mutual TLS of the mesh, whether the endpoints take it or not (`ISTIO_MUTUAL`).
+    Mesh {
+        /// `None`: the name that says service, port and subset.
+        sni: Option<String>,
+        /// What the server may be, any of them; empty: the service's accounts.
+        subject_alt_names: Vec<String>,
+    },
+    /// TLS of the user's own (`SIMPLE`, `MUTUAL`).
+    Own(OwnTls),
+}
+
+/// TLS with what the user names. Files are those of the client's sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnTls {
+    /// `None`: the request's host.
+    pub sni: Option<String>,
+    /// How the server's certificate is checked.
+    pub check: ServerCheck,
+    /// The client's own certificate chain and key, when it shows one.
+    pub certificate: Option<(String, String)>,
+}
+
+/// What a server's certificate must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerCheck {
+    /// Any (`insecureSkipVerify`).
+    Nothing,
+    /// Signed by one of these roots, for one of these names.
+    Signed {
+        /// A file of roots; `None`: those of the system.
+        roots: Option<String>,
+        /// Empty: the name that is called.
+        subject_alt_names: Vec<String>,
+    },
 }
 
 /// Which endpoint a request goes to.

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{Service, ServiceName, TrafficPolicy, TrafficRoute, Workload};
+use crate::peer_authentication::ByScope;
+use crate::{
+    InboundMtls, Labels, MtlsMode, PeerAuthentication, Service, ServiceName, TrafficPolicy,
+    TrafficRoute, Workload,
+};
 
 /// What a snapshot is made of, in any order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +25,10 @@ pub struct Contents {
     pub routes: Vec<Arc<TrafficRoute>>,
     /// Policies, at most one for each host.
     pub policies: Vec<Arc<TrafficPolicy>>,
+    /// How workloads take connections, at most one rule for each scope.
+    pub peer_authentications: Vec<Arc<PeerAuthentication>>,
+    /// Whether sidecars encrypt, and take what is encrypted, where no rule says anything.
+    pub auto_mtls: bool,
 }
 
 /// All that the mesh is at one moment; never changes. Made once for each change, shared
@@ -34,6 +42,7 @@ pub struct Snapshot {
     services_at: HashMap<IpAddr, Vec<usize>>,
     route_by_host: HashMap<String, usize>,
     policy_by_host: HashMap<String, usize>,
+    peer_authentication: ByScope,
 }
 
 impl Snapshot {
@@ -44,6 +53,7 @@ impl Snapshot {
         contents.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         contents.routes.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.policies.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
+        contents.peer_authentications.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
 
         let Contents { services, workloads, routes, policies, .. } = &contents;
         let by_hostname = index(services.iter().map(|service| service.hostname.clone()));
@@ -66,6 +76,7 @@ impl Snapshot {
         }
         Self {
             version,
+            peer_authentication: ByScope::new(&contents.peer_authentications),
             contents,
             by_hostname,
             by_address,
@@ -133,6 +144,17 @@ impl Snapshot {
     /// The policy of the service of this fully qualified name.
     pub fn policy(&self, hostname: &str) -> Option<&Arc<TrafficPolicy>> {
         self.contents.policies.get(*self.policy_by_host.get(hostname)?)
+    }
+
+    /// Whether sidecars encrypt where no rule says anything.
+    pub fn auto_mtls(&self) -> bool {
+        self.contents.auto_mtls
+    }
+
+    /// How a workload of this namespace with these labels takes connections.
+    pub fn inbound_mtls(&self, namespace: &str, labels: &Labels) -> InboundMtls {
+        let default = if self.auto_mtls() { MtlsMode::Permissive } else { MtlsMode::Disable };
+        self.peer_authentication.effective(namespace, labels, default)
     }
 
     /// The services whose endpoints this address is among: those whose inbound requests

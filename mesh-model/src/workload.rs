@@ -30,6 +30,16 @@ pub struct Workload {
 impl Workload {
     /// Whether it has each of these labels.
     pub fn matches(&self, selector: &Labels) -> bool {
-        selector.iter().all(|(key, value)| self.labels.get(key) == Some(value))
+        has_labels(&self.labels, selector)
     }
+
+    /// Whether its sidecar takes mutual TLS of the mesh: Istio's label, which injection adds
+    /// and with which a user can say `disabled`.
+    pub fn takes_mtls(&self) -> bool {
+        self.labels.get("security.istio.io/tlsMode").is_some_and(|mode| mode == "istio")
+    }
+}
+
+pub(crate) fn has_labels(labels: &Labels, selector: &Labels) -> bool {
+    selector.iter().all(|(key, value)| labels.get(key) == Some(value))
 }

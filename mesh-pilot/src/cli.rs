@@ -33,6 +33,11 @@ pub struct Cli {
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", value_parser = trust_domain)]
     pub trust_domain: String,
 
+    /// Whether sidecars encrypt what they send to each other, and take what is encrypted,
+    /// where no rule says anything.
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub auto_mtls: bool,
+
     /// error, warn, info, debug, trace, or a list such as info,mesh_xds=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

@@ -29,6 +29,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         let mesh = MeshConfig {
             cluster_domain: cli.cluster_domain.clone(),
             trust_domain: cli.trust_domain.clone(),
+            auto_mtls: cli.auto_mtls,
         };
         let platform = FilesAdapter::start(&cli.config_dir, mesh).await?;
         run(listeners, platform).await

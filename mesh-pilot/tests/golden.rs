@@ -14,6 +14,7 @@ use mesh_proto::envoy::service::discovery::v3::DiscoveryResponse;
 use mesh_proto::{any, text};
 use serde_json::{Map, Value};
 
+const STORE: &str = "sidecar~10.244.3.3~store-0.default~default.svc.cluster.local";
 const PRODUCTPAGE: &str = "sidecar~10.244.0.7~productpage-v1-0.default~default.svc.cluster.local";
 
 #[tokio::test]
@@ -60,19 +61,117 @@ async fn headless_and_without_endpoints() {
         .await;
 }
 
+#[tokio::test]
+async fn mutual_tls_without_rules() {
+    let snapshot = snapshot(&[golden("mtls")], auto_mtls()).await;
+    compare("mtls", written(&translate(&snapshot, &proxy(STORE))));
+}
+
+#[tokio::test]
+async fn strict_in_the_mesh() {
+    mtls_effect("mtls-strict").await;
+}
+
+#[tokio::test]
+async fn disabled_in_a_namespace() {
+    mtls_effect("mtls-disable").await;
+}
+
+#[tokio::test]
+async fn modes_of_ports() {
+    mtls_effect("mtls-port-level").await;
+}
+
+#[tokio::test]
+async fn tls_of_destination_rules() {
+    mtls_effect("mtls-destination-rules").await;
+}
+
+/// What mutual TLS makes of a sidecar is right for a stock Envoy too.
+#[tokio::test]
+async fn envoy_accepts_each_mode() {
+    let Some(binary) = mesh_testkit::envoy::binary() else { return };
+    let cases = ["mtls-strict", "mtls-disable", "mtls-port-level", "mtls-destination-rules"];
+    let folder = tempfile::tempdir().unwrap();
+    for rules in cases {
+        let inputs = [golden("mtls"), golden(rules)];
+        let snapshot = snapshot(&inputs, auto_mtls()).await;
+        let mut resources = translate(&snapshot, &proxy(STORE));
+        for cluster in &mut resources.clusters {
+            // Files that only the user's own sidecars have.
+            cluster.transport_socket.take_if(|_| cluster.name.contains("store."));
+        }
+        let file = folder.path().join(format!("{rules}.json"));
+        std::fs::write(&file, bootstrap(&resources).to_string()).unwrap();
+        let mut command = std::process::Command::new(&binary);
+        command.args(["--mode", "validate", "--log-level", "warning", "--config-path"]).arg(file);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{rules}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The resources of one sidecar as a file for Envoy, with the clusters of its bootstrap.
+fn bootstrap(resources: &Resources) -> Value {
+    let mut written = written(resources);
+    let http2 = serde_json::json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    });
+    let clusters = written["clusters"].as_array_mut().unwrap();
+    for name in ["xds-grpc", "sds-grpc"] {
+        let endpoint = serde_json::json!({"endpoint": {"address": {"pipe": {"path": "/none"}}}});
+        clusters.push(serde_json::json!({
+            "name": name,
+            "type": "STATIC",
+            "typed_extension_protocol_options": http2,
+            "load_assignment": {
+                "cluster_name": name,
+                "endpoints": [{"lb_endpoints": [endpoint]}],
+            },
+        }));
+    }
+    serde_json::json!({
+        "node": {"id": STORE, "cluster": "store.default"},
+        "dynamic_resources": {"ads_config": {
+            "api_type": "GRPC",
+            "transport_api_version": "V3",
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+        }},
+        "static_resources": {
+            "clusters": written["clusters"],
+            "listeners": written["listeners"],
+        },
+    })
+}
+
 /// Compares all resources.
 async fn whole(name: &str, inputs: &[&str], node: &str) {
     let inputs: Vec<_> = inputs.iter().map(|input| golden(input)).collect();
-    let snapshot = snapshot(&inputs).await;
+    let snapshot = snapshot(&inputs, MeshConfig::default()).await;
     compare(name, written(&translate(&snapshot, &proxy(node))));
 }
 
 /// Compares what rules change in bookinfo.
 async fn effect(name: &str, rules: &[PathBuf]) {
-    let base = snapshot(&[golden("bookinfo")]).await;
-    let inputs: Vec<_> = [golden("bookinfo")].into_iter().chain(rules.iter().cloned()).collect();
-    let changed = snapshot(&inputs).await;
-    let proxy = proxy(PRODUCTPAGE);
+    difference(name, "bookinfo", rules, MeshConfig::default(), PRODUCTPAGE).await;
+}
+
+/// Compares what its rules change in the mesh of `mtls`.
+async fn mtls_effect(name: &str) {
+    difference(name, "mtls", &[golden(name)], auto_mtls(), STORE).await;
+}
+
+fn auto_mtls() -> MeshConfig {
+    MeshConfig { auto_mtls: true, ..MeshConfig::default() }
+}
+
+async fn difference(name: &str, base: &str, rules: &[PathBuf], mesh: MeshConfig, node: &str) {
+    let inputs: Vec<_> = [golden(base)].into_iter().chain(rules.iter().cloned()).collect();
+    let changed = snapshot(&inputs, mesh.clone()).await;
+    let base = snapshot(&[golden(base)], mesh).await;
+    let proxy = proxy(node);
     let base = written(&translate(&base, &proxy));
     let mut difference = written(&translate(&changed, &proxy));
     for (kind, resources) in &mut difference {
@@ -83,7 +182,7 @@ async fn effect(name: &str, rules: &[PathBuf]) {
 }
 
 /// The folder's last snapshot, after making sure that nothing of it was refused.
-async fn snapshot(inputs: &[PathBuf]) -> Arc<Snapshot> {
+async fn snapshot(inputs: &[PathBuf], mesh: MeshConfig) -> Arc<Snapshot> {
     let folder = tempfile::tempdir().unwrap();
     for input in inputs {
         let files = match input.is_dir() {
@@ -94,7 +193,7 @@ async fn snapshot(inputs: &[PathBuf]) -> Arc<Snapshot> {
             std::fs::copy(file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
     }
-    let adapter = FilesAdapter::start(folder.path(), MeshConfig::default()).await.unwrap();
+    let adapter = FilesAdapter::start(folder.path(), mesh).await.unwrap();
     assert_eq!(adapter.problems(), []);
     adapter.snapshots().borrow().clone()
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use mesh_model::{Action, Destination, Service, TrafficPolicy, TrafficRoute};
+use mesh_model::{
+    Action, Destination, PeerAuthentication, Scope, Service, TrafficPolicy, TrafficRoute,
+};
 
 use crate::nearest::did_you_mean;
 use crate::{Meaning, Problem, Rule, RuleKey};
@@ -18,8 +20,8 @@ pub struct Refusal {
 }
 
 /// Holds `rules` against each other and against `services`: hosts, ports and subsets must
-/// exist, and one service has one rule of each kind. Of two that want the same, the later
-/// is refused.
+/// exist, and one service has one rule of each kind, as has the mesh, a namespace or a set of
+/// labels. Of two that want the same, the later is refused.
 pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
     let mut policies = HashMap::new();
     for rule in rules {
@@ -40,8 +42,8 @@ pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
 struct Checker<'a> {
     services: BTreeMap<&'a str, &'a Arc<Service>>,
     policies: HashMap<&'a str, &'a TrafficPolicy>,
-    /// Who has what: by kind and host, and by key.
-    owners: BTreeMap<(&'a str, &'a str), &'a RuleKey>,
+    /// Who has what: by kind, and host or scope.
+    owners: BTreeMap<(&'a str, String), &'a RuleKey>,
     current: usize,
     refusals: Vec<Refusal>,
 }
@@ -52,7 +54,10 @@ impl<'a> Checker<'a> {
             Meaning::Route(route) => self.route(rule, route),
             Meaning::Policy(policy) => {
                 self.host(rule, "spec.host", &policy.host);
-                self.claim(rule, "spec.host", &policy.host);
+                self.claim(rule, "spec.host", policy.host.clone());
+            }
+            Meaning::PeerAuthentication(peer) => {
+                self.claim(rule, "spec.selector", scope(peer));
             }
         }
     }
@@ -67,10 +72,10 @@ impl<'a> Checker<'a> {
         self.refusals.push(Refusal { rule: self.current, problem });
     }
 
-    fn claim(&mut self, rule: &'a Rule, path: &str, host: &'a str) {
-        let owner = *self.owners.entry((&rule.key.kind, host)).or_insert(&rule.key);
+    fn claim(&mut self, rule: &'a Rule, path: &str, what: String) {
+        let owner = *self.owners.entry((&rule.key.kind, what.clone())).or_insert(&rule.key);
         if owner != &rule.key {
-            let message = format!("{host} already has the {owner}; put both into one");
+            let message = format!("{what} already has the {owner}; put both into one");
             self.refuse(rule, path, message);
         }
     }
@@ -88,7 +93,7 @@ impl<'a> Checker<'a> {
         for (i, host) in route.hosts.iter().enumerate() {
             let path = format!("spec.hosts[{i}]");
             self.host(rule, &path, host);
-            self.claim(rule, &path, host);
+            self.claim(rule, &path, host.clone());
         }
         for (i, http) in route.http.iter().enumerate() {
             if let Action::Forward { destinations, .. } = &http.action {
@@ -135,6 +140,20 @@ impl<'a> Checker<'a> {
             ),
         };
         self.refuse(rule, &format!("{path}.subset"), message);
+    }
+}
+
+/// Whom it is for, in words.
+fn scope(rule: &PeerAuthentication) -> String {
+    let namespace = &rule.name.namespace;
+    match &rule.scope {
+        Scope::Mesh => "the mesh".to_owned(),
+        Scope::Namespace => format!("namespace {namespace}"),
+        Scope::Workloads(labels) => {
+            let labels: Vec<_> =
+                labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            format!("{} in namespace {namespace}", labels.join(","))
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! From a document to a rule in the model's words.
 
-use mesh_model::{ServiceName, TrafficPolicy, TrafficRoute};
+use mesh_model::{PeerAuthentication, ServiceName, TrafficPolicy, TrafficRoute};
 
-use crate::istio::{self, DestinationRuleSpec, Resource, VirtualServiceSpec};
+use crate::istio::{
+    self, DestinationRuleSpec, PeerAuthenticationSpec, Resource, VirtualServiceSpec,
+};
 use crate::{Document, Problem, RuleKey, documents};
 
 /// A rule that is right in itself; [`check`](crate::check) holds it against the mesh.
@@ -25,7 +27,11 @@ pub enum Meaning {
     Route(TrafficRoute),
     /// A `DestinationRule`.
     Policy(TrafficPolicy),
+    /// A `PeerAuthentication`.
+    PeerAuthentication(PeerAuthentication),
 }
+
+const EXPECTED: &str = "a VirtualService, DestinationRule or PeerAuthentication";
 
 /// Whether a document is meant as a rule for the mesh, of a supported kind or not.
 pub fn is_rule(document: &Document) -> bool {
@@ -54,6 +60,13 @@ pub fn rule(
             let key = key("DestinationRule", &name);
             let policy = istio::policy(source, &resource, name, cluster_domain)?;
             (key, Meaning::Policy(policy))
+        }
+        "PeerAuthentication" => {
+            let resource = istio::read::<PeerAuthenticationSpec>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            let key = key("PeerAuthentication", &name);
+            let rule = istio::peer_authentication(source, &resource, name)?;
+            (key, Meaning::PeerAuthentication(rule))
         }
         other => return Err(vec![unsupported(source, document.api_version(), other)]),
     };
@@ -87,7 +100,7 @@ pub fn parse(
         problems.push(Problem {
             source: source.to_owned(),
             path: String::new(),
-            message: "there is nothing in it; expected a VirtualService or DestinationRule".into(),
+            message: format!("there is nothing in it; expected {EXPECTED}"),
         });
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
@@ -96,11 +109,11 @@ pub fn parse(
 fn unsupported(source: &str, api_version: &str, kind: &str) -> Problem {
     let message = match (api_version, kind) {
         ("", _) | (_, "") => {
-            "it has no apiVersion and kind; expected a VirtualService or DestinationRule".to_owned()
+            format!("it has no apiVersion and kind; expected {EXPECTED}")
         }
         _ => format!(
             "{kind} ({api_version}) is not supported; there are VirtualService and DestinationRule \
-             of networking.istio.io"
+             of networking.istio.io, and PeerAuthentication of security.istio.io"
         ),
     };
     Problem { source: source.to_owned(), path: "kind".to_owned(), message }

@@ -94,6 +94,7 @@ mod tests {
                 pod: pod.to_owned(),
                 namespace: "default".to_owned(),
                 address: [10, 0, 0, 1].into(),
+                labels: Default::default(),
             };
             let mut stream = Stream::default();
             stream.request(&request(None));

@@ -19,12 +19,14 @@ pub struct MeshConfig {
     pub cluster_domain: String,
     /// The beginning of identities.
     pub trust_domain: String,
+    /// Whether sidecars encrypt where no rule says anything.
+    pub auto_mtls: bool,
 }
 
 impl Default for MeshConfig {
     fn default() -> Self {
         let domain = || "cluster.local".to_owned();
-        Self { cluster_domain: domain(), trust_domain: domain() }
+        Self { cluster_domain: domain(), trust_domain: domain(), auto_mtls: false }
     }
 }
 

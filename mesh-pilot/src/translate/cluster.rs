@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_model::{LoadBalancing, Protocol, Service, ServicePort, Snapshot};
+use mesh_model::{LoadBalancing, Protocol, Service, Snapshot};
 use mesh_proto::any;
 use mesh_proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
@@ -14,8 +14,9 @@ use mesh_proto::envoy::config::core::v3::{BindConfig, Http1ProtocolOptions, Http
 use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::extensions::upstreams::http::v3 as upstream;
 
+use super::client_tls::Target;
 use super::inbound::InboundPort;
-use super::wire;
+use super::{client_tls, wire};
 
 /// Takes what is for nobody in the mesh, to where it was going.
 pub(super) const PASSTHROUGH: &str = "PassthroughCluster";
@@ -47,11 +48,15 @@ pub(super) fn outbound(snapshot: &Snapshot) -> Vec<Cluster> {
         let policy = snapshot.policy(&service.hostname);
         let whole = policy.and_then(|policy| policy.load_balancing).unwrap_or_default();
         let connect = policy.and_then(|policy| policy.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
+        let tls = policy.and_then(|policy| policy.tls.as_ref());
         for port in &service.ports {
-            clusters.push(service_cluster(service, port, "", whole, connect));
+            let target = Target { service, port, subset: "", tls };
+            clusters.push(service_cluster(snapshot, &target, whole, connect));
             for subset in policy.iter().flat_map(|policy| &policy.subsets) {
                 let balancing = subset.load_balancing.unwrap_or(whole);
-                clusters.push(service_cluster(service, port, &subset.name, balancing, connect));
+                let tls = subset.tls.as_ref().or(tls);
+                let target = Target { subset: &subset.name, tls, ..target };
+                clusters.push(service_cluster(snapshot, &target, balancing, connect));
             }
         }
     }
@@ -65,12 +70,12 @@ pub(super) fn client_chooses(service: &Service, subset: &str) -> bool {
 }
 
 fn service_cluster(
-    service: &Service,
-    port: &ServicePort,
-    subset: &str,
+    snapshot: &Snapshot,
+    target: &Target<'_>,
     balancing: LoadBalancing,
     connect_timeout: Duration,
 ) -> Cluster {
+    let Target { service, port, subset, .. } = target;
     let name = outbound_name(port.number, subset, &service.hostname);
     let mut cluster = if client_chooses(service, subset) {
         original_dst(&name)
@@ -88,7 +93,7 @@ fn service_cluster(
     if port.protocol.is_http2() {
         cluster.typed_extension_protocol_options = http_protocol(http2());
     }
-    cluster
+    client_tls::encrypted(cluster, snapshot, target)
 }
 
 fn lb_policy(balancing: LoadBalancing) -> LbPolicy {

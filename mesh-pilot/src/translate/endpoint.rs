@@ -5,7 +5,7 @@ use mesh_proto::envoy::config::endpoint::v3 as wire_endpoint;
 use wire_endpoint::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint};
 
 use super::cluster::{client_chooses, outbound_name};
-use super::wire;
+use super::{client_tls, wire};
 
 /// One for each EDS cluster, in the clusters' order. One without a ready endpoint is there
 /// too, empty: a cluster waits for it before it serves.
@@ -21,7 +21,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ClusterLoadAssignment> {
         let parts: Vec<_> = parts.collect();
         for port in &service.ports {
             for (subset, labels) in &parts {
-                assignments.push(assignment(service, port.number, subset, labels));
+                assignments.push(assignment(snapshot, service, port.number, subset, labels));
             }
         }
     }
@@ -29,6 +29,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<ClusterLoadAssignment> {
 }
 
 fn assignment(
+    snapshot: &Snapshot,
     service: &Service,
     port: u16,
     subset: &str,
@@ -37,7 +38,7 @@ fn assignment(
     let lb_endpoints: Vec<_> = service
         .endpoints_of(port)
         .filter(|endpoint| endpoint.ready && has_labels(endpoint, labels))
-        .map(lb_endpoint)
+        .map(|endpoint| lb_endpoint(snapshot, endpoint))
         .collect();
     let mut endpoints = Vec::new();
     if !lb_endpoints.is_empty() {
@@ -54,11 +55,13 @@ fn has_labels(endpoint: &Endpoint, labels: &Labels) -> bool {
     labels.iter().all(|(key, value)| endpoint.label(key) == Some(value))
 }
 
-fn lb_endpoint(endpoint: &Endpoint) -> LbEndpoint {
+fn lb_endpoint(snapshot: &Snapshot, endpoint: &Endpoint) -> LbEndpoint {
+    let metadata = client_tls::metadata(snapshot, endpoint);
     let address = Some(wire::ip_address(endpoint.address, endpoint.port));
     let endpoint = wire_endpoint::Endpoint { address, ..Default::default() };
     LbEndpoint {
         host_identifier: Some(lb_endpoint::HostIdentifier::Endpoint(endpoint)),
+        metadata,
         ..Default::default()
     }
 }

@@ -10,10 +10,41 @@ use super::wire;
 
 /// HTTP, routed by `routes`. The sidecar stays out of the way: no limit on how long a
 /// stream may be idle, the application's own `Server` header, WebSocket let through.
-pub(super) fn connection_manager(
+pub(super) fn client(
     stat_prefix: &str,
     routes: hcm::http_connection_manager::RouteSpecifier,
 ) -> Filter {
+    filter(&connection_manager(stat_prefix, routes))
+}
+
+/// The same for the side of the server, which tells the application who calls: only mutual
+/// TLS says that, and what others say of themselves is taken out.
+pub(super) fn server(
+    stat_prefix: &str,
+    routes: hcm::http_connection_manager::RouteSpecifier,
+) -> Filter {
+    use hcm::http_connection_manager::{ForwardClientCertDetails, SetCurrentClientCertDetails};
+    let details = SetCurrentClientCertDetails {
+        subject: Some(true),
+        uri: true,
+        dns: true,
+        ..Default::default()
+    };
+    filter(&hcm::HttpConnectionManager {
+        forward_client_cert_details: ForwardClientCertDetails::AppendForward.into(),
+        set_current_client_cert_details: Some(details),
+        ..connection_manager(stat_prefix, routes)
+    })
+}
+
+fn filter(manager: &hcm::HttpConnectionManager) -> Filter {
+    wire::filter("envoy.filters.network.http_connection_manager", manager)
+}
+
+fn connection_manager(
+    stat_prefix: &str,
+    routes: hcm::http_connection_manager::RouteSpecifier,
+) -> hcm::HttpConnectionManager {
     use hcm::http_connection_manager::{ServerHeaderTransformation, UpgradeConfig};
     let router = hcm::HttpFilter {
         name: "envoy.filters.http.router".to_owned(),
@@ -21,7 +52,7 @@ pub(super) fn connection_manager(
         ..Default::default()
     };
     let websocket = UpgradeConfig { upgrade_type: "websocket".to_owned(), ..Default::default() };
-    let manager = hcm::HttpConnectionManager {
+    hcm::HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),
         http_filters: vec![router],
         upgrade_configs: vec![websocket],
@@ -30,8 +61,7 @@ pub(super) fn connection_manager(
         use_remote_address: Some(false),
         route_specifier: Some(routes),
         ..Default::default()
-    };
-    wire::filter("envoy.filters.network.http_connection_manager", &manager)
+    }
 }
 
 /// Every byte to one cluster.

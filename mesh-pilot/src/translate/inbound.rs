@@ -1,19 +1,27 @@
 //! The listener for what others send to the pod.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use mesh_model::{Protocol, Snapshot};
+use mesh_model::{MtlsMode, Protocol, Snapshot};
 use mesh_proto::envoy::config::core::v3::TrafficDirection;
-use mesh_proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch, Listener};
+use mesh_proto::envoy::config::listener::v3::{FilterChain, Listener};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use mesh_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use mesh_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
 use super::cluster::{INBOUND_PASSTHROUGH, inbound_name};
-use super::outbound::{chain, is_reserved, trap};
+use super::inbound_chain::{self, Entry};
+use super::outbound::{is_reserved, trap};
 use super::{Proxy, http, route, wire};
 
 pub(super) const PORT: u16 = 15006;
+
+/// A plain client of a protocol in which the server speaks first says nothing for so long,
+/// and is passed on then. One that is slow to say hello must not be taken for such: what it
+/// says would reach the application.
+const INSPECTION: Duration = Duration::from_secs(5);
 
 /// A port of the pod that a service leads to.
 #[derive(Debug, Clone, Copy)]
@@ -37,40 +45,82 @@ pub(super) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<InboundPort> {
     ports.map(|(number, protocol)| InboundPort { number, protocol }).collect()
 }
 
-/// Where the redirection leads: a chain for each of `ports`, and passes on the rest.
-pub(super) fn virtual_listener(ports: &[InboundPort]) -> Listener {
+/// Where the redirection leads: chains for each of `ports`, and for the rest, which is passed
+/// on. Which connections they take is what the mesh's rules say of this pod.
+pub(super) fn virtual_listener(
+    snapshot: &Snapshot,
+    proxy: &Proxy,
+    ports: &[InboundPort],
+) -> Listener {
+    let mtls = proxy.inbound_mtls(snapshot);
+    let trust_domain = snapshot.trust_domain();
     let mut filter_chains = vec![trap("virtualInbound-trap", PORT)];
-    filter_chains.extend(ports.iter().map(|port| port_chain(*port)));
-    let rest = chain("virtualInbound-passthrough", http::tcp(INBOUND_PASSTHROUGH));
-    Listener {
+    for port in ports {
+        filter_chains.extend(port_chains(*port, mtls.on(port.number), trust_domain));
+    }
+    // Ports that the rules name and no service has.
+    let named = mtls.ports.iter().filter(|(number, _)| {
+        !is_reserved(**number) && ports.iter().all(|port| port.number != **number)
+    });
+    for (number, mode) in named {
+        filter_chains.extend(passthrough_chains(Some(*number), *mode, trust_domain));
+    }
+    filter_chains.extend(passthrough_chains(None, mtls.mode, trust_domain));
+
+    let original_dst =
+        wire::listener_filter("envoy.filters.listener.original_dst", &OriginalDst {});
+    let mut listener = Listener {
         name: "virtualInbound".to_owned(),
         address: Some(wire::address("0.0.0.0", PORT)),
-        listener_filters: vec![wire::listener_filter(
-            "envoy.filters.listener.original_dst",
-            &OriginalDst {},
-        )],
-        filter_chains,
-        default_filter_chain: Some(rest),
+        listener_filters: vec![original_dst],
         traffic_direction: TrafficDirection::Inbound.into(),
         ..Default::default()
+    };
+    if inbound_chain::needs_inspector(&filter_chains) {
+        let inspector = TlsInspector::default();
+        let name = "envoy.filters.listener.tls_inspector";
+        listener.listener_filters.push(wire::listener_filter(name, &inspector));
+        listener.listener_filters_timeout = Some(wire::duration(INSPECTION));
+        listener.continue_on_listener_filters_timeout = true;
     }
+    Listener { filter_chains, ..listener }
 }
 
-fn port_chain(port: InboundPort) -> FilterChain {
+/// What no service has: its bytes go to where they were sent.
+fn passthrough_chains(port: Option<u16>, mode: MtlsMode, trust_domain: &str) -> Vec<FilterChain> {
+    let bytes = http::tcp(INBOUND_PASSTHROUGH);
+    inbound_chain::chains(Entry {
+        name: "virtualInbound-passthrough",
+        port,
+        mode,
+        trust_domain,
+        filter: bytes.clone(),
+        is_http: false,
+        bytes,
+    })
+}
+
+fn port_chains(port: InboundPort, mode: MtlsMode, trust_domain: &str) -> Vec<FilterChain> {
     let cluster = inbound_name(port.number);
-    let filter = if port.protocol.is_http() {
+    let is_http = port.protocol.is_http();
+    let bytes = http::tcp(&cluster);
+    let filter = if is_http {
         let stat_prefix = format!("inbound_0.0.0.0_{}", port.number);
-        let routes = RouteSpecifier::RouteConfig(routes(&cluster));
-        http::connection_manager(&stat_prefix, routes)
+        http::server(&stat_prefix, RouteSpecifier::RouteConfig(routes(&cluster)))
     } else {
-        http::tcp(&cluster)
+        bytes.clone()
     };
-    let destination =
-        FilterChainMatch { destination_port: Some(port.number.into()), ..Default::default() };
-    FilterChain {
-        filter_chain_match: Some(destination),
-        ..chain(&format!("0.0.0.0_{}", port.number), filter)
-    }
+    let name = format!("0.0.0.0_{}", port.number);
+    let number = Some(port.number);
+    inbound_chain::chains(Entry {
+        name: &name,
+        port: number,
+        mode,
+        trust_domain,
+        filter,
+        is_http,
+        bytes,
+    })
 }
 
 /// Everything to the application, as it came.

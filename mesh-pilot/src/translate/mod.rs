@@ -2,16 +2,19 @@
 //!
 //! The shape is Istio's for a sidecar: `virtualOutbound` takes what the application sends
 //! and hands it to a listener per service port that is not bound itself; `virtualInbound`
-//! takes what others send, with a filter chain per port of the pod. Names are Istio's too,
+//! takes what others send, with filter chains per port of the pod. Names are Istio's too,
 //! so that users' tools and dashboards fit.
 
+mod client_tls;
 mod cluster;
 mod endpoint;
 mod http;
 mod inbound;
+mod inbound_chain;
 mod outbound;
 mod proxy;
 mod route;
+mod tls;
 mod virtual_host;
 mod wire;
 
@@ -43,7 +46,8 @@ pub fn translate(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
     clusters.extend(ports.iter().map(|port| cluster::inbound(*port)));
     clusters.extend(cluster::fixed());
 
-    let mut listeners = vec![outbound::virtual_listener(), inbound::virtual_listener(&ports)];
+    let mut listeners =
+        vec![outbound::virtual_listener(), inbound::virtual_listener(snapshot, proxy, &ports)];
     listeners.extend(outbound::service_listeners(snapshot));
 
     Resources {

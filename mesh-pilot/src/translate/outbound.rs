@@ -69,7 +69,7 @@ fn http_listener(port: u16) -> Listener {
         config_source: Some(wire::ads()),
         route_config_name: port.to_string(),
     });
-    let filter = http::connection_manager(&format!("outbound_{name}"), routes);
+    let filter = http::client(&format!("outbound_{name}"), routes);
     unbound(name, "0.0.0.0", port, filter)
 }
 

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use mesh_model::{InboundMtls, Labels, Snapshot};
 use mesh_proto::envoy::config::core::v3::Node;
+use prost_types::Value;
+use prost_types::value::Kind;
 
 /// A sidecar, as its node id names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,6 +18,8 @@ pub struct Proxy {
     pub namespace: String,
     /// Its address.
     pub address: IpAddr,
+    /// The pod's labels, as it says itself; the platform's count where it knows the pod.
+    pub labels: Labels,
 }
 
 /// A node id that does not name a sidecar.
@@ -45,8 +50,31 @@ impl Proxy {
             pod: pod.to_owned(),
             namespace: namespace.to_owned(),
             address,
+            labels: labels(node),
         })
     }
+
+    /// Which connections the pod takes. Before the platform knows the pod, and when it is on
+    /// its way out and no more there, by what the proxy says of it.
+    pub(super) fn inbound_mtls(&self, snapshot: &Snapshot) -> InboundMtls {
+        let pod = snapshot.workload_at(self.address);
+        let pod = pod.filter(|pod| pod.name == self.pod && pod.namespace == self.namespace);
+        snapshot.inbound_mtls(&self.namespace, pod.map_or(&self.labels, |pod| &pod.labels))
+    }
+}
+
+/// Istio's `LABELS` in the node's metadata.
+fn labels(node: &Node) -> Labels {
+    let metadata = node.metadata.as_ref().and_then(|metadata| metadata.fields.get("LABELS"));
+    let labels = match metadata.and_then(|labels| labels.kind.as_ref()) {
+        Some(Kind::StructValue(labels)) => labels.fields.iter(),
+        _ => return Labels::new(),
+    };
+    let text = |value: &Value| match &value.kind {
+        Some(Kind::StringValue(text)) => Some(text.clone()),
+        _ => None,
+    };
+    labels.filter_map(|(key, value)| Some((key.clone(), text(value)?))).collect()
 }
 
 #[cfg(test)]
@@ -60,7 +88,16 @@ mod tests {
     #[test]
     fn reads_the_four_parts() {
         let id = "sidecar~10.244.0.5~reviews-v1-0.default~default.svc.cluster.local";
-        let proxy = Proxy::from_node(&node(id)).unwrap();
+        let value = |kind| Value { kind: Some(kind) };
+        let fields = [
+            ("app".to_owned(), value(Kind::StringValue("reviews".to_owned()))),
+            ("odd".to_owned(), value(Kind::BoolValue(true))),
+        ];
+        let labels = value(Kind::StructValue(prost_types::Struct { fields: fields.into() }));
+        let metadata = prost_types::Struct { fields: [("LABELS".to_owned(), labels)].into() };
+        let node = Node { metadata: Some(metadata), ..node(id) };
+        let proxy = Proxy::from_node(&node).unwrap();
+        assert_eq!(proxy.labels, Labels::from([("app".to_owned(), "reviews".to_owned())]));
         assert_eq!(proxy.pod, "reviews-v1-0");
         assert_eq!(proxy.namespace, "default");
         assert_eq!(proxy.address.to_string(), "10.244.0.5");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mesh_model::{LoadBalancing, ServiceName};
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Resource};
+use super::{Findings, Resource, client_tls};
 use crate::Problem;
 
 /// Istio's `DestinationRule.spec`.
@@ -70,11 +70,29 @@ pub struct TcpPool {
 
 /// Istio's `ClientTLSSettings`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
-    /// Only `DISABLE`.
-    #[serde(default)]
-    pub mode: String,
+    /// `DISABLE`, which is also the default, `SIMPLE`, `MUTUAL`, `ISTIO_MUTUAL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// For `MUTUAL`: the client's certificate chain, a file in its sidecar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// For `MUTUAL`: the key to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<String>,
+    /// The server's roots, a file in the client's sidecar; none, or `system`: the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_certificates: Option<String>,
+    /// What the server's certificate must be for, any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subject_alt_names: Vec<String>,
+    /// The name that the client asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// The server's certificate is not checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub insecure_skip_verify: Option<bool>,
 }
 
 /// Istio's `Subset`.
@@ -110,7 +128,7 @@ pub(crate) fn policy(
     let whole = "spec.trafficPolicy";
     let load_balancing = balancing(&mut findings, whole, spec.traffic_policy.as_ref());
     let connect_timeout = connecting(&mut findings, whole, spec.traffic_policy.as_ref());
-    encryption(&mut findings, whole, spec.traffic_policy.as_ref());
+    let tls = client_tls::of(&mut findings, whole, spec.traffic_policy.as_ref());
 
     let mut subsets: Vec<mesh_model::Subset> = Vec::with_capacity(spec.subsets.len());
     for (i, subset) in spec.subsets.iter().enumerate() {
@@ -123,13 +141,14 @@ pub(crate) fn policy(
         }
         let own = format!("{path}.trafficPolicy");
         let policy = subset.traffic_policy.as_ref();
-        if policy.is_some_and(|policy| policy.connection_pool.is_some() || policy.tls.is_some()) {
-            findings.add(&own, "a subset's connectionPool and tls are not supported yet");
+        if policy.is_some_and(|policy| policy.connection_pool.is_some()) {
+            findings.add(&own, "a subset's connectionPool is not supported yet");
         }
         subsets.push(mesh_model::Subset {
             name: subset.name.clone(),
             labels: subset.labels.clone(),
             load_balancing: balancing(&mut findings, &own, policy),
+            tls: client_tls::of(&mut findings, &own, policy),
         });
     }
     let host = mesh_model::fqdn(&spec.host, &name.namespace, cluster_domain);
@@ -138,6 +157,7 @@ pub(crate) fn policy(
         host,
         load_balancing,
         connect_timeout,
+        tls,
         subsets,
     })
 }
@@ -178,14 +198,4 @@ fn connecting(
         findings.add(path, "it must be more than 0");
     }
     Some(timeout)
-}
-
-fn encryption(findings: &mut Findings<'_>, path: &str, policy: Option<&TrafficPolicy>) {
-    if let Some(tls) = policy.and_then(|policy| policy.tls.as_ref())
-        && tls.mode != "DISABLE"
-    {
-        let message =
-            format!("\"{}\" is not supported yet: the mesh does not encrypt yet", tls.mode);
-        findings.add(format!("{path}.tls.mode"), message);
-    }
 }

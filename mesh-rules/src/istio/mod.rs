@@ -3,9 +3,11 @@
 //! The types have the fields that are honoured and no others. Reading one that Istio has
 //! and we do not is refused with "not supported yet"; any other with the nearest name.
 
+mod client_tls;
 mod destination_rule;
 mod duration;
 mod not_yet;
+mod peer_authentication;
 mod read;
 mod virtual_service;
 
@@ -17,6 +19,9 @@ use serde_json::{Map, Value};
 pub use destination_rule::{
     ConnectionPool, DestinationRuleSpec, LoadBalancer, Subset, TcpPool, Tls, TrafficPolicy,
 };
+pub use peer_authentication::{
+    MutualTls, PeerAuthenticationSpec, ROOT_NAMESPACES, WorkloadSelector,
+};
 pub use read::read;
 pub use virtual_service::{
     Destination, HttpMatch, HttpRoute, Port, Redirect, Retries, Rewrite, StringMatch,
@@ -24,19 +29,23 @@ pub use virtual_service::{
 };
 
 pub(crate) use destination_rule::policy;
+pub(crate) use peer_authentication::peer_authentication;
 pub(crate) use virtual_service::route;
 
 /// The versions of the group `networking.istio.io` that we read. They say the same.
 pub const API_VERSIONS: [&str; 3] =
     ["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"];
 
+/// The versions of the group `security.istio.io` that we read. They say the same.
+pub const SECURITY_API_VERSIONS: [&str; 2] = ["security.istio.io/v1", "security.istio.io/v1beta1"];
+
 /// A Kubernetes resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resource<S> {
-    /// One of [`API_VERSIONS`].
+    /// One of [`API_VERSIONS`] or [`SECURITY_API_VERSIONS`], as the kind has it.
     pub api_version: String,
-    /// `VirtualService`, `DestinationRule`.
+    /// `VirtualService`, `DestinationRule`, `PeerAuthentication`.
     pub kind: String,
     /// Its name and more.
     pub metadata: Metadata,

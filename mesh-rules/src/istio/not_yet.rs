@@ -45,6 +45,8 @@ const TRAFFIC_POLICY: &[&str] =
 const LOAD_BALANCER: &[&str] =
     &["consistentHash", "localityLbSetting", "warmupDurationSecs", "warmup"];
 
+const TLS: &[&str] = &["credentialName", "caCrl"];
+
 const DESTINATION_RULE: &[(&str, &[&str])] = &[
     ("spec", &["workloadSelector"]),
     ("spec.trafficPolicy", TRAFFIC_POLICY),
@@ -54,19 +56,8 @@ const DESTINATION_RULE: &[(&str, &[&str])] = &[
         "spec.trafficPolicy.connectionPool.tcp",
         &["maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout"],
     ),
-    (
-        "spec.trafficPolicy.tls",
-        &[
-            "clientCertificate",
-            "privateKey",
-            "caCertificates",
-            "credentialName",
-            "subjectAltNames",
-            "sni",
-            "insecureSkipVerify",
-            "caCrl",
-        ],
-    ),
+    ("spec.trafficPolicy.tls", TLS),
+    ("spec.subsets.trafficPolicy.tls", TLS),
     ("spec.subsets.trafficPolicy", TRAFFIC_POLICY),
     ("spec.subsets.trafficPolicy.connectionPool", &["http"]),
     ("spec.subsets.trafficPolicy.loadBalancer", LOAD_BALANCER),

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-use super::{API_VERSIONS, Resource, not_yet};
+use super::{API_VERSIONS, Resource, SECURITY_API_VERSIONS, not_yet};
 use crate::nearest::did_you_mean;
 use crate::{Document, Problem};
 
@@ -14,11 +14,15 @@ pub fn read<S: DeserializeOwned>(document: &Document) -> Result<Resource<S>, Pro
         path: path.to_owned(),
         message,
     };
-    if !API_VERSIONS.contains(&document.api_version()) {
+    let versions: &[&str] = match document.kind() {
+        "PeerAuthentication" => &SECURITY_API_VERSIONS,
+        _ => &API_VERSIONS,
+    };
+    if !versions.contains(&document.api_version()) {
         let message = format!(
             "\"{}\" is not supported; expected one of {}",
             document.api_version(),
-            API_VERSIONS.join(", ")
+            versions.join(", ")
         );
         return Err(problem("apiVersion", message));
     }

@@ -119,6 +119,9 @@ impl State {
             match &rule.meaning {
                 Meaning::Route(route) => contents.routes.push(Arc::new(route.clone())),
                 Meaning::Policy(policy) => contents.policies.push(Arc::new(policy.clone())),
+                Meaning::PeerAuthentication(rule) => {
+                    contents.peer_authentications.push(Arc::new(rule.clone()));
+                }
             }
         }
         contents
@@ -130,6 +133,7 @@ fn empty(mesh: &MeshConfig) -> Contents {
     Contents {
         cluster_domain: mesh.cluster_domain.clone(),
         trust_domain: mesh.trust_domain.clone(),
+        auto_mtls: mesh.auto_mtls,
         ..Default::default()
     }
 }
