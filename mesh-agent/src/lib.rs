@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod exit;
+mod http;
 pub mod proxy;
 pub mod redirect;
+mod status;
 
 /// The command line.
 #[derive(Parser)]

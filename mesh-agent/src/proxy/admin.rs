@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+
+use crate::http::exchange;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BODY: usize = 1 << 20;
 
 /// Where the pages are.
 #[derive(Clone, Copy)]
-pub(super) struct Admin {
+pub(crate) struct Admin {
     address: SocketAddr,
 }
 
@@ -25,8 +24,12 @@ impl Admin {
         Self { address }
     }
 
+    pub(crate) fn address(self) -> SocketAddr {
+        self.address
+    }
+
     /// Whether the proxy is live: it has its first configuration and takes connections.
-    pub(super) async fn live(&self) -> Result<(), String> {
+    pub(crate) async fn live(&self) -> Result<(), String> {
         match self.ask(Method::GET, "/ready").await {
             // mesh-proxy and Envoy: 200 and LIVE, else 503 and the state's name.
             Ok((StatusCode::OK, body)) if body.trim() == "LIVE" => Ok(()),
@@ -63,25 +66,16 @@ impl Admin {
         let stream = TcpStream::connect(self.address)
             .await
             .with_context(|| format!("cannot connect to {}", self.address))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", self.address.to_string())
-            .body(Empty::<Bytes>::new())?;
-        let answer = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_BODY);
-            let body = body.collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
-        };
-        // The connection has to be driven for the answer to come; alone it never ends first.
-        tokio::pin!(answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            _ = connection => answer.await,
-        }
+            .body(Empty::new())?;
+        let response = exchange(stream, request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_BODY);
+        let body = body.collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
     }
 }
 

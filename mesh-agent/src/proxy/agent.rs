@@ -85,6 +85,7 @@ impl Agent {
                 Event::Signal
             }
             () = self.empty.notified() => Event::Empty,
+            () = self.servers.told_to_leave() => Event::Signal,
         }
     }
 
@@ -114,6 +115,7 @@ impl Agent {
     fn start(&mut self) -> anyhow::Result<()> {
         let proxy = Proxy::start(&self.proxy_path, &self.proxy_args)?;
         tracing::info!(pid = proxy.pid().as_raw(), "the proxy runs");
+        self.servers.proxy_started();
         self.supervised.set(Some(proxy.pid()));
         self.proxy = Some(proxy);
         Ok(())

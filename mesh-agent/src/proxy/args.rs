@@ -56,6 +56,19 @@ pub struct StaticArgs {
     pub config_path: PathBuf,
 }
 
+/// What is done for the application beside the proxy. Nothing by default.
+#[derive(clap::Args, Debug, Default)]
+pub struct ApplicationArgs {
+    /// The application's probes that this program answers in kubelet's stead, by path, as a
+    /// JSON object of Kubernetes' probes
+    #[arg(long, env = "MESH_KUBE_APP_PROBERS", default_value = "")]
+    pub app_probers: String,
+    /// Where the application has its metrics: a JSON object with the values of the
+    /// annotations prometheus.io/scrape, port and path
+    #[arg(long, env = "MESH_PROMETHEUS", default_value = "")]
+    pub prometheus: String,
+}
+
 /// What to run, for which workload. The environment's variables are those that injection
 /// sets, most of them by Kubernetes' downward API.
 #[derive(clap::Args, Debug)]
@@ -63,6 +76,9 @@ pub struct Args {
     /// How it is run.
     #[command(flatten)]
     pub run: RunArgs,
+    /// What is done for the application.
+    #[command(flatten)]
+    pub application: ApplicationArgs,
     /// HOST:PORT of the control plane's discovery service
     #[arg(long)]
     pub discovery_address: String,

@@ -1,6 +1,6 @@
 //! `mesh-agent proxy`: runs a proxy from its first configuration to its last connection.
 
-mod admin;
+pub(crate) mod admin;
 mod agent;
 mod args;
 mod binary;
@@ -9,14 +9,13 @@ mod child;
 mod emptying;
 pub mod node;
 mod orphans;
-mod readiness;
 mod revisions;
 mod run;
 mod servers;
 mod source;
 mod supervisor;
 
-pub use args::{Args, RunArgs, StaticArgs};
+pub use args::{ApplicationArgs, Args, RunArgs, StaticArgs};
 pub use binary::Kind;
 
 use anyhow::Context;

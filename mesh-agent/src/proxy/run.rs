@@ -1,9 +1,10 @@
 //! In which order the agent does things.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::Context;
+use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown::Signals;
 use tokio::task::LocalSet;
 
@@ -16,7 +17,8 @@ use super::revisions::{Document, Revisions};
 use super::servers::Servers;
 use super::source::{self, Source};
 use super::supervisor::Policy;
-use super::{Args, RunArgs, StaticArgs};
+use super::{ApplicationArgs, Args, RunArgs, StaticArgs};
+use crate::status::Status;
 
 /// What differs between the roles.
 struct Role {
@@ -24,6 +26,8 @@ struct Role {
     admin: Admin,
     /// Who the proxy is; nothing when its configuration says it.
     node: Option<Node>,
+    /// What is done for the application beside the proxy.
+    application: ApplicationArgs,
 }
 
 /// The proxy beside a workload.
@@ -39,6 +43,7 @@ pub(super) async fn sidecar(args: Args) -> anyhow::Result<u8> {
         source: Source::Made(Document::from(&document)),
         admin: Admin::new((Ipv4Addr::LOCALHOST, args.admin_port).into()),
         node: Some(node),
+        application: args.application,
     };
     run(&args.run, role, binary, signals).await
 }
@@ -53,7 +58,12 @@ pub(super) async fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
     let address = source::admin_address(&document).with_context(|| file.display().to_string())?;
     let candidate = Revisions::new(&args.run.config_dir).candidate(&document)?;
     binary.validate(&candidate).await.with_context(|| file.display().to_string())?;
-    let role = Role { source, admin: Admin::new(address), node: None };
+    let role = Role {
+        source,
+        admin: Admin::new(address),
+        node: None,
+        application: ApplicationArgs::default(),
+    };
     run(&args.run, role, binary, signals).await
 }
 
@@ -64,7 +74,10 @@ async fn run(
     mut signals: Signals,
 ) -> anyhow::Result<u8> {
     let config = Revisions::new(&args.config_dir).write(0, &role.source.read()?)?;
-    let servers = Servers::start(args, role.admin).await?;
+    let address = role.node.as_ref().and_then(|node| node.addresses.first().copied());
+    let address = address.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
+    let status = Status::new(args, &role.application, role.admin, address, Readiness::default())?;
+    let servers = Servers::start(args, status)?;
     tracing::info!(proxy = %binary.path.display(), "starting the proxy");
     let policy = Policy {
         drain: binary.drain(),

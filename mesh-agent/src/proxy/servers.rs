@@ -3,26 +3,34 @@
 use mesh_runtime::drain::{self, Trigger};
 
 use super::RunArgs;
-use super::admin::Admin;
-use super::readiness::Readiness;
+use crate::status::Status;
 
 /// Everything that is served, for as long as this lives.
 pub(super) struct Servers {
-    readiness: Readiness,
+    status: Status,
     _trigger: Trigger,
 }
 
 impl Servers {
     /// Starts them all; an address that cannot be listened on is an error.
-    pub(super) async fn start(args: &RunArgs, admin: Admin) -> anyhow::Result<Self> {
+    pub(super) fn start(args: &RunArgs, status: Status) -> anyhow::Result<Self> {
         let (trigger, watcher) = drain::channel();
-        let readiness = Readiness::new(admin);
-        readiness.serve(args, &watcher).await?;
-        Ok(Self { readiness, _trigger: trigger })
+        status.serve(args, &watcher)?;
+        Ok(Self { status, _trigger: trigger })
     }
 
     /// The agent has been told to end: from now on the pod is not ready.
     pub(super) fn terminate(&self) {
-        self.readiness.terminate();
+        self.status.terminate();
+    }
+
+    /// A proxy was started, for the first time or again.
+    pub(super) fn proxy_started(&self) {
+        self.status.proxy_started();
+    }
+
+    /// Waits until the application asks the agent to end. Cancel-safe.
+    pub(super) async fn told_to_leave(&self) {
+        self.status.told_to_leave().await;
     }
 }
