@@ -12,7 +12,7 @@ use crate::back_off::{BackOff, describe};
 use crate::error::{Error, Result};
 use crate::host::{Process, Program, User};
 use crate::mesh::World;
-use crate::plan::{GATEWAY, XDS_PORT};
+use crate::plan::{GATEWAY, SECURE_PORT, XDS_PORT};
 use crate::stop::{Stop, Stopped};
 
 const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15014);
@@ -52,6 +52,7 @@ fn command(world: &World, program: PathBuf) -> Vec<String> {
     let flags = [
         ("--config-dir", world.state.config().display().to_string()),
         ("--xds-address", format!("{GATEWAY}:{XDS_PORT}")),
+        ("--secure-address", format!("{GATEWAY}:{SECURE_PORT}")),
         ("--api-socket", world.state.pilot_socket().display().to_string()),
         ("--http-address", HTTP.to_string()),
     ];
@@ -83,7 +84,8 @@ fn caller() -> Vec<(String, String)> {
 /// # Errors
 /// Names the port that another program has.
 pub(crate) async fn check_ports() -> Result<()> {
-    for address in [HTTP, SocketAddr::from((GATEWAY, XDS_PORT))] {
+    let bridge = [XDS_PORT, SECURE_PORT].map(|port| SocketAddr::from((GATEWAY, port)));
+    for address in [HTTP].into_iter().chain(bridge) {
         if let Err(error) = tokio::net::TcpListener::bind(address).await {
             let (ip, port) = (address.ip(), address.port());
             return Err(Error::failed(format!(

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::ca::CaArgs;
+
 /// The control plane: tells each proxy of the mesh what to do.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -13,9 +15,15 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub config_dir: PathBuf,
 
-    /// Where proxies ask for their configuration (xDS over gRPC, without TLS).
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:15010")]
-    pub xds_address: SocketAddr,
+    /// Where proxies ask for their configuration (xDS over gRPC) with the certificates that
+    /// their agents ask for there, too: TLS, with an identity for xDS.
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:15012")]
+    pub secure_address: SocketAddr,
+
+    /// Where proxies without certificates ask for their configuration, without TLS: anybody
+    /// who reaches it is believed. Nowhere when not given; 15010 is Istio's port for it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub xds_address: Option<SocketAddr>,
 
     /// Unix socket where meshctl asks; owned by who called sudo.
     #[arg(long, value_name = "PATH", default_value = "/run/mesh-local/pilot.sock")]
@@ -37,6 +45,10 @@ pub struct Cli {
     /// where no rule says anything.
     #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
     pub auto_mtls: bool,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take them for the program's")]
+    pub ca: CaArgs,
 
     /// error, warn, info, debug, trace, or a list such as info,mesh_xds=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]

@@ -14,6 +14,7 @@ use mesh_xds::server;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::ca::Ca;
 use crate::fleet::{Connected, Fleet, gauge};
 
 /// What the pages show.
@@ -21,6 +22,8 @@ use crate::fleet::{Connected, Fleet, gauge};
 pub struct Monitoring {
     /// Who is connected.
     pub fleet: Arc<Fleet>,
+    /// The certificate authority.
+    pub ca: Ca,
     /// The mesh.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What is still waited for.
@@ -54,6 +57,7 @@ async fn metrics(State(monitoring): State<Monitoring>) -> impl IntoResponse {
     let version = monitoring.snapshots.borrow().version();
     gauge(&mut text, "mesh_pilot_snapshot_version", "The latest snapshot.", version as f64);
     monitoring.fleet.metrics().render(&mut text);
+    monitoring.ca.render(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod ads;
 pub mod api;
+pub mod ca;
 pub mod cli;
 pub mod fleet;
 pub mod http;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use mesh_pilot::ca::Ca;
 use mesh_pilot::cli::Cli;
 use mesh_pilot::platform::{FilesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> anyhow::Result<()> {
     telemetry::init(&cli.log_level)?;
+    mesh_tls::install();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Work is short and seldom; more threads would only cost memory.
     let runtime = runtime.worker_threads(2).enable_all().build().context("cannot start tokio")?;
@@ -32,6 +34,8 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             auto_mtls: cli.auto_mtls,
         };
         let platform = FilesAdapter::start(&cli.config_dir, mesh).await?;
-        run(listeners, platform).await
+        let at = cli.secure_address;
+        let ca = Ca::start(&cli.ca, &cli.config_dir, &cli.trust_domain, at).await?;
+        run(listeners, platform, ca).await
     })
 }

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::ads::Discovery;
 use crate::api::{self, Socket};
+use crate::ca::Ca;
 use crate::cli::Cli;
 use crate::fleet::Fleet;
 use crate::http::Monitoring;
@@ -25,7 +26,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What is listened on; taken before the mesh is read, so that a second control plane
 /// stops before it touches anything.
 pub struct Listeners {
-    xds: TcpListener,
+    secure: TcpListener,
+    plain: Option<TcpListener>,
     http: TcpListener,
     api: Socket,
 }
@@ -33,8 +35,13 @@ pub struct Listeners {
 impl Listeners {
     /// Binds the addresses of the command line. An error names the one that is in use.
     pub async fn bind(cli: &Cli) -> anyhow::Result<Self> {
+        let plain = match cli.xds_address {
+            Some(address) => Some(admin::bind(address, "xDS without TLS (--xds-address)").await?),
+            None => None,
+        };
         Ok(Self {
-            xds: admin::bind(cli.xds_address, "xDS (--xds-address)").await?,
+            secure: admin::bind(cli.secure_address, "xDS over TLS (--secure-address)").await?,
+            plain,
             http: admin::bind(cli.http_address, "monitoring (--http-address)").await?,
             api: Socket::bind(&cli.api_socket).await?,
         })
@@ -42,7 +49,11 @@ impl Listeners {
 }
 
 /// Serves the mesh that `platform` describes until SIGTERM or SIGINT.
-pub async fn run<P: PlatformAdapter>(listeners: Listeners, platform: P) -> anyhow::Result<()> {
+pub async fn run<P: PlatformAdapter>(
+    listeners: Listeners,
+    platform: P,
+    ca: Ca,
+) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     let (trigger, drain) = drain::channel();
     let platform = Arc::new(platform);
@@ -51,16 +62,24 @@ pub async fn run<P: PlatformAdapter>(listeners: Listeners, platform: P) -> anyho
     let mut servers = JoinSet::new();
 
     let mut snapshots = platform.snapshots();
-    let discovery = Discovery::new(snapshots.clone(), fleet.clone(), drain.clone());
+    let discovery = Arc::new(Discovery::new(snapshots.clone(), fleet.clone(), drain.clone()));
     let pages = Monitoring {
         fleet: fleet.clone(),
+        ca: ca.clone(),
         snapshots: snapshots.clone(),
         readiness: readiness.clone(),
     };
     let first_snapshot = readiness.wait_for("the first reading of the mesh");
+    if let Some(listener) = listeners.plain {
+        let discovery = discovery.clone();
+        servers.spawn(async move {
+            let served = discovery.serve_plain(listener).await;
+            served.context("the xDS server without TLS ended")
+        });
+    }
     servers.spawn(async move {
-        let served = discovery.serve(listeners.xds).await;
-        served.context("the xDS server ended")
+        let served = discovery.serve_secure(listeners.secure, &ca).await;
+        served.context("the xDS server over TLS ended")
     });
     let http_drain = drain.clone();
     servers.spawn(async move {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use addresses::{
-    Addresses, GATEWAY, POD_NETWORK, PREFIX_LENGTH, SERVICE_NETWORK, XDS_PORT,
+    Addresses, GATEWAY, POD_NETWORK, PREFIX_LENGTH, SECURE_PORT, SERVICE_NETWORK, XDS_PORT,
 };
 pub(crate) use commands::Commands;
 pub use commands::Images;

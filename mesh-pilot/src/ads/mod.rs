@@ -1,6 +1,7 @@
 //! The discovery service: each proxy's stream, fed from the latest snapshot.
 
 mod encode;
+mod peer;
 mod stream;
 
 use std::pin::Pin;
@@ -20,10 +21,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::ca::Ca;
 use crate::fleet::Fleet;
+
+/// Of one connection; a proxy has one or two.
+const MAX_STREAMS: u32 = 100;
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -49,14 +55,14 @@ impl Discovery {
         Self { snapshots, fleet, drain, store: Arc::default() }
     }
 
-    /// Serves proxies until the drain begins and their streams are ended.
-    pub async fn serve(self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
+    /// Serves proxies without TLS until the drain begins and their streams are ended.
+    pub async fn serve_plain(
+        self: Arc<Self>,
+        listener: TcpListener,
+    ) -> Result<(), tonic::transport::Error> {
         let mut drain = self.drain.clone();
-        tonic::transport::Server::builder()
-            // A proxy that is gone without a word is noticed after 40 s.
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(AggregatedDiscoveryServiceServer::new(self))
+        server()
+            .add_service(AggregatedDiscoveryServiceServer::from_arc(self))
             .serve_with_incoming_shutdown(
                 TcpIncoming::from(listener).with_nodelay(Some(true)),
                 async move {
@@ -65,6 +71,34 @@ impl Discovery {
             )
             .await
     }
+
+    /// Serves proxies over TLS, and the authority from which they have their certificates,
+    /// until the drain begins and the streams are ended.
+    pub async fn serve_secure(
+        self: Arc<Self>,
+        listener: TcpListener,
+        ca: &Ca,
+    ) -> Result<(), tonic::transport::Error> {
+        let mut drain = self.drain.clone();
+        server()
+            .add_service(AggregatedDiscoveryServiceServer::from_arc(self))
+            .add_service(ca.service())
+            .serve_with_incoming_shutdown(
+                mesh_tls::incoming(listener, ca.config(), ca.connections()),
+                async move {
+                    drain.begun().await;
+                },
+            )
+            .await
+    }
+}
+
+fn server() -> Server {
+    Server::builder()
+        // A proxy that is gone without a word is noticed after 40 s.
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .max_concurrent_streams(Some(MAX_STREAMS))
 }
 
 #[tonic::async_trait]
@@ -76,7 +110,7 @@ impl AggregatedDiscoveryService for Discovery {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let peer = request.remote_addr();
+        let peer = peer::Peer::of(&request)?;
         // One response ahead: a client that does not read is not written to.
         let (sender, responses) = mpsc::channel(1);
         let stream = stream::ProxyStream {

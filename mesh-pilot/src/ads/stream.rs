@@ -1,6 +1,5 @@
 //! One proxy's stream, from its first request to its end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
 use super::encode::encode;
+use super::peer::Peer;
 use crate::fleet::{Connection, Fleet};
 use crate::translate::{Proxy, translate};
 
@@ -30,25 +30,39 @@ pub(super) struct ProxyStream {
 /// Why a stream ended, for the log.
 type End = &'static str;
 
+/// The proxy is not who it says it is.
+struct Denied(String);
+
 impl ProxyStream {
     /// Serves the proxy until it leaves or the drain begins.
-    pub(super) async fn run(mut self, peer: Option<SocketAddr>) {
+    pub(super) async fn run(mut self, peer: Peer) {
         let Some(first) = self.receive().await else { return };
         let node = first.node.clone().unwrap_or_default();
         let proxy = match Proxy::from_node(&node) {
             Ok(proxy) => proxy,
             Err(error) => {
-                warn!(?peer, %error, "a client that is no proxy of the mesh");
+                warn!(peer = ?peer.address, %error, "a client that is no proxy of the mesh");
                 let _ = self.responses.send(Err(Status::invalid_argument(error.to_string()))).await;
                 return;
             }
         };
+        let checked = peer.check(&proxy, &node, &self.snapshots.borrow());
+        if let Err(error) = checked {
+            return self.deny(&peer, error).await;
+        }
         let connection = self.fleet.connect(proxy.clone(), version(&node));
-        info!(proxy = proxy.id, ?peer, version = version(&node), "proxy connected");
-        let mut session = Session { proxy, connection, stream: Stream::default() };
+        info!(proxy = proxy.id, peer = ?peer.address, version = version(&node), "proxy connected");
+        let mut session = Session { proxy, peer, node, connection, stream: Stream::default() };
         session.request(&first);
-        let end = self.serve(&mut session).await;
-        info!(proxy = session.proxy.id, reason = end, "proxy disconnected");
+        match self.serve(&mut session).await {
+            Ok(end) => info!(proxy = session.proxy.id, reason = end, "proxy disconnected"),
+            Err(Denied(error)) => self.deny(&session.peer, error).await,
+        }
+    }
+
+    async fn deny(&self, peer: &Peer, error: String) {
+        warn!(peer = ?peer.address, error, "a proxy that is not who it says it is");
+        let _ = self.responses.send(Err(Status::permission_denied(error))).await;
     }
 
     async fn receive(&mut self) -> Option<DiscoveryRequest> {
@@ -58,7 +72,7 @@ impl ProxyStream {
         }
     }
 
-    async fn serve(&mut self, session: &mut Session) -> End {
+    async fn serve(&mut self, session: &mut Session) -> Result<End, Denied> {
         // The snapshot that is already there counts as a change.
         self.snapshots.mark_changed();
         loop {
@@ -66,28 +80,28 @@ impl ProxyStream {
             tokio::select! {
                 message = self.requests.message() => match message {
                     Ok(Some(request)) => session.request(&request),
-                    Ok(None) => return "the proxy ended the stream",
+                    Ok(None) => return Ok("the proxy ended the stream"),
                     Err(status) => {
                         debug!(proxy = session.proxy.id, %status, "xDS stream broke");
-                        return "the connection broke";
+                        return Ok("the connection broke");
                     }
                 },
                 changed = self.snapshots.changed() => {
                     if changed.is_err() {
-                        return "the platform adapter ended";
+                        return Ok("the platform adapter ended");
                     }
                     let snapshot = self.snapshots.borrow_and_update().clone();
-                    session.translate(&snapshot, &self.store);
+                    session.translate(&snapshot, &self.store)?;
                 }
                 () = sleep_until(deadline) => {
                     warn!(proxy = session.proxy.id, "the proxy owes an answer; not waiting for it");
                 }
-                _ = self.drain.begun() => return "the control plane ends",
+                _ = self.drain.begun() => return Ok("the control plane ends"),
             }
             while let Some(response) = session.stream.next_response(Instant::now()) {
                 session.sending(&response);
                 if self.responses.send(Ok(response)).await.is_err() {
-                    return "the proxy is gone";
+                    return Ok("the proxy is gone");
                 }
             }
             session.connection.update(&mut session.stream);
@@ -98,19 +112,24 @@ impl ProxyStream {
 /// The proxy and what it has.
 struct Session {
     proxy: Proxy,
+    peer: Peer,
+    node: Node,
     connection: Connection,
     stream: Stream,
 }
 
 impl Session {
-    fn translate(&mut self, snapshot: &Snapshot, store: &Store) {
+    fn translate(&mut self, snapshot: &Snapshot, store: &Store) -> Result<(), Denied> {
         // Nothing has been read yet: an empty mesh would be taken for the truth.
         if snapshot.version() == 0 {
-            return;
+            return Ok(());
         }
+        // A pod that was not known before may be somebody else's now.
+        self.peer.check(&self.proxy, &self.node, snapshot).map_err(Denied)?;
         let resources = encode(store, &translate(snapshot, &self.proxy));
         self.stream.set_resources(Arc::new(resources));
         self.connection.translated(snapshot.version(), self.stream.has_due());
+        Ok(())
     }
 
     fn request(&mut self, request: &DiscoveryRequest) {

@@ -66,7 +66,8 @@ fn by_type(out: &mut String, name: &str, help: &str, counters: &[AtomicU64; 4]) 
     }
 }
 
-fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+/// Writes the lines that go before a metric's values.
+pub fn head(out: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 

@@ -13,7 +13,7 @@ use mesh_xds::server;
 use tokio::sync::watch;
 
 pub use connection::Connection;
-pub use metrics::{Metrics, gauge};
+pub use metrics::{Metrics, gauge, head};
 pub use rollout::{Rejection, Rollout};
 
 use crate::translate::Proxy;

@@ -10,6 +10,8 @@
 
 mod discovery;
 mod envoy;
+mod identity;
+mod member;
 mod peer;
 mod pilot;
 mod rules;

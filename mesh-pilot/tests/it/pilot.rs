@@ -20,8 +20,11 @@ pub struct Pilot {
     pub process: Process,
     /// Its network namespace, when it has one of its own.
     netns: Option<String>,
+    /// Without TLS.
     pub xds: SocketAddr,
     pub http: SocketAddr,
+    /// Over TLS.
+    pub secure: SocketAddr,
 }
 
 impl Pilot {
@@ -32,29 +35,28 @@ impl Pilot {
 
     /// In a network namespace, with xDS on 127.0.0.1:15010 there.
     pub async fn start_in(netns: &Netns) -> Self {
-        Self::start_with(Some(netns.name().to_owned()), [15010, 15014]).await
+        Self::start_with(Some(netns.name().to_owned()), [15010, 15014, 15012]).await
     }
 
-    async fn start_with(netns: Option<String>, ports: [u16; 2]) -> Self {
+    async fn start_with(netns: Option<String>, ports: [u16; 3]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         std::fs::write(folder.path().join("config/mesh.yaml"), reviews()).unwrap();
-        let [xds, http] = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Self::start_again(folder, netns, xds, http).await
+        let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Self::start_again(folder, netns, addresses).await
     }
 
     /// The same folder and addresses, a new process.
     pub async fn restart(self) -> Self {
-        let Self { folder, process, netns, xds, http } = self;
+        let Self { folder, process, netns, xds, http, secure } = self;
         drop(process);
-        Self::start_again(folder, netns, xds, http).await
+        Self::start_again(folder, netns, [xds, http, secure]).await
     }
 
     async fn start_again(
         folder: TempDir,
         netns: Option<String>,
-        xds: SocketAddr,
-        http: SocketAddr,
+        [xds, http, secure]: [SocketAddr; 3],
     ) -> Self {
         let program = env!("CARGO_BIN_EXE_mesh-pilot");
         let mut command = Command::new(if netns.is_some() { "ip" } else { program });
@@ -63,10 +65,12 @@ impl Pilot {
         }
         command.arg("--config-dir").arg(folder.path().join("config"));
         command.arg("--api-socket").arg(folder.path().join("pilot.sock"));
+        command.arg("--join-tokens").arg(folder.path().join("tokens"));
         command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
+        command.args(["--secure-address", &secure.to_string()]);
         command.args(["--log-level", "info,mesh_pilot=debug,mesh_xds=debug"]);
         let process = Process::start("mesh-pilot", &mut command);
-        let pilot = Self { folder, process, netns, xds, http };
+        let pilot = Self { folder, process, netns, xds, http, secure };
         pilot.ready().await;
         pilot
     }
@@ -96,6 +100,16 @@ impl Pilot {
 
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config")
+    }
+
+    /// Where join tokens are registered.
+    pub fn tokens(&self) -> PathBuf {
+        self.folder.path().join("tokens")
+    }
+
+    /// The roots that it publishes.
+    pub fn roots(&self) -> PathBuf {
+        self.folder.path().join("config-ca/root-cert.pem")
     }
 
     pub fn socket(&self) -> PathBuf {

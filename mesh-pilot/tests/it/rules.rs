@@ -93,13 +93,17 @@ async fn a_snapshot_that_is_not_there_yet_is_not_waited_for() {
 async fn a_second_one_says_which_address_is_in_use() {
     let pilot = Pilot::start().await;
     let free = || format!("127.0.0.1:{}", free_port());
-    for (xds, http, expected) in [
-        (pilot.xds.to_string(), free(), pilot.xds.to_string()),
-        (free(), pilot.http.to_string(), pilot.http.to_string()),
-        (free(), free(), pilot.socket().display().to_string()),
+    let [xds, http, secure] = [pilot.xds, pilot.http, pilot.secure].map(|a| a.to_string());
+    let socket = pilot.socket().display().to_string();
+    for (xds, http, secure, expected) in [
+        (xds.clone(), free(), free(), xds),
+        (free(), http.clone(), free(), http),
+        (free(), free(), secure.clone(), secure),
+        (free(), free(), free(), socket),
     ] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
         command.args(["--xds-address", &xds, "--http-address", &http]);
+        command.args(["--secure-address", &secure]);
         command.arg("--config-dir").arg(pilot.config());
         command.arg("--api-socket").arg(pilot.socket());
         let mut second = Process::start("a second mesh-pilot", &mut command);

@@ -1,0 +1,103 @@
+//! The certificate authority: where its root is kept, whom it believes, what it signs.
+//!
+//! What needs a cluster (the Secret, TokenReview) is tested against a stub of the API server.
+
+mod args;
+mod caller;
+mod files;
+mod keeper;
+mod limits;
+mod metrics;
+mod rollover;
+mod secret;
+mod service;
+mod serving;
+mod store;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use mesh_proto::istio::v1::auth::istio_certificate_service_server::IstioCertificateServiceServer;
+use mesh_tls::AcceptCounters;
+use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
+
+pub use args::CaArgs;
+pub use caller::{Authenticator, Caller, CallerError, JoinTokens, Reviewer};
+pub use files::{FileError, GivenFiles};
+pub use keeper::{Keeper, KeeperError};
+pub use rollover::{Rollover, Timing, Trust};
+pub use secret::{SecretError, SecretName, SecretStore};
+pub use service::{CertificateService, Lifetimes};
+pub use serving::{Names, Serving, ServingError};
+pub use store::{Material, RootStore, StoreError};
+
+use metrics::Metrics;
+
+/// Messages are a CSR and little else.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The authority as the rest of the pilot sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Ca {
+    trust: watch::Receiver<Trust>,
+    config: watch::Receiver<Arc<ServerConfig>>,
+    metrics: Arc<Metrics>,
+    connections: Arc<AcceptCounters>,
+    service: IstioCertificateServiceServer<CertificateService>,
+}
+
+impl Ca {
+    /// Loads or makes the root, publishes it, and keeps both and the pilot's own certificate
+    /// current. `at` is where the pilot listens for TLS.
+    pub async fn start(
+        args: &CaArgs,
+        config_dir: &Path,
+        trust_domain: &str,
+        at: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let lifetimes = args.lifetimes()?;
+        let store = args.store(config_dir).await?;
+        let timing = Timing::for_lifetime(lifetimes.longest);
+        let file = args.root_cert_file(config_dir);
+        let keeper = Keeper::start(store, trust_domain, timing, file).await?;
+        let trust = keeper.trust();
+        let names = args.names(trust_domain, at)?;
+        let serving = Serving::start(trust.clone(), names, lifetimes.default)?;
+        let authenticator =
+            Authenticator::new(trust_domain, args.join_tokens(), args.reviewer().await?);
+        let metrics = Arc::<Metrics>::default();
+        let service =
+            CertificateService::new(trust.clone(), authenticator, lifetimes, Arc::clone(&metrics));
+        let service =
+            IstioCertificateServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE);
+        let config = serving.config();
+        tokio::spawn(keeper.run());
+        tokio::spawn(serving.run());
+        Ok(Self { trust, config, metrics, connections: Arc::default(), service })
+    }
+
+    /// The TLS of the pilot's port, current at each connection.
+    pub fn config(&self) -> watch::Receiver<Arc<ServerConfig>> {
+        self.config.clone()
+    }
+
+    /// Counts the connections of that port.
+    pub fn connections(&self) -> Arc<AcceptCounters> {
+        Arc::clone(&self.connections)
+    }
+
+    /// `CreateCertificate`.
+    pub fn service(&self) -> IstioCertificateServiceServer<CertificateService> {
+        self.service.clone()
+    }
+
+    /// In Prometheus' text format.
+    pub fn render(&self, out: &mut String) {
+        self.metrics.render(out, &self.trust.borrow(), &self.connections);
+    }
+}
+
+#[cfg(test)]
+mod tests;
