@@ -68,6 +68,13 @@ async fn mutual_tls_without_rules() {
 }
 
 #[tokio::test]
+async fn bookinfo_strict() {
+    let rules = [sample("peer-authentication-strict")];
+    let details = "sidecar~10.244.0.2~details-v1-0.default~default.svc.cluster.local";
+    difference("strict", "bookinfo", &rules, auto_mtls(), details).await;
+}
+
+#[tokio::test]
 async fn strict_in_the_mesh() {
     mtls_effect("mtls-strict").await;
 }

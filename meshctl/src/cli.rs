@@ -9,6 +9,7 @@ use crate::inject::InjectArgs;
 use crate::local::LocalCommand;
 use crate::output::Format;
 use crate::route::RouteCommand;
+use crate::rule::RuleCommand;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     /// Split a service's traffic between its versions
     #[command(subcommand)]
     Route(RouteCommand),
+    /// List and remove rules
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// Show what configuration each proxy has, and which rules are refused
     ProxyStatus(ListArgs),
     /// Run a mesh on this machine

@@ -8,6 +8,7 @@ mod mesh;
 mod output;
 mod proxy_status;
 mod route;
+mod rule;
 mod rules;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Inject(args) => inject::run(&args),
         Command::Route(command) => route::run(&global, command).await,
+        Command::Rule(command) => rule::run(&global, command).await,
         Command::ProxyStatus(args) => proxy_status::run(&global, args.output).await,
         Command::Local(command) => local::run(&global, command).await,
     }

@@ -55,6 +55,27 @@ fn route_set_waits_for_the_proxies() {
 }
 
 #[test]
+fn rules_of_each_kind_are_listed_and_removed() {
+    let control_plane = ControlPlane::start(None);
+    let state = control_plane.state();
+    assert_eq!(out(&meshctl(&state, &["rule", "get"])), "no rules\n");
+    meshctl(&state, &["route", "set", "reviews", "v2"]);
+    let table = "KIND            NAMESPACE  NAME\nVirtualService  default    reviews\n";
+    assert_eq!(out(&meshctl(&state, &["rule", "get"])), table);
+    assert_eq!(out(&meshctl(&state, &["rule", "get", "PeerAuthentication"])), "no rules\n");
+    let output = meshctl(&state, &["rule", "get", "-o", "yaml"]);
+    assert!(out(&output).contains("kind: VirtualService"), "{output:?}");
+
+    let output = meshctl(&state, &["rule", "delete", "VirtualService", "shop/reviews"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(error(&output).contains("no such rule"), "{output:?}");
+    let output = meshctl(&state, &["rule", "delete", "VirtualService", "reviews"]);
+    let expected = "VirtualService default/reviews is gone — 6 of 6 proxies have it after 31 ms\n";
+    assert_eq!(out(&output), expected, "{output:?}");
+    assert!(control_plane.applied().is_empty());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_applies_nothing() {
     let control_plane = ControlPlane::start(None);
     for (arguments, expected) in [

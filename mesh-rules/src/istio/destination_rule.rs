@@ -109,6 +109,18 @@ pub struct Subset {
     pub traffic_policy: Option<TrafficPolicy>,
 }
 
+/// With a `_` behind it, it is a label of the name that clients ask for by TLS, of at most 63.
+const MAX_SUBSET_NAME: usize = 62;
+
+/// What may stand in that name. Istio takes less: our own names are values of labels.
+fn is_subset_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric();
+    let parts = || name.split('.');
+    name.len() <= MAX_SUBSET_NAME
+        && parts().all(|part| part.starts_with(plain) && part.ends_with(plain))
+        && name.chars().all(|c| plain(c) || matches!(c, '-' | '_' | '.'))
+}
+
 /// What a `DestinationRule` means, or all that is wrong with it by itself.
 pub(crate) fn policy(
     source: &str,
@@ -133,8 +145,13 @@ pub(crate) fn policy(
     let mut subsets: Vec<mesh_model::Subset> = Vec::with_capacity(spec.subsets.len());
     for (i, subset) in spec.subsets.iter().enumerate() {
         let path = format!("spec.subsets[{i}]");
-        if subset.name.is_empty() {
-            findings.add(format!("{path}.name"), "it is empty");
+        if !is_subset_name(&subset.name) {
+            let message = format!(
+                "\"{}\" is no name of a subset; expected letters, digits, \"-\", \"_\" and \".\", with \
+                 a letter or digit at both ends, at most {MAX_SUBSET_NAME}",
+                subset.name
+            );
+            findings.add(format!("{path}.name"), message);
         }
         if subsets.iter().any(|earlier| earlier.name == subset.name) {
             findings.add(format!("{path}.name"), format!("\"{}\" is there twice", subset.name));

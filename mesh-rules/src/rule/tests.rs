@@ -89,6 +89,24 @@ fn refuses_other_kinds_and_names() {
 }
 
 #[test]
+fn subsets_have_names_that_can_be_asked_for() {
+    let named = |name: &str| {
+        read(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: r}}\n\
+             spec: {{host: reviews, subsets: [{{name: \"{name}\"}}]}}\n"
+        ))
+    };
+    for name in ["v1", "1.10", "Blue_2-x", &"a".repeat(62)] {
+        assert!(named(name).is_ok(), "{name}");
+    }
+    for name in ["", "v 1", "-v1", "v1.", "v1/2", "a..b", &"a".repeat(63)] {
+        let problem = named(name).expect_err(name)[0].to_string();
+        assert!(problem.contains("spec.subsets[0].name: "), "{problem}");
+        assert!(problem.contains("is no name of a subset"), "{problem}");
+    }
+}
+
+#[test]
 fn weights_are_as_in_istio() {
     let weights = |route: &str| {
         let rules = read(&virtual_service(&format!("{{route: {route}}}")))
