@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::fields::Object;
 use crate::{CONFIG_VOLUME, Config, INIT_CONTAINER, PROXY_CONTAINER};
 
 /// What the sidecar must know of its pod beyond what the downward API tells it.
@@ -11,6 +12,15 @@ pub(crate) struct Pod<'a> {
     /// Seconds between SIGTERM and SIGKILL.
     pub(crate) grace_s: u64,
     pub(crate) proxy_binary: Option<&'a str>,
+    pub(crate) application: Application,
+}
+
+/// What the agent does for the application.
+pub(crate) struct Application {
+    /// The probes that it makes in kubelet's stead.
+    pub(crate) probers: Object,
+    /// Where the application's metrics are.
+    pub(crate) prometheus: Option<Value>,
 }
 
 /// Between the agent's own deadline and kubelet's SIGKILL.
@@ -99,12 +109,24 @@ fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
 
 fn env(config: &Config, pod: &Pod<'_>) -> Vec<Value> {
     let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
-    vec![
+    let mut env = vec![
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),
         field("INSTANCE_IP", "status.podIP"),
         field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         json!({"name": "MESH_LABELS", "value": pod.labels}),
         json!({"name": "TRUST_DOMAIN", "value": config.trust_domain}),
-    ]
+    ];
+    let Application { probers, prometheus } = &pod.application;
+    let mut json = |name: &str, text: String| {
+        // In a variable's value Kubernetes replaces $(NAME), and takes $$ for a dollar.
+        env.push(json!({"name": name, "value": text.replace('$', "$$")}));
+    };
+    if !probers.is_empty() {
+        json("MESH_KUBE_APP_PROBERS", Value::from(probers.clone()).to_string());
+    }
+    if let Some(old) = prometheus {
+        json("MESH_PROMETHEUS", old.to_string());
+    }
+    env
 }

@@ -7,6 +7,12 @@
 //! A pod gets the init container `mesh-init`, which redirects its traffic, and the sidecar
 //! `mesh-proxy`. Istio's annotations that say what to redirect, and whether to inject at
 //! all, are understood; one that is not honoured is named in the [`PodReport`].
+//!
+//! Probes and lifecycle hooks that kubelet makes by HTTP, TCP or gRPC are sent to the
+//! agent's port 15020, which makes them in its stead; `sidecar.mesh/rewrite-app-probes:
+//! "false"` (or Istio's `sidecar.istio.io/rewriteAppHTTPProbers`) leaves them alone. So are
+//! the `prometheus.io/*` annotations, unless `sidecar.mesh/merge-metrics` (or
+//! `prometheus.istio.io/merge-metrics`) is `"false"` or `prometheus.io/scrape` is.
 
 mod config;
 mod containers;
@@ -14,6 +20,8 @@ mod error;
 mod fields;
 mod opt;
 mod pod;
+mod probes;
+mod prometheus;
 mod traffic;
 mod workload;
 mod yaml;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::fields::{describe, get, text};
 use crate::pod::Reason;
+use crate::probes::REWRITE_ANNOTATION;
 use crate::{Error, INJECT_KEY, STATUS_ANNOTATION};
 
 const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
@@ -56,12 +57,24 @@ fn wanted(value: &Value, path: &str) -> Result<bool, Error> {
     }
 }
 
+/// The first of these annotations that is there, as yes or no.
+pub(crate) fn flag(metadata: &Value, keys: &[&str]) -> Result<Option<bool>, Error> {
+    for key in keys {
+        if let Some(value) = get(metadata, &["annotations", key]) {
+            return wanted(value, &format!("metadata.annotations[{key:?}]")).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// Istio's annotations on the pod that nothing here acts on.
 pub(crate) fn ignored(metadata: &Value) -> Vec<String> {
     let Some(annotations) = get(metadata, &["annotations"]).and_then(Value::as_object) else {
         return Vec::new();
     };
-    let ours = |key: &str| key == ISTIO_INJECT || crate::traffic::is_known(key);
+    let ours = |key: &str| {
+        [ISTIO_INJECT, REWRITE_ANNOTATION].contains(&key) || crate::traffic::is_known(key)
+    };
     let istios = |key: &str| {
         ["sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/"]
             .iter()

@@ -2,11 +2,12 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::containers::{self, Pod};
+use crate::containers::{self, Application, Pod};
 use crate::fields::{describe, get, list_at, object, object_at, text};
 use crate::opt::{self, annotation};
-use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER, traffic};
+use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER};
 use crate::{PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL};
+use crate::{probes, prometheus, traffic};
 
 /// What became of one pod, or of one pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +66,12 @@ pub fn inject_pod(
     }
     // On copies, so that an error half way leaves nothing half done.
     let (mut new_metadata, mut new_spec) = (metadata.clone(), spec.clone());
+    let application = Application {
+        probers: probes::rewrite(metadata, &mut new_spec, config.native_sidecar)?,
+        prometheus: prometheus::merge(&mut new_metadata)?,
+    };
     mark(&mut new_metadata, config)?;
-    add_containers(&new_metadata, &mut new_spec, config)?;
+    add_containers(&new_metadata, &mut new_spec, config, application)?;
     let ignored = opt::ignored(metadata);
     (*metadata, *spec) = (new_metadata, new_spec);
     Ok(report(Outcome::Injected, ignored))
@@ -88,12 +93,18 @@ fn mark(metadata: &mut Value, config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-fn add_containers(metadata: &Value, spec: &mut Value, config: &Config) -> Result<(), Error> {
+fn add_containers(
+    metadata: &Value,
+    spec: &mut Value,
+    config: &Config,
+    application: Application,
+) -> Result<(), Error> {
     let labels = get(metadata, &["labels"]).map(Value::to_string).unwrap_or_default();
     let pod = Pod {
         labels,
         grace_s: grace_s(spec)?,
         proxy_binary: annotation(metadata, PROXY_BINARY_ANNOTATION)?,
+        application,
     };
     let init = containers::init(config, &traffic::redirect_args(metadata, config)?);
     let sidecar = containers::sidecar(config, &pod);

@@ -40,3 +40,8 @@ fn classic_sidecar() {
 fn left_alone() {
     check("left-alone", &Config::default());
 }
+
+#[test]
+fn probes_hooks_and_metrics_go_to_the_agent() {
+    check("probes", &Config::default());
+}
