@@ -13,7 +13,7 @@ mod workload;
 
 pub use name::{ServiceName, fqdn, short_names};
 pub use peer_authentication::{InboundMtls, MtlsMode, PeerAuthentication, Scope};
-pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Subset, TrafficPolicy};
+pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Settings, Subset, TrafficPolicy};
 pub use route::{
     Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
     StringMatch, TrafficRoute, ValueMatch,

@@ -1,5 +1,6 @@
 //! How a service's endpoints are used.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::{Labels, ServiceName};
@@ -11,13 +12,10 @@ pub struct TrafficPolicy {
     pub name: ServiceName,
     /// The fully qualified name of the service.
     pub host: String,
-    /// For the whole service, and for subsets that do not say; `None`: the mesh's default.
-    pub load_balancing: Option<LoadBalancing>,
-    /// For a TCP connection to be made; `None`: the mesh's default.
-    pub connect_timeout: Option<Duration>,
-    /// For the whole service, and for subsets that do not say; `None`: mutual TLS of the mesh
-    /// with the endpoints that take it.
-    pub tls: Option<ClientTls>,
+    /// For the whole service, and for subsets that do not say.
+    pub settings: Settings,
+    /// For some of its ports, instead of all of `settings`.
+    pub ports: BTreeMap<u16, Settings>,
     /// Its named parts, in the order in which they are declared.
     pub subsets: Vec<Subset>,
 }
@@ -26,6 +24,15 @@ impl TrafficPolicy {
     /// The subset of this name.
     pub fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|subset| subset.name == name)
+    }
+
+    /// What is in force for a port of the service, or of one of its subsets. Istio's order: a
+    /// port's settings stand alone; a subset's go before those of the whole one by one.
+    pub fn settings(&self, subset: Option<&Subset>, port: u16) -> Settings {
+        let whole = self.ports.get(&port).unwrap_or(&self.settings);
+        let Some(subset) = subset else { return whole.clone() };
+        let own = subset.ports.get(&port).cloned();
+        own.unwrap_or_else(|| subset.settings.clone().or(whole))
     }
 }
 
@@ -36,10 +43,32 @@ pub struct Subset {
     pub name: String,
     /// The labels that its pods have.
     pub labels: Labels,
-    /// `None`: the policy's.
+    /// What is `None` is the policy's.
+    pub settings: Settings,
+    /// For some of the service's ports, instead of all of `settings`.
+    pub ports: BTreeMap<u16, Settings>,
+}
+
+/// How connections are made, and to whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `None`: the mesh's default.
     pub load_balancing: Option<LoadBalancing>,
-    /// `None`: the policy's.
+    /// For a TCP connection to be made; `None`: the mesh's default.
+    pub connect_timeout: Option<Duration>,
+    /// `None`: mutual TLS of the mesh with the endpoints that take it.
     pub tls: Option<ClientTls>,
+}
+
+impl Settings {
+    /// What it does not say, `wider` says.
+    fn or(self, wider: &Self) -> Self {
+        Self {
+            load_balancing: self.load_balancing.or(wider.load_balancing),
+            connect_timeout: self.connect_timeout.or(wider.connect_timeout),
+            tls: self.tls.or_else(|| wider.tls.clone()),
+        }
+    }
 }
 
 /// How clients encrypt.
@@ -93,4 +122,37 @@ pub enum LoadBalancing {
     RoundRobin,
     /// Any.
     Random,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balanced(load_balancing: LoadBalancing) -> Settings {
+        Settings { load_balancing: Some(load_balancing), ..Default::default() }
+    }
+
+    #[test]
+    fn a_ports_settings_stand_alone_and_a_subsets_fill_up() {
+        let whole = Settings { tls: Some(ClientTls::Disable), ..balanced(LoadBalancing::Random) };
+        let subset = Subset {
+            name: "v1".into(),
+            labels: Labels::new(),
+            settings: balanced(LoadBalancing::RoundRobin),
+            ports: BTreeMap::from([(81, Settings::default())]),
+        };
+        let policy = TrafficPolicy {
+            name: ServiceName { name: "a".into(), namespace: "n".into() },
+            host: "a.n.svc.cluster.local".into(),
+            settings: whole.clone(),
+            ports: BTreeMap::from([(82, balanced(LoadBalancing::LeastRequest))]),
+            subsets: vec![subset.clone()],
+        };
+        assert_eq!(policy.settings(None, 80), whole);
+        assert_eq!(policy.settings(None, 82).tls, None, "not the whole's");
+        let filled = Settings { tls: Some(ClientTls::Disable), ..subset.settings.clone() };
+        assert_eq!(policy.settings(Some(&subset), 80), filled);
+        assert_eq!(policy.settings(Some(&subset), 81), Settings::default());
+        assert_eq!(policy.settings(Some(&subset), 82), subset.settings);
+    }
 }

@@ -53,7 +53,9 @@ impl<'a> Checker<'a> {
         match &rule.meaning {
             Meaning::Route(route) => self.route(rule, route),
             Meaning::Policy(policy) => {
-                self.host(rule, "spec.host", &policy.host);
+                if let Some(service) = self.host(rule, "spec.host", &policy.host) {
+                    self.ports(rule, service, policy);
+                }
                 self.claim(rule, "spec.host", policy.host.clone());
             }
             Meaning::PeerAuthentication(peer) => {
@@ -89,6 +91,29 @@ impl<'a> Checker<'a> {
         found
     }
 
+    fn port(&mut self, rule: &Rule, path: &str, service: &Service, port: u16) {
+        if service.port(port).is_none() {
+            let message = format!(
+                "{} has no port {port}; it has {}",
+                service.hostname,
+                list(service.ports.iter().map(|port| port.number.to_string()))
+            );
+            self.refuse(rule, path, message);
+        }
+    }
+
+    fn ports(&mut self, rule: &Rule, service: &Service, policy: &TrafficPolicy) {
+        for port in policy.ports.keys() {
+            self.port(rule, "spec.trafficPolicy.portLevelSettings", service, *port);
+        }
+        for (i, subset) in policy.subsets.iter().enumerate() {
+            let path = format!("spec.subsets[{i}].trafficPolicy.portLevelSettings");
+            for port in subset.ports.keys() {
+                self.port(rule, &path, service, *port);
+            }
+        }
+    }
+
     fn route(&mut self, rule: &'a Rule, route: &'a TrafficRoute) {
         for (i, host) in route.hosts.iter().enumerate() {
             let path = format!("spec.hosts[{i}]");
@@ -109,15 +134,8 @@ impl<'a> Checker<'a> {
         let Some(service) = self.host(rule, &format!("{path}.host"), &destination.host) else {
             return;
         };
-        if let Some(port) = destination.port
-            && service.port(port).is_none()
-        {
-            let message = format!(
-                "{} has no port {port}; it has {}",
-                service.hostname,
-                list(service.ports.iter().map(|port| port.number.to_string()))
-            );
-            self.refuse(rule, &format!("{path}.port.number"), message);
+        if let Some(port) = destination.port {
+            self.port(rule, &format!("{path}.port.number"), service, port);
         }
         let Some(subset) = &destination.subset else { return };
         let policy = self.policies.get(destination.host.as_str()).copied();

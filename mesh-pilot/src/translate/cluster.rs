@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_model::{LoadBalancing, Protocol, Service, Snapshot};
+use mesh_model::{LoadBalancing, Protocol, Service, Settings, Snapshot};
 use mesh_proto::any;
 use mesh_proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
@@ -46,17 +46,14 @@ pub(super) fn outbound(snapshot: &Snapshot) -> Vec<Cluster> {
     let mut clusters = Vec::new();
     for service in snapshot.services() {
         let policy = snapshot.policy(&service.hostname);
-        let whole = policy.and_then(|policy| policy.load_balancing).unwrap_or_default();
-        let connect = policy.and_then(|policy| policy.connect_timeout).unwrap_or(CONNECT_TIMEOUT);
-        let tls = policy.and_then(|policy| policy.tls.as_ref());
         for port in &service.ports {
-            let target = Target { service, port, subset: "", tls };
-            clusters.push(service_cluster(snapshot, &target, whole, connect));
-            for subset in policy.iter().flat_map(|policy| &policy.subsets) {
-                let balancing = subset.load_balancing.unwrap_or(whole);
-                let tls = subset.tls.as_ref().or(tls);
-                let target = Target { subset: &subset.name, tls, ..target };
-                clusters.push(service_cluster(snapshot, &target, balancing, connect));
+            let subsets = policy.iter().flat_map(|policy| &policy.subsets).map(Some);
+            for subset in std::iter::once(None).chain(subsets) {
+                let settings = policy.map(|policy| policy.settings(subset, port.number));
+                let settings = settings.unwrap_or_default();
+                let subset = subset.map_or("", |subset| &subset.name);
+                let target = Target { service, port, subset, tls: settings.tls.as_ref() };
+                clusters.push(service_cluster(snapshot, &target, &settings));
             }
         }
     }
@@ -69,12 +66,7 @@ pub(super) fn client_chooses(service: &Service, subset: &str) -> bool {
     service.headless && subset.is_empty()
 }
 
-fn service_cluster(
-    snapshot: &Snapshot,
-    target: &Target<'_>,
-    balancing: LoadBalancing,
-    connect_timeout: Duration,
-) -> Cluster {
+fn service_cluster(snapshot: &Snapshot, target: &Target<'_>, settings: &Settings) -> Cluster {
     let Target { service, port, subset, .. } = target;
     let name = outbound_name(port.number, subset, &service.hostname);
     let mut cluster = if client_chooses(service, subset) {
@@ -85,11 +77,12 @@ fn service_cluster(
                 eds_config: Some(wire::ads()),
                 service_name: name.clone(),
             }),
-            lb_policy: lb_policy(balancing).into(),
+            lb_policy: lb_policy(settings.load_balancing.unwrap_or_default()).into(),
             ..named(&name, DiscoveryType::Eds)
         }
     };
-    cluster.connect_timeout = Some(wire::duration(connect_timeout));
+    cluster.connect_timeout =
+        Some(wire::duration(settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT)));
     if port.protocol.is_http2() {
         cluster.typed_extension_protocol_options = http_protocol(http2());
     }

@@ -3,19 +3,15 @@
 use mesh_model::{ClientTls, OwnTls, ServerCheck};
 
 use super::Findings;
-use super::destination_rule::{Tls, TrafficPolicy};
+use super::destination_rule::Tls;
 
 /// The roots of the system, in Istio's word.
 const SYSTEM: &str = "system";
 
 /// What the `tls` of the policy at `path` means; `None`: it says nothing. Fields that the
 /// mode makes nothing of pass, as they do in Istio.
-pub(super) fn of(
-    findings: &mut Findings<'_>,
-    path: &str,
-    policy: Option<&TrafficPolicy>,
-) -> Option<ClientTls> {
-    let tls = policy?.tls.as_ref()?;
+pub(super) fn of(findings: &mut Findings<'_>, path: &str, tls: Option<&Tls>) -> Option<ClientTls> {
+    let tls = tls?;
     let path = format!("{path}.tls");
     match tls.mode.as_deref() {
         None | Some("DISABLE") => Some(ClientTls::Disable),
@@ -91,7 +87,7 @@ mod tests {
         );
         let rules = parse("x.yaml", &text, "default", "cluster.local")?;
         let Meaning::Policy(policy) = &rules[0].meaning else { panic!("{rules:?}") };
-        Ok(policy.tls.clone())
+        Ok(policy.settings.tls.clone())
     }
 
     fn own(tls: OwnTls) -> Option<ClientTls> {

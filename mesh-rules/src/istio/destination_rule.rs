@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use mesh_model::{LoadBalancing, ServiceName};
+use mesh_model::ServiceName;
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Resource, client_tls};
+use super::virtual_service::Port;
+use super::{Findings, Resource, traffic_policy};
 use crate::Problem;
 
 /// Istio's `DestinationRule.spec`.
@@ -37,6 +38,26 @@ pub struct TrafficPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection_pool: Option<ConnectionPool>,
     /// Whether they are encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// For some ports, instead of all of the above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub port_level_settings: Vec<PortTrafficPolicy>,
+}
+
+/// Istio's `PortTrafficPolicy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PortTrafficPolicy {
+    /// A port of the service.
+    pub port: Port,
+    /// As in [`TrafficPolicy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancer>,
+    /// As in [`TrafficPolicy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_pool: Option<ConnectionPool>,
+    /// As in [`TrafficPolicy`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }
@@ -137,10 +158,8 @@ pub(crate) fn policy(
         findings.add("spec.host", format!("\"{}\": wildcards are not supported yet", spec.host));
     }
     findings.exported(&spec.export_to);
-    let whole = "spec.trafficPolicy";
-    let load_balancing = balancing(&mut findings, whole, spec.traffic_policy.as_ref());
-    let connect_timeout = connecting(&mut findings, whole, spec.traffic_policy.as_ref());
-    let tls = client_tls::of(&mut findings, whole, spec.traffic_policy.as_ref());
+    let (settings, ports) =
+        traffic_policy::of(&mut findings, "spec.trafficPolicy", spec.traffic_policy.as_ref());
 
     let mut subsets: Vec<mesh_model::Subset> = Vec::with_capacity(spec.subsets.len());
     for (i, subset) in spec.subsets.iter().enumerate() {
@@ -157,62 +176,15 @@ pub(crate) fn policy(
             findings.add(format!("{path}.name"), format!("\"{}\" is there twice", subset.name));
         }
         let own = format!("{path}.trafficPolicy");
-        let policy = subset.traffic_policy.as_ref();
-        if policy.is_some_and(|policy| policy.connection_pool.is_some()) {
-            findings.add(&own, "a subset's connectionPool is not supported yet");
-        }
+        let (settings, ports) =
+            traffic_policy::of(&mut findings, &own, subset.traffic_policy.as_ref());
         subsets.push(mesh_model::Subset {
             name: subset.name.clone(),
             labels: subset.labels.clone(),
-            load_balancing: balancing(&mut findings, &own, policy),
-            tls: client_tls::of(&mut findings, &own, policy),
+            settings,
+            ports,
         });
     }
     let host = mesh_model::fqdn(&spec.host, &name.namespace, cluster_domain);
-    findings.finish(mesh_model::TrafficPolicy {
-        name,
-        host,
-        load_balancing,
-        connect_timeout,
-        tls,
-        subsets,
-    })
-}
-
-fn balancing(
-    findings: &mut Findings<'_>,
-    path: &str,
-    policy: Option<&TrafficPolicy>,
-) -> Option<LoadBalancing> {
-    let simple = policy?.load_balancer.as_ref()?.simple.as_deref()?;
-    match simple {
-        "UNSPECIFIED" => None,
-        // The second is Istio's old name of the first.
-        "LEAST_REQUEST" | "LEAST_CONN" => Some(LoadBalancing::LeastRequest),
-        "ROUND_ROBIN" => Some(LoadBalancing::RoundRobin),
-        "RANDOM" => Some(LoadBalancing::Random),
-        other => {
-            findings.add(
-                format!("{path}.loadBalancer.simple"),
-                format!(
-                    "\"{other}\" is not supported; there are LEAST_REQUEST, ROUND_ROBIN, RANDOM"
-                ),
-            );
-            None
-        }
-    }
-}
-
-fn connecting(
-    findings: &mut Findings<'_>,
-    path: &str,
-    policy: Option<&TrafficPolicy>,
-) -> Option<std::time::Duration> {
-    let tcp = policy?.connection_pool.as_ref()?.tcp.as_ref()?;
-    let path = format!("{path}.connectionPool.tcp.connectTimeout");
-    let timeout = findings.duration(&path, tcp.connect_timeout.as_deref())?;
-    if timeout.is_zero() {
-        findings.add(path, "it must be more than 0");
-    }
-    Some(timeout)
+    findings.finish(mesh_model::TrafficPolicy { name, host, settings, ports, subsets })
 }

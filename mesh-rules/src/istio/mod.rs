@@ -9,6 +9,7 @@ mod duration;
 mod not_yet;
 mod peer_authentication;
 mod read;
+mod traffic_policy;
 mod virtual_service;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use destination_rule::{
-    ConnectionPool, DestinationRuleSpec, LoadBalancer, Subset, TcpPool, Tls, TrafficPolicy,
+    ConnectionPool, DestinationRuleSpec, LoadBalancer, PortTrafficPolicy, Subset, TcpPool, Tls,
+    TrafficPolicy,
 };
 pub use peer_authentication::{
     MutualTls, PeerAuthenticationSpec, ROOT_NAMESPACES, WorkloadSelector,

@@ -40,38 +40,37 @@ const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
     ("spec.http.retries", &["retryRemoteLocalities", "retryIgnorePreviousHosts", "backoff"]),
 ];
 
-const TRAFFIC_POLICY: &[&str] =
-    &["outlierDetection", "portLevelSettings", "tunnel", "proxyProtocol", "retryBudget"];
-const LOAD_BALANCER: &[&str] =
-    &["consistentHash", "localityLbSetting", "warmupDurationSecs", "warmup"];
-
-const TLS: &[&str] = &["credentialName", "caCrl"];
-
+/// The policies of subsets and ports have the same as the whole's.
 const DESTINATION_RULE: &[(&str, &[&str])] = &[
     ("spec", &["workloadSelector"]),
-    ("spec.trafficPolicy", TRAFFIC_POLICY),
-    ("spec.trafficPolicy.loadBalancer", LOAD_BALANCER),
+    ("spec.trafficPolicy", &["outlierDetection", "tunnel", "proxyProtocol", "retryBudget"]),
+    (
+        "spec.trafficPolicy.loadBalancer",
+        &["consistentHash", "localityLbSetting", "warmupDurationSecs", "warmup"],
+    ),
     ("spec.trafficPolicy.connectionPool", &["http"]),
     (
         "spec.trafficPolicy.connectionPool.tcp",
         &["maxConnections", "tcpKeepalive", "maxConnectionDuration", "idleTimeout"],
     ),
-    ("spec.trafficPolicy.tls", TLS),
-    ("spec.subsets.trafficPolicy.tls", TLS),
-    ("spec.subsets.trafficPolicy", TRAFFIC_POLICY),
-    ("spec.subsets.trafficPolicy.connectionPool", &["http"]),
-    ("spec.subsets.trafficPolicy.loadBalancer", LOAD_BALANCER),
+    ("spec.trafficPolicy.tls", &["credentialName", "caCrl"]),
 ];
 
 /// The fields of Istio's `kind` that we do not honour, in the object at `path`.
 pub(super) fn at(kind: &str, path: &str) -> Vec<&'static str> {
-    let table = match kind {
-        "VirtualService" => VIRTUAL_SERVICE,
-        "DestinationRule" => DESTINATION_RULE,
+    let (table, path) = match kind {
+        "VirtualService" => (VIRTUAL_SERVICE, path.to_owned()),
+        "DestinationRule" => (DESTINATION_RULE, whole(path)),
         _ => return Vec::new(),
     };
-    let entries = table.iter().filter(|(holder, _)| same(holder, path));
+    let entries = table.iter().filter(|(holder, _)| same(holder, &path));
     entries.flat_map(|(_, fields)| fields.iter().copied()).collect()
+}
+
+/// The same place in the policy of the whole service.
+fn whole(path: &str) -> String {
+    let path = path.replace("spec.subsets.trafficPolicy", "spec.trafficPolicy");
+    path.replace(".portLevelSettings", "")
 }
 
 fn same(pattern: &str, path: &str) -> bool {

@@ -89,6 +89,35 @@ fn refuses_other_kinds_and_names() {
 }
 
 #[test]
+fn a_policys_ports_are_those_of_the_service() {
+    let policy = |ports: &str, subset: &str| {
+        read(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: r}}\n\
+             spec:\n  host: reviews\n  trafficPolicy: {{portLevelSettings: [{ports}]}}\n\
+             \x20 subsets: [{{name: v1, trafficPolicy: {{portLevelSettings: [{subset}]}}}}]\n"
+        ))
+    };
+    let good = "{port: {number: 9080}, tls: {mode: DISABLE}, loadBalancer: {simple: RANDOM}}";
+    let rules = policy(good, "").unwrap();
+    let Meaning::Policy(found) = &rules[0].meaning else { panic!("{rules:?}") };
+    assert_eq!(found.settings(None, 9080).tls, Some(mesh_model::ClientTls::Disable));
+    assert_eq!(check(&rules.iter().collect::<Vec<_>>(), &reviews()), []);
+
+    let rules = policy("{port: {number: 80}}", "{port: {number: 81}}").unwrap();
+    let refusals = check(&rules.iter().collect::<Vec<_>>(), &reviews());
+    let paths: Vec<_> = refusals.iter().map(|refusal| refusal.problem.path.as_str()).collect();
+    let subset = "spec.subsets[0].trafficPolicy.portLevelSettings";
+    assert_eq!(paths, ["spec.trafficPolicy.portLevelSettings", subset]);
+
+    let twice = policy(&format!("{good}, {good}"), "").unwrap_err()[0].to_string();
+    assert!(twice.contains("portLevelSettings[1].port.number: 9080 is there twice"), "{twice}");
+    let unknown = "{port: {number: 9080}, outlierDetection: {}}";
+    let unknown = policy("", unknown).unwrap_err()[0].to_string();
+    assert!(unknown.contains("portLevelSettings[0].outlierDetection"), "{unknown}");
+    assert!(unknown.contains("not supported yet"), "{unknown}");
+}
+
+#[test]
 fn subsets_have_names_that_can_be_asked_for() {
     let named = |name: &str| {
         read(&format!(
