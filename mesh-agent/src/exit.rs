@@ -8,3 +8,7 @@ pub const FAILED: u8 = 1;
 pub const PROXY_FAILED: u8 = 3;
 /// Connections were cut: the deadline passed, or a second signal came.
 pub const CUT: u8 = 4;
+/// The proxy was not replaced; the one before serves on, if it did.
+pub const NOT_RESTARTED: u8 = 5;
+/// No proxy serves, or not yet.
+pub const NOT_SERVING: u8 = 6;

@@ -1,5 +1,5 @@
 //! The supervisor beside a proxy: `redirect` sends a pod's traffic through the proxy,
-//! `proxy` runs it.
+//! `proxy` runs it, `restart` and `status` ask one that runs.
 //!
 //! The program is in a library so that its parts can be tested; it has no other user.
 
@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod control;
 pub mod exit;
 mod http;
 pub mod proxy;
@@ -28,6 +29,10 @@ enum Command {
     /// Run a proxy: write its bootstrap, start it, watch it, drain it
     #[command(subcommand)]
     Proxy(Role),
+    /// Have a running agent replace its proxy while traffic flows
+    Restart(control::RestartArgs),
+    /// Show how a running agent and its proxies are
+    Status(control::StatusArgs),
 }
 
 #[derive(Subcommand)]
@@ -42,6 +47,8 @@ enum Role {
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Redirect(args) => redirect::run(&args).map(|()| exit::OK),
+        Command::Restart(args) => control::restart(&args),
+        Command::Status(args) => control::status(&args),
         Command::Proxy(Role::Sidecar(args)) => proxy::sidecar(*args),
         Command::Proxy(Role::Static(args)) => proxy::with_file(*args),
     };

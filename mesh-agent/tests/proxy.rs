@@ -13,9 +13,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use common::{Agent, Namespace, becomes, possible, script};
+use common::{Agent, Namespace, becomes, possible, running, script};
 use mesh_testkit::eventually;
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// A proxy's `/ready`, with what it says now.
 fn fake_admin(state: Arc<Mutex<&'static str>>) {
@@ -99,15 +100,83 @@ fn the_exit_code_tells_how_it_ended() {
 }
 
 #[test]
-fn the_proxy_does_not_outlive_the_agent() {
+fn a_new_agent_adopts_the_proxy_of_one_that_was_killed() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let mut agent = Agent::scripted(&["--minimum-drain-s", "0"]);
+    let proxy = agent.started(1);
+    agent.config_written("proxy.json", &proxy.to_string());
+    agent.replace();
+    let status = eventually("the new agent answers", || agent.status());
+    let [generation] = &status["generations"].as_array().unwrap()[..] else { panic!("{status}") };
+    assert_eq!(generation["pid"], proxy.as_raw());
+    assert_eq!(generation["adopted"], true);
+
+    kill(proxy, Signal::SIGKILL).unwrap();
+    agent.started(2);
+    agent.replace();
+    eventually("it is adopted too", || {
+        (agent.status()?["generations"][0]["adopted"] == true).then_some(())
+    });
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.exit_code(), Some(0));
+    assert_eq!(agent.log("term").len(), 1);
+    assert_eq!(agent.log("start").len(), 2);
+    assert!(running(agent.folder.path()).is_empty());
+    assert!(agent.config("proxy.json").is_none(), "nothing is left to be found");
+}
+
+#[test]
+fn what_is_written_of_a_process_that_is_gone_or_another_is_ignored() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let mut agent = Agent::scripted(&["--minimum-drain-s", "0"]);
+    let proxy = agent.started(1);
+    let written = agent.config_written("proxy.json", &proxy.to_string());
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    kill(proxy, Signal::SIGKILL).unwrap();
+    eventually("the proxy is gone", || running(agent.folder.path()).is_empty().then_some(()));
+    // A process that lives, but began at another time.
+    let own = written.replace(&proxy.to_string(), &std::process::id().to_string());
+    fs::write(agent.config_dir().join("proxy.json"), own).unwrap();
+    agent.child = agent.another();
+    agent.started(2);
+    let status = eventually("it answers", || agent.status());
+    assert_eq!(status["generations"].as_array().unwrap().len(), 1);
+    assert_eq!(status["generations"][0]["adopted"], false);
+}
+
+#[test]
+fn a_second_agent_with_the_same_folder_is_refused() {
     if !possible(&["ip"]) {
         return;
     }
     let _namespace = Namespace::new();
     let agent = Agent::scripted(&[]);
-    let proxy = agent.started(1);
-    agent.signal(Signal::SIGKILL);
-    eventually("the proxy is gone", || kill(proxy, None).err());
+    agent.started(1);
+    let mut second = agent.another();
+    let status = eventually("the second ends", || second.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(agent.log("start").len(), 1);
+}
+
+#[test]
+fn as_the_first_process_it_takes_everything_with_it() {
+    if !possible(&["ip", "unshare"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let unshare = ["unshare", "--pid", "--fork", "--kill-child"];
+    let agent = Agent::start_by(&unshare, |folder| script(folder, "0"), &[]);
+    agent.started(1);
+    let first = eventually("the agent runs", || children(agent.child.id()).pop());
+    kill(Pid::from_raw(first.try_into().unwrap()), Signal::SIGKILL).unwrap();
+    eventually("all are gone", || running(agent.folder.path()).is_empty().then_some(()));
 }
 
 #[test]
@@ -135,7 +204,8 @@ fn a_file_of_the_users_is_taken_as_it_is_when_the_proxy_takes_it() {
     let _namespace = Namespace::new();
     let admin = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 15000}}}";
     let good = format!("# mine\n{admin}\n");
-    let mut agent = Agent::start_static(&good, &["--minimum-drain-s", "0"]);
+    let mut agent =
+        Agent::start_static(&good, |folder| script(folder, "0"), &["--minimum-drain-s", "0"]);
     agent.started(1);
     assert_eq!(agent.config("rev0.yaml").as_deref(), Some(good.as_str()));
     let start = &agent.log("start")[0];
@@ -144,7 +214,7 @@ fn a_file_of_the_users_is_taken_as_it_is_when_the_proxy_takes_it() {
     assert_eq!(agent.exit_code(), Some(0));
 
     for refused in ["node: {id: a}".to_owned(), format!("{admin} # bad")] {
-        let mut agent = Agent::start_static(&refused, &[]);
+        let mut agent = Agent::start_static(&refused, |folder| script(folder, "0"), &[]);
         assert_eq!(agent.exit_code(), Some(1), "{refused}");
         assert!(agent.log("start").is_empty(), "{refused}");
     }

@@ -1,41 +1,63 @@
 //! The proxy's admin pages, asked on this machine.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Method, Request, StatusCode};
+use serde_json::Value;
 use tokio::net::TcpStream;
 
+use super::supervisor::Trust;
 use crate::http::exchange;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BODY: usize = 1 << 20;
 
 /// Where the pages are.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Admin {
     address: SocketAddr,
+    trust: Arc<AtomicU8>,
 }
 
 impl Admin {
     pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address }
+        Self { address, trust: Arc::new(AtomicU8::new(Trust::Asked as u8)) }
     }
 
-    pub(crate) fn address(self) -> SocketAddr {
+    pub(super) fn trust(&self, trust: Trust) {
+        self.trust.store(trust as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Whether the proxy is live: it has its first configuration and takes connections.
     pub(crate) async fn live(&self) -> Result<(), String> {
+        let trust = self.trust.load(Ordering::Relaxed);
+        if trust == Trust::Held as u8 {
+            return Ok(());
+        }
         match self.ask(Method::GET, "/ready").await {
             // mesh-proxy and Envoy: 200 and LIVE, else 503 and the state's name.
             Ok((StatusCode::OK, body)) if body.trim() == "LIVE" => Ok(()),
             Ok((_, body)) => Err(format!("the proxy is {}", body.trim())),
+            Err(_) if trust == Trust::Lost as u8 => Ok(()),
             Err(error) => Err(format!("the proxy does not answer: {error:#}")),
         }
+    }
+
+    /// Whether the proxy that answers is live and of this generation.
+    pub(super) async fn serves(&self, epoch: u32) -> anyhow::Result<bool> {
+        let (_, body) = self.ask(Method::GET, "/server_info").await?;
+        let info: Value = serde_json::from_str(&body)?;
+        let answers = info.pointer("/command_line_options/restart_epoch").and_then(Value::as_u64);
+        Ok(info["state"] == "LIVE" && answers.unwrap_or_default() == u64::from(epoch))
     }
 
     /// Asks Envoy to turn its clients away, and in the end to close its listeners.

@@ -23,6 +23,13 @@ pub struct RunArgs {
     /// Seconds over which the draining proxy asks its clients to go elsewhere
     #[arg(long, value_parser = seconds(), default_value_t = 20)]
     pub drain_time_s: u64,
+    /// When the proxy is replaced, seconds until the old one's remaining connections are cut;
+    /// until then there is no next replacement
+    #[arg(long, value_parser = seconds(), default_value_t = 900)]
+    pub parent_shutdown_time_s: u64,
+    /// Seconds in which a new proxy must be ready to replace the old one
+    #[arg(long, value_parser = seconds(), default_value_t = 60)]
+    pub restart_timeout_s: u64,
     /// After the first signal, seconds for which connections are taken as before: that this
     /// endpoint goes away reaches its clients later than the signal reaches it
     #[arg(long, value_parser = seconds(), default_value_t = 5)]
@@ -124,7 +131,7 @@ mod tests {
     fn no_wait_is_longer_than_a_day() {
         const GIVEN: &str = "mesh-agent proxy sidecar --discovery-address a:1 --config-dir b \
                              --pod-name c --pod-namespace d --instance-ip 10.0.0.1";
-        for flag in ["--drain-time-s", "--minimum-drain-s", "--termination-drain-s"] {
+        for flag in ["--drain-time-s", "--minimum-drain-s", "--parent-shutdown-time-s"] {
             let parse = |seconds| Cli::try_parse_from(GIVEN.split(' ').chain([flag, seconds]));
             assert!(parse("86400").is_ok(), "{flag}");
             assert!(parse("86401").is_err(), "{flag}");

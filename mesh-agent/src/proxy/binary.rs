@@ -1,27 +1,43 @@
 //! Which proxy to run, and how it wants to be run.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
+use super::RunArgs;
+use super::found::Record;
+use super::hot_restart::HotRestart;
 use super::node::Node;
-use super::{RunArgs, supervisor::Drain};
+use super::orphans::Awaited;
+use super::supervisor::{Drain, Epoch};
 
-/// For the check of a configuration.
-const VALIDATION: Duration = Duration::from_secs(30);
+/// For a program that is only asked something.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whose proxy it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// mesh-proxy.
     Mesh,
     /// A stock Envoy.
     Envoy,
+}
+
+impl Kind {
+    /// How it drains.
+    pub(super) fn drain(self) -> Drain {
+        match self {
+            Self::Mesh => Drain::OnSigterm,
+            Self::Envoy => Drain::ByAdmin,
+        }
+    }
 }
 
 /// A proxy that exists.
@@ -52,14 +68,10 @@ impl Binary {
     }
 
     /// Whether this proxy takes a configuration; the error has its own words.
-    pub(super) async fn validate(&self, config: &Path) -> anyhow::Result<()> {
-        let mut command = Command::new(&self.path);
-        command.args(["--mode", "validate", "-c"]).arg(config);
-        command.args(["--log-level", "error"]).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(VALIDATION, command.output())
-            .await
-            .with_context(|| format!("{} --mode validate takes too long", self.path.display()))?
-            .with_context(|| format!("cannot start the proxy {}", self.path.display()))?;
+    pub(super) async fn validate(&self, config: &Path, awaited: &Awaited) -> anyhow::Result<()> {
+        let args = [OsStr::new("--mode"), OsStr::new("validate"), OsStr::new("-c")];
+        let args = args.into_iter().chain([config.as_os_str()]);
+        let output = ask(&self.path, args, awaited).await?;
         let words = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),
@@ -70,16 +82,45 @@ impl Binary {
         Ok(())
     }
 
-    pub(super) fn drain(&self) -> Drain {
-        match self.kind {
-            Kind::Mesh => Drain::OnSigterm,
-            Kind::Envoy => Drain::ByAdmin,
+    /// Whether this program can take over from a process, whose program is `program`; if
+    /// not, why.
+    pub(super) async fn takes_over(
+        &self,
+        old: &Record,
+        program: &Path,
+        awaited: &Awaited,
+    ) -> Result<(), String> {
+        if old.kind != self.kind {
+            return Err(format!("{} runs, which is another proxy", old.binary.display()));
+        }
+        if self.kind == Kind::Mesh {
+            // It finds out by itself.
+            return Ok(());
+        }
+        let version = async |path: &Path| {
+            let output = ask(path, [OsStr::new("--hot-restart-version")], awaited).await?;
+            anyhow::Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let (runs, comes) = (version(program).await, version(&self.path).await);
+        match (runs, comes) {
+            (Ok(runs), Ok(comes)) if runs == comes => Ok(()),
+            (Ok(runs), Ok(comes)) => Err(format!(
+                "the Envoy that runs has hot restart's version {runs}, the new one has {comes}"
+            )),
+            (Err(error), _) | (_, Err(error)) => Err(format!("{error:#}")),
         }
     }
 
     /// Envoy's flags, which mesh-proxy has too. A configuration that names no node of its own
     /// needs `node`.
-    pub(super) fn args(&self, args: &RunArgs, node: Option<&Node>, config: &Path) -> Vec<OsString> {
+    pub(super) fn args(
+        &self,
+        args: &RunArgs,
+        node: Option<&Node>,
+        config: &Path,
+        epoch: Epoch,
+        hot_restart: Option<&HotRestart>,
+    ) -> Vec<OsString> {
         let mut flags = vec![OsString::from("-c"), config.into()];
         let mut flag = |name: &str, value: String| flags.extend([name.into(), value.into()]);
         if let Some(node) = node {
@@ -88,16 +129,42 @@ impl Binary {
         }
         flag("--log-level", args.proxy_log_level.clone());
         flag("--drain-time-s", drain_time_s(args).to_string());
+        if hot_restart.is_some() {
+            flag("--parent-shutdown-time-s", args.parent_shutdown_time_s.to_string());
+        }
         // Without the flag both take one worker per core.
         if args.concurrency > 0 {
             flag("--concurrency", args.concurrency.to_string());
         }
-        if self.kind == Kind::Envoy {
-            // Its shared memory is the machine's, not the network namespace's.
-            flags.push("--disable-hot-restart".into());
+        match hot_restart {
+            Some(hot_restart) => flags.extend(hot_restart.flags(epoch)),
+            None if self.kind == Kind::Envoy => flags.push("--disable-hot-restart".into()),
+            None => {}
         }
         flags
     }
+}
+
+/// Runs a program for what it says, which is read when it has ended.
+async fn ask(
+    program: &Path,
+    args: impl IntoIterator<Item = &OsStr>,
+    awaited: &Awaited,
+) -> anyhow::Result<Output> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start the proxy {}", program.display()))?;
+    let pid = child.id().unwrap_or_default();
+    awaited.add(pid);
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+    awaited.remove(pid);
+    output
+        .with_context(|| format!("{} does not end within {PATIENCE:?}", program.display()))?
+        .with_context(|| program.display().to_string())
 }
 
 /// The proxy is to be done before the agent cuts what is left.

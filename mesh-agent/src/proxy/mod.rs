@@ -5,15 +5,26 @@ mod agent;
 mod args;
 mod binary;
 pub mod bootstrap;
-mod child;
+mod causes;
+mod certificates;
+mod descriptor;
 mod emptying;
+mod found;
+mod generation;
+mod hot_restart;
+pub mod local_api;
+mod log;
 pub mod node;
 mod orphans;
+mod plan;
+mod process;
+pub mod requests;
 mod revisions;
 mod run;
 mod servers;
 mod source;
 mod supervisor;
+mod watch;
 
 pub use args::{ApplicationArgs, Args, RunArgs, StaticArgs};
 pub use binary::Kind;
@@ -33,8 +44,7 @@ pub fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
     on_this_thread(run::with_file(args))
 }
 
-/// One thread: a child is killed when the thread that started it ends, and so the thread
-/// that starts it must be the one that lasts.
+/// One thread is enough, and takes the least memory.
 fn on_this_thread(agent: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

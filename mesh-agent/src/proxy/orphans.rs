@@ -1,6 +1,7 @@
 //! As PID 1 of a container, the agent inherits every orphan and must reap it.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,11 +9,28 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Pid, getpid};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The proxy's process id, whose end is for its supervisor to see.
-pub(super) type Supervised = Rc<Cell<Option<Pid>>>;
+/// The processes that somebody waits for.
+#[derive(Clone, Default)]
+pub(super) struct Awaited(Rc<RefCell<BTreeSet<u32>>>);
+
+impl Awaited {
+    /// From now on its end is for whoever calls this to see.
+    pub(super) fn add(&self, pid: u32) {
+        self.0.borrow_mut().insert(pid);
+    }
+
+    /// Its end has been seen.
+    pub(super) fn remove(&self, pid: u32) {
+        self.0.borrow_mut().remove(&pid);
+    }
+
+    fn has(&self, pid: Pid) -> bool {
+        u32::try_from(pid.as_raw()).is_ok_and(|pid| self.0.borrow().contains(&pid))
+    }
+}
 
 /// Reaps orphans for ever; returns at once when not PID 1.
-pub(super) async fn reap(supervised: Supervised) {
+pub(super) async fn reap(awaited: Awaited) {
     if getpid().as_raw() != 1 {
         return;
     }
@@ -21,18 +39,18 @@ pub(super) async fn reap(supervised: Supervised) {
         return;
     };
     loop {
-        reap_all(&supervised);
+        reap_all(&awaited);
         // The signal of an orphan can be lost behind that of the proxy.
         let _ = tokio::time::timeout(Duration::from_secs(30), children.recv()).await;
     }
 }
 
-fn reap_all(supervised: &Supervised) {
+fn reap_all(awaited: &Awaited) {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     // Looks before it takes: taking the proxy's status would leave its supervisor waiting.
     while let Ok(status) = waitid(Id::All, look) {
         match status.pid() {
-            Some(pid) if status != WaitStatus::StillAlive && supervised.get() != Some(pid) => {
+            Some(pid) if status != WaitStatus::StillAlive && !awaited.has(pid) => {
                 let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
             }
             _ => return,

@@ -70,12 +70,35 @@ impl Revisions {
         Ok(path)
     }
 
+    /// Removes the files, and the logs, of all generations but those.
+    pub(super) fn prune(&self, kept: impl Fn(u32) -> bool) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let epoch = name.to_str().and_then(epoch_of);
+            if epoch.is_some_and(|epoch| !kept(epoch)) {
+                // What cannot be removed is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn advice(&self) -> String {
         format!(
             "cannot write the bootstrap in {}: is --config-dir a folder that the proxy's user may write to?",
             self.folder.display()
         )
     }
+}
+
+/// The generation of `rev7.json`, `rev7.yaml` or `proxy7.log`.
+fn epoch_of(name: &str) -> Option<u32> {
+    let (name, extension) = name.split_once('.')?;
+    let number = match extension {
+        "json" | "yaml" => name.strip_prefix("rev")?,
+        "log" => name.strip_prefix("proxy")?,
+        _ => return None,
+    };
+    number.parse().ok()
 }
 
 #[cfg(test)]
@@ -104,5 +127,19 @@ mod tests {
         let path = Revisions::new(folder.path()).write(7, &yaml).unwrap();
         assert_eq!(path, folder.path().join("rev7.yaml"));
         assert_eq!(fs::read_to_string(path).unwrap(), yaml.text);
+    }
+
+    #[test]
+    fn old_ones_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = ["rev0.json", "rev3.yaml", "proxy3.log"];
+        let kept = ["rev4.json", "proxy.json", "reviews.json", "rev1.txt"];
+        for name in old.iter().chain(&kept) {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        Revisions::new(folder.path()).prune(|epoch| epoch == 4);
+        let left = |name: &&str| folder.path().join(name).exists();
+        assert!(!old.iter().any(left));
+        assert!(kept.iter().all(left));
     }
 }

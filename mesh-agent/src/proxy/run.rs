@@ -1,7 +1,8 @@
 //! In which order the agent does things.
 
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mesh_runtime::readiness::Readiness;
@@ -10,15 +11,23 @@ use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::agent::Agent;
-use super::binary::Binary;
+use super::binary::{Binary, Kind};
 use super::bootstrap::{self, Discovery};
+use super::found;
+use super::generation::Generation;
+use super::hot_restart::HotRestart;
 use super::node::Node;
+use super::orphans::Awaited;
+use super::plan::{self, Plan};
 use super::revisions::{Document, Revisions};
 use super::servers::Servers;
 use super::source::{self, Source};
-use super::supervisor::Policy;
+use super::supervisor::{Action, Policy, Supervisor};
 use super::{ApplicationArgs, Args, RunArgs, StaticArgs};
 use crate::status::Status;
+
+/// What a replaced proxy may need after its time to end by itself.
+const OWN_END: Duration = Duration::from_secs(2);
 
 /// What differs between the roles.
 struct Role {
@@ -34,6 +43,7 @@ struct Role {
 pub(super) async fn sidecar(args: Args) -> anyhow::Result<u8> {
     // First of all, so that no signal is missed.
     let signals = Signals::new()?;
+    let _lock = lock(&args.run)?;
     let node = Node::new(&args)?;
     let discovery: Discovery = args.discovery_address.parse()?;
     let binary = Binary::find(&args.run.proxy_binary)?;
@@ -45,46 +55,114 @@ pub(super) async fn sidecar(args: Args) -> anyhow::Result<u8> {
         node: Some(node),
         application: args.application,
     };
-    run(&args.run, role, binary, signals).await
+    run(args.run, role, binary, signals).await
 }
 
 /// A proxy with a file of the user's.
 pub(super) async fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
     let signals = Signals::new()?;
+    let _lock = lock(&args.run)?;
     let binary = Binary::find(&args.run.proxy_binary)?;
     let file = &args.config_path;
     let source = Source::File(file.clone());
     let document = source.read()?;
     let address = source::admin_address(&document).with_context(|| file.display().to_string())?;
     let candidate = Revisions::new(&args.run.config_dir).candidate(&document)?;
-    binary.validate(&candidate).await.with_context(|| file.display().to_string())?;
+    let checked = binary.validate(&candidate, &Awaited::default()).await;
+    checked.with_context(|| file.display().to_string())?;
     let role = Role {
         source,
         admin: Admin::new(address),
         node: None,
         application: ApplicationArgs::default(),
     };
-    run(&args.run, role, binary, signals).await
+    run(args.run, role, binary, signals).await
+}
+
+/// Makes the folder and takes it.
+fn lock(args: &RunArgs) -> anyhow::Result<File> {
+    let folder = &args.config_dir;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("--config-dir: cannot make {}", folder.display()))?;
+    plan::lock(folder)
 }
 
 async fn run(
-    args: &RunArgs,
+    args: RunArgs,
     role: Role,
     binary: Binary,
     mut signals: Signals,
 ) -> anyhow::Result<u8> {
-    let config = Revisions::new(&args.config_dir).write(0, &role.source.read()?)?;
+    let hot_restart = hot_restart(&args, binary.kind);
     let address = role.node.as_ref().and_then(|node| node.addresses.first().copied());
     let address = address.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
-    let status = Status::new(args, &role.application, role.admin, address, Readiness::default())?;
-    let servers = Servers::start(args, status)?;
-    tracing::info!(proxy = %binary.path.display(), "starting the proxy");
-    let policy = Policy {
-        drain: binary.drain(),
+    let admin = role.admin.clone();
+    let status = Status::new(&args, &role.application, admin, address, Readiness::default())?;
+    let servers = Servers::start(&args, status)?;
+    let policy = policy(&args, &binary);
+    let Role { source, admin, node, .. } = role;
+    let plan = Plan { args, binary, node, source, hot_restart, awaited: Awaited::default() };
+    let found = Found::look(&plan, policy)?;
+    let Found { supervisor, generations, document, differs, first } = found;
+    let agent = Agent::new(plan, supervisor, admin, servers, generations, document)?;
+    if let Some(reason) = differs {
+        agent.restart(reason);
+    }
+    LocalSet::new().run_until(agent.run(&mut signals, first)).await
+}
+
+fn policy(args: &RunArgs, binary: &Binary) -> Policy {
+    Policy {
+        drain: binary.kind.drain(),
         minimum: Duration::from_secs(args.minimum_drain_s),
         deadline: Duration::from_secs(args.termination_drain_s),
+        warm: Duration::from_secs(args.restart_timeout_s),
+        replaced: Duration::from_secs(args.parent_shutdown_time_s) + OWN_END,
+    }
+}
+
+fn hot_restart(args: &RunArgs, kind: Kind) -> Result<HotRestart, String> {
+    let prepared = match kind {
+        Kind::Envoy => HotRestart::prepare(&args.config_dir, kind),
+        Kind::Mesh => Err(anyhow::anyhow!("this mesh-proxy has none yet")),
     };
-    let proxy_args = binary.args(args, role.node.as_ref(), &config);
-    let agent = Agent::new(policy, binary.path, proxy_args, role.admin, servers);
-    LocalSet::new().run_until(agent.run(&mut signals)).await
+    prepared.map_err(|error| format!("{error:#}"))
+}
+
+/// The proxies that live when the agent begins.
+struct Found {
+    supervisor: Supervisor,
+    generations: Vec<Generation>,
+    document: Document,
+    /// Why what runs is not what is to run.
+    differs: Option<String>,
+    first: Vec<Action>,
+}
+
+impl Found {
+    fn look(plan: &Plan, mut policy: Policy) -> anyhow::Result<Self> {
+        let mut generations: Vec<Generation> =
+            found::load(plan.folder()).into_iter().filter_map(|record| plan.find(record)).collect();
+        generations.sort_by_key(Generation::epoch);
+        let now = Instant::now();
+        let Some(newest) = generations.last() else {
+            tracing::info!(proxy = %plan.binary.path.display(), "starting the proxy");
+            let supervisor = Supervisor::new(policy, 0, now);
+            let document = plan.source.read()?;
+            return Ok(Self {
+                supervisor,
+                generations,
+                document,
+                differs: None,
+                first: Vec::new(),
+            });
+        };
+        policy.drain = newest.record.kind.drain();
+        let (supervisor, first) = match generations.as_slice() {
+            [old, _new] => Supervisor::found_two(policy, old.epoch(), now),
+            _ => (Supervisor::new(policy, newest.epoch(), now), Vec::new()),
+        };
+        let (document, differs) = plan.compare(&newest.record)?;
+        Ok(Self { supervisor, generations, document, differs, first })
+    }
 }

@@ -19,9 +19,9 @@ impl Servers {
         Ok(Self { status, _trigger: trigger })
     }
 
-    /// The agent has been told to end: from now on the pod is not ready.
-    pub(super) fn terminate(&self) {
-        self.status.terminate();
+    /// Whether the pod may be ready at all; not when its proxy has been told to end.
+    pub(super) fn ready(&self, may_be: bool) {
+        self.status.terminating(!may_be);
     }
 
     /// A proxy was started, for the first time or again.

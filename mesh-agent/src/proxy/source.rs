@@ -17,6 +17,14 @@ pub(super) enum Source {
 }
 
 impl Source {
+    /// For messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Made(_) => "the bootstrap".to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
     /// The bootstrap as it is now.
     pub(super) fn read(&self) -> anyhow::Result<Document> {
         match self {
@@ -26,7 +34,8 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Document> {
+/// A bootstrap in a file.
+pub(super) fn read(path: &Path) -> anyhow::Result<Document> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let is_yaml = path.extension().is_some_and(|extension| extension != "json");

@@ -64,9 +64,9 @@ impl Status {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// From now on, not ready.
-    pub(crate) fn terminate(&self) {
-        self.shared.terminating.store(true, Ordering::Relaxed);
+    /// From now on, not ready; or not so any more.
+    pub(crate) fn terminating(&self, is: bool) {
+        self.shared.terminating.store(is, Ordering::Relaxed);
     }
 
     /// A proxy was started, for the first time or again.

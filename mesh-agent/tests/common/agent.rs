@@ -5,11 +5,12 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 
 use mesh_testkit::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A proxy that notes its start and its SIGTERM, then ends with the code in `code`. It
@@ -26,10 +27,12 @@ echo "start $$ $*" >> "$folder/log"
 while :; do sleep 0.02; done
 "#;
 
-/// The agent, started in this thread's namespace; killed when the test is over.
+/// The agent, started in this thread's namespace; killed, and its proxies with it, when the
+/// test is over.
 pub(crate) struct Agent {
     pub(crate) child: Child,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
+    words: Vec<String>,
 }
 
 impl Agent {
@@ -47,15 +50,28 @@ impl Agent {
         Self::start_role(by, |folder| (prepare(folder), sidecar.to_vec()), more)
     }
 
-    /// With a configuration of the user's.
-    pub(crate) fn start_static(configuration: &str, more: &[&str]) -> Self {
+    /// With a configuration of the user's, in `own.yaml`.
+    pub(crate) fn start_static(
+        configuration: &str,
+        prepare: impl FnOnce(&Path) -> PathBuf,
+        more: &[&str],
+    ) -> Self {
+        Self::start_static_by(&["env"], configuration, prepare, more)
+    }
+
+    pub(crate) fn start_static_by(
+        by: &[&str],
+        configuration: &str,
+        prepare: impl FnOnce(&Path) -> PathBuf,
+        more: &[&str],
+    ) -> Self {
         let prepare = |folder: &Path| {
             let file = folder.join("own.yaml");
             fs::write(&file, configuration).unwrap();
             let role = ["static", "-c", file.to_str().unwrap()].map(str::to_owned);
-            (script(folder, "0"), role.to_vec())
+            (prepare(folder), role.to_vec())
         };
-        Self::start_role(&["env"], prepare, more)
+        Self::start_role(by, prepare, more)
     }
 
     fn start_role(
@@ -65,23 +81,26 @@ impl Agent {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (proxy, role) = prepare(folder.path());
-        let child = Command::new(by[0])
-            .args(&by[1..])
-            .arg(env!("CARGO_BIN_EXE_mesh-agent"))
-            .arg("proxy")
-            .args(role)
-            .arg("--config-dir")
-            .arg(folder.path().join("config"))
-            .arg("--proxy-binary")
-            .arg(proxy)
-            .args(more)
-            .env("POD_NAME", "reviews-v1-0")
-            .env("POD_NAMESPACE", "default")
-            .env("INSTANCE_IP", "10.244.0.4")
-            .env("MESH_LABELS", r#"{"app": "reviews"}"#)
-            .spawn()
-            .unwrap();
-        Self { child, folder }
+        let config = folder.path().join("config");
+        let mut words: Vec<String> = by.iter().map(|word| (*word).to_owned()).collect();
+        words.extend([env!("CARGO_BIN_EXE_mesh-agent"), "proxy"].map(str::to_owned));
+        words.extend(role);
+        words.extend(["--config-dir".to_owned(), config.to_str().unwrap().to_owned()]);
+        words.extend(["--proxy-binary".to_owned(), proxy.to_str().unwrap().to_owned()]);
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        Self { child: spawn(&words), folder, words }
+    }
+
+    /// Another agent with the same arguments, beside this one or after it.
+    pub(crate) fn another(&self) -> Child {
+        spawn(&self.words)
+    }
+
+    /// Kills the agent and starts another one.
+    pub(crate) fn replace(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = self.another();
     }
 
     pub(crate) fn scripted(more: &[&str]) -> Self {
@@ -101,6 +120,49 @@ impl Agent {
         fs::read_to_string(self.folder.path().join("config").join(name)).ok()
     }
 
+    /// Waits until a file of the agent's folder has this in it, and gives it.
+    pub(crate) fn config_written(&self, name: &str, part: &str) -> String {
+        let what = format!("{part} is written to {name}");
+        eventually(&what, || self.config(name).filter(|text| text.contains(part)))
+    }
+
+    pub(crate) fn config_dir(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    /// `mesh-agent restart`: its exit code and what it says.
+    pub(crate) fn restart(&self) -> (Option<i32>, String) {
+        let Output { status, stdout, stderr } = self.ask(&["restart"]);
+        let said = [stdout, stderr].concat();
+        (status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// `mesh-agent status -o json`, when the agent answers.
+    pub(crate) fn status(&self) -> Option<Value> {
+        serde_json::from_slice(&self.ask(&["status", "-o", "json"]).stdout).ok()
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-agent"));
+        command.args(words).arg("--config-dir").arg(self.config_dir()).output().unwrap()
+    }
+
+    /// Waits until the generations that live, by number, do this, and gives their processes.
+    pub(crate) fn generations(&self, expected: &[(u64, &str)]) -> Vec<Pid> {
+        let what = format!("generations {expected:?}");
+        eventually(&what, || {
+            let status = self.status()?;
+            let all = status["generations"].as_array()?;
+            let are: Vec<(u64, &str)> = all
+                .iter()
+                .map(|one| (one["epoch"].as_u64().unwrap(), one["state"].as_str().unwrap()))
+                .collect();
+            let ready = all.iter().all(|one| one["ready"] == true || one["state"] == "warming");
+            let pid = |one: &Value| Pid::from_raw(one["pid"].as_i64().unwrap().try_into().unwrap());
+            (are == expected && ready).then(|| all.iter().map(pid).collect())
+        })
+    }
+
     /// The lines of the script's log that begin with `word`.
     pub(crate) fn log(&self, word: &str) -> Vec<String> {
         let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
@@ -117,7 +179,32 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for pid in running(self.folder.path()) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
     }
+}
+
+fn spawn(words: &[String]) -> Child {
+    Command::new(&words[0])
+        .args(&words[1..])
+        .env("POD_NAME", "reviews-v1-0")
+        .env("POD_NAMESPACE", "default")
+        .env("INSTANCE_IP", "10.244.0.4")
+        .env("MESH_LABELS", r#"{"app": "reviews"}"#)
+        .spawn()
+        .unwrap()
+}
+
+/// The processes with a file of this folder among their arguments.
+pub(crate) fn running(folder: &Path) -> Vec<Pid> {
+    let has = |pid: &i32| {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&arguments).contains(folder.to_str().unwrap())
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(has).map(Pid::from_raw).collect()
 }
 
 pub(crate) fn script(folder: &Path, code: &str) -> PathBuf {

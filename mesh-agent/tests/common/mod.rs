@@ -4,5 +4,5 @@
 mod agent;
 mod netns;
 
-pub(crate) use agent::{Agent, becomes, script};
+pub(crate) use agent::{Agent, becomes, running, script};
 pub(crate) use netns::{Namespace, ip, possible, run};

@@ -62,7 +62,7 @@ pub(super) async fn merged(State(shared): State<Arc<Shared>>, headers: HeaderMap
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let openmetrics = accept.contains(OPENMETRICS);
     let (proxy, application) = tokio::join!(
-        within(until, scrape::proxy(shared.admin)),
+        within(until, scrape::proxy(&shared.admin)),
         within(until, async {
             match &shared.metrics.application {
                 Some(target) => {

@@ -39,7 +39,7 @@ impl Scraped {
 }
 
 /// The proxy's, mesh-proxy's or Envoy's.
-pub(super) async fn proxy(admin: Admin) -> anyhow::Result<Scraped> {
+pub(super) async fn proxy(admin: &Admin) -> anyhow::Result<Scraped> {
     let stream = TcpStream::connect(admin.address()).await.context("it does not answer")?;
     ask(stream, PathAndQuery::from_static("/stats/prometheus"), ACCEPT_TEXT).await
 }
