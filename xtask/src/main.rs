@@ -5,12 +5,14 @@
 mod bench;
 mod binomial;
 mod bookinfo;
+mod bootstrap;
 mod build;
 mod ci;
 mod codegen;
 mod command;
 mod http;
 mod paths;
+mod process;
 mod test;
 mod tools;
 

@@ -1,12 +1,12 @@
-//! The load: wrk for HTTP/1.1, h2load for HTTP/2, both with one thread.
+//! The load: wrk for HTTP/1.1, h2load for HTTP/2 and for a fixed rate, with one thread.
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::command;
+use crate::process::Place;
 
 /// What is sent through a proxy.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,7 +39,11 @@ pub(super) struct Load {
     pub(super) p99: f64,
 }
 
-/// Loads `address` for some seconds; `folder` is for temporary files.
+/// Connections of a load with a rate, each with the same share of it.
+const PACED_CONNECTIONS: u32 = 10;
+
+/// Loads `address` from `place` for some seconds, as fast as it goes; `folder` is for
+/// temporary files.
 ///
 /// # Errors
 /// When a request fails.
@@ -48,30 +52,56 @@ pub(super) fn run(
     address: SocketAddr,
     seconds: u32,
     folder: &Path,
+    place: Place<'_>,
 ) -> Result<Load> {
-    let url = format!("http://{address}/");
-    let mut pinned = Command::new("taskset");
-    pinned.args(["--cpu-list", super::CORES[0]]);
+    let seconds = seconds.to_string();
     match workload {
         Workload::Http1 => {
-            let duration = format!("{seconds}s");
-            pinned.args(["wrk", "-t1", "-c64", "--latency", "-d", &duration, &url]);
-            wrk(&command::read(&mut pinned)?)
+            let mut wrk = place.command(Path::new("wrk"));
+            wrk.args(["-t1", "-c64", "--latency", "-d", &format!("{seconds}s")]);
+            read_wrk(&command::read(wrk.arg(url(address)))?)
         }
-        Workload::Http2 => {
-            let log = folder.join("h2load.log");
-            // h2load appends.
-            let _ = std::fs::remove_file(&log);
-            pinned.args(["h2load", "-t1", "-c8", "-m16", "-D", &seconds.to_string()]);
-            pinned.arg(format!("--log-file={}", log.display())).arg(&url);
-            let printed = command::read(&mut pinned)?;
-            let log = std::fs::read_to_string(&log).with_context(|| log.display().to_string())?;
-            h2load(&printed, &log)
-        }
+        Workload::Http2 => h2load(&["-c8", "-m16", "-D", &seconds], address, folder, place),
     }
 }
 
-fn wrk(printed: &str) -> Result<Load> {
+/// Loads `address` from `place` for some seconds with so many requests a second.
+///
+/// # Errors
+/// When a request fails.
+pub(super) fn paced(
+    workload: Workload,
+    address: SocketAddr,
+    per_second: u32,
+    seconds: u32,
+    folder: &Path,
+    place: Place<'_>,
+) -> Result<Load> {
+    let rate = format!("--rps={}", per_second / PACED_CONNECTIONS);
+    let (connections, seconds) = (format!("-c{PACED_CONNECTIONS}"), seconds.to_string());
+    let mut args = vec![connections.as_str(), "-m1", "-D", &seconds, &rate];
+    if workload == Workload::Http1 {
+        args.push("--h1");
+    }
+    h2load(&args, address, folder, place)
+}
+
+fn h2load(args: &[&str], address: SocketAddr, folder: &Path, place: Place<'_>) -> Result<Load> {
+    let log = folder.join("h2load.log");
+    // h2load appends.
+    let _ = std::fs::remove_file(&log);
+    let mut h2load = place.command(Path::new("h2load"));
+    h2load.arg("-t1").args(args).arg(format!("--log-file={}", log.display())).arg(url(address));
+    let printed = command::read(&mut h2load)?;
+    let log = std::fs::read_to_string(&log).with_context(|| log.display().to_string())?;
+    read_h2load(&printed, &log)
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}/")
+}
+
+fn read_wrk(printed: &str) -> Result<Load> {
     for bad in ["Non-2xx", "Socket errors"] {
         ensure!(!printed.contains(bad), "requests failed:\n{printed}");
     }
@@ -98,7 +128,7 @@ fn milliseconds(text: &str) -> Result<f64> {
     parsed.with_context(|| format!("{text:?} is not a time"))
 }
 
-fn h2load(printed: &str, log: &str) -> Result<Load> {
+fn read_h2load(printed: &str, log: &str) -> Result<Load> {
     let finished = printed.lines().find_map(|line| line.strip_prefix("finished in "));
     let per_second = finished
         .and_then(|line| line.split(", ").nth(1)?.strip_suffix(" req/s")?.parse().ok())
@@ -129,9 +159,9 @@ mod tests {
             50%  850.00us\n     75%    1.00ms\n     99%    2.50ms\n  1000 requests in 5.00s, \
             1.00MB read\nRequests/sec:    200.50\nTransfer/sec:      1.00MB\n";
         let expected = Load { requests: 1000, per_second: 200.5, p50: 0.85, p99: 2.5 };
-        assert_eq!(wrk(printed).unwrap(), expected);
+        assert_eq!(read_wrk(printed).unwrap(), expected);
         let bad = format!("{printed}  Non-2xx or 3xx responses: 3\n");
-        assert!(wrk(&bad).is_err());
+        assert!(read_wrk(&bad).is_err());
     }
 
     #[test]
@@ -139,8 +169,8 @@ mod tests {
         let printed = "starting benchmark...\n\nfinished in 5.00s, 400.20 req/s, 9.00KB/s\n";
         let log = "1\t200\t1000\n2\t200\t3000\n3\t200\t2000\n";
         let expected = Load { requests: 3, per_second: 400.2, p50: 2.0, p99: 3.0 };
-        assert_eq!(h2load(printed, log).unwrap(), expected);
-        assert!(h2load(printed, "1\t503\t10\n").is_err());
-        assert!(h2load(printed, "").is_err());
+        assert_eq!(read_h2load(printed, log).unwrap(), expected);
+        assert!(read_h2load(printed, "1\t503\t10\n").is_err());
+        assert!(read_h2load(printed, "").is_err());
     }
 }

@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::client::Workload;
-use super::process::{Pinned, free_addresses};
 use super::upstream::Upstream;
+use crate::bootstrap::{Protocol, address, cluster, http_listener};
 use crate::paths::find_command;
+use crate::process::{Place, Running, free_addresses};
 
 /// Which proxy, and where its program is.
 pub(super) enum Kind {
@@ -32,15 +33,17 @@ impl Kind {
 pub(super) struct Contender {
     http1: SocketAddr,
     http2: SocketAddr,
-    process: Pinned,
+    process: Running,
 }
 
 impl Contender {
     /// Starts it with one worker on a core of its own.
     pub(super) fn start(kind: &Kind, upstream: &Upstream, folder: &Path) -> Result<Self> {
         let [http1, http2, admin] = free_addresses()?;
-        let start =
-            |program: &Path, args: &[&str]| Pinned::start(super::CORES[1], program, args, folder);
+        let place = Place::core(super::CORES[1]);
+        let start = |program: &Path, args: &[&str]| {
+            Running::start(kind.name(), place, program, args, folder)
+        };
         let bootstrap = || -> Result<String> {
             let file = folder.join("bootstrap.json");
             std::fs::write(&file, bootstrap(http1, http2, admin, upstream).to_string())?;
@@ -64,7 +67,7 @@ impl Contender {
                 start(&path, &["-db", "-f", &file.display().to_string()])?
             }
         };
-        process.listening(&[http1, http2]).context(kind.name())?;
+        process.listening(&[http1.port(), http2.port()]).context(kind.name())?;
         Ok(Self { http1, http2, process })
     }
 
@@ -114,62 +117,14 @@ fn bootstrap(
     json!({
         "admin": {"address": address(admin)},
         "static_resources": {
-            "listeners": [listener("http1", http1), listener("http2", http2)],
+            "listeners": [
+                http_listener("http1", http1, "http1"),
+                http_listener("http2", http2, "http2"),
+            ],
             "clusters": [
-                cluster("http1", upstream.http1, "http_protocol_options"),
-                cluster("http2", upstream.http2, "http2_protocol_options"),
+                cluster("http1", upstream.http1, Protocol::Http1),
+                cluster("http2", upstream.http2, Protocol::Http2),
             ],
         },
-    })
-}
-
-fn address(address: SocketAddr) -> Value {
-    let (ip, port) = (address.ip().to_string(), address.port());
-    json!({"socket_address": {"address": ip, "port_value": port}})
-}
-
-fn listener(name: &str, at: SocketAddr) -> Value {
-    let manager = "envoy.extensions.filters.network.http_connection_manager.v3";
-    json!({
-        "name": name,
-        "address": address(at),
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": {
-                "@type": format!("type.googleapis.com/{manager}.HttpConnectionManager"),
-                "stat_prefix": name,
-                "codec_type": "AUTO",
-                "route_config": {"name": name, "virtual_hosts": [{
-                    "name": "all",
-                    "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": name}}],
-                }]},
-                "http_filters": [{
-                    "name": "envoy.filters.http.router",
-                    "typed_config": {
-                        "@type":
-                            "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                    },
-                }],
-            },
-        }]}],
-    })
-}
-
-fn cluster(name: &str, upstream: SocketAddr, protocol: &str) -> Value {
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "5s",
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type":
-                    "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {protocol: {}},
-            },
-        },
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [
-            {"endpoint": {"address": address(upstream)}},
-        ]}]},
     })
 }

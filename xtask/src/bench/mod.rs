@@ -6,8 +6,8 @@
 
 mod client;
 mod contender;
-mod process;
 mod report;
+mod sidecar;
 mod upstream;
 
 use std::path::PathBuf;
@@ -17,9 +17,9 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::bench::client::Workload;
 use crate::bench::contender::{Contender, Kind};
-use crate::bench::process::Usage;
 use crate::bench::report::Measured;
 use crate::bench::upstream::Upstream;
+use crate::process::{Place, Usage};
 use crate::{build, tools};
 
 /// The core of client and upstream, and that of the proxy.
@@ -36,6 +36,9 @@ enum What {
     /// mesh-proxy beside Envoy and HAProxy: HTTP/1.1 with 64 connections, HTTP/2 with 8
     /// connections of 16 streams.
     Proxy(ProxyArgs),
+    /// A pair of mesh-proxy beside a pair of Envoy as sidecars, with mutual TLS between them,
+    /// and beside no mesh.
+    Sidecar(sidecar::Args),
 }
 
 #[derive(clap::Args)]
@@ -68,9 +71,15 @@ enum Output {
 /// # Errors
 /// When a tool is missing or a proxy fails a request.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let What::Proxy(args) = &args.what;
     let cores = std::thread::available_parallelism()?.get();
     ensure!(cores >= CORES.len(), "needs a core for the proxy and one for the rest, has {cores}");
+    match &args.what {
+        What::Proxy(args) => proxy(args),
+        What::Sidecar(args) => sidecar::run(args),
+    }
+}
+
+fn proxy(args: &ProxyArgs) -> Result<()> {
     tools::install(tools::Purpose::Bench, args.yes)?;
     let mesh_proxy = match &args.binary {
         Some(path) => path.canonicalize().with_context(|| path.display().to_string())?,
@@ -87,6 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn measure(args: &ProxyArgs, mesh_proxy: PathBuf) -> Result<Vec<Measured>> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let upstream = Upstream::start(folder.path())?;
+    let place = Place::core(CORES[0]);
     let mut kinds = [Kind::Envoy(tools::envoy()?), Kind::HaProxy, Kind::MeshProxy(mesh_proxy)];
     let mut measured = Vec::new();
     for round in 1..=args.rounds {
@@ -94,9 +104,9 @@ fn measure(args: &ProxyArgs, mesh_proxy: PathBuf) -> Result<Vec<Measured>> {
             let proxy = Contender::start(kind, &upstream, folder.path())?;
             for workload in Workload::ALL {
                 let address = proxy.address(workload);
-                client::run(workload, address, 1, folder.path()).context(kind.name())?;
+                client::run(workload, address, 1, folder.path(), place).context(kind.name())?;
                 let before = Usage::of(proxy.id())?;
-                let result = client::run(workload, address, args.seconds, folder.path())
+                let result = client::run(workload, address, args.seconds, folder.path(), place)
                     .with_context(|| format!("{} through {}", workload.name(), kind.name()))?;
                 let used = Usage::of(proxy.id())?;
                 let one = Measured::new(kind.name(), workload, &result, &before, &used);

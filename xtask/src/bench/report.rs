@@ -5,10 +5,10 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::client::{Load, Workload};
-use super::process::Usage;
+use crate::process::Usage;
 
 /// What the others are compared with.
-const REFERENCE: &str = "envoy";
+pub(super) const REFERENCE: &str = "envoy";
 
 /// One measurement of one proxy.
 pub(super) struct Measured {
@@ -98,7 +98,7 @@ fn medians<'a>(measured: impl Iterator<Item = &'a Measured>) -> Option<Numbers> 
     })
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
     let lower = *values.get(values.len().saturating_sub(1) / 2)?;

@@ -18,8 +18,8 @@ struct Tool {
 }
 
 const TOOLS: [Tool; 10] = [
-    tool("ip", "iproute2", &[Purpose::Run, Purpose::Test]),
-    tool("iptables", "iptables", &[Purpose::Run, Purpose::Test]),
+    tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench]),
+    tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
     // mesh-local's tests run it by this path.
     tool("/usr/bin/python3", "python3", &[Purpose::Test]),
