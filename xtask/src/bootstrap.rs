@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 /// What is spoken with an upstream.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Protocol {
+    Tcp,
     Http1,
     Http2,
 }
@@ -84,6 +85,7 @@ pub(crate) fn cluster(name: &str, upstream: SocketAddr, protocol: Protocol) -> V
         ]}]},
     });
     let protocol = match protocol {
+        Protocol::Tcp => return cluster,
         Protocol::Http1 => "http_protocol_options",
         Protocol::Http2 => "http2_protocol_options",
     };

@@ -10,6 +10,7 @@ mod build;
 mod ci;
 mod codegen;
 mod command;
+mod hot_restart;
 mod http;
 mod paths;
 mod process;
@@ -40,6 +41,8 @@ enum Chore {
     Test(test::Args),
     /// Measure beside real peers.
     Bench(bench::Args),
+    /// Replace the proxy under load, many times in a row, and count what is lost.
+    HotRestart(hot_restart::Args),
     /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci,
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Bookinfo(args) => bookinfo::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::Ci => ci::run(),
         Chore::Tools(args) => tools::run(&args),
         Chore::Codegen { check } => codegen::run(check),

@@ -96,6 +96,11 @@ impl Running {
         command::read(Command::new("kill").args(["-s", name, &id])).map(drop)
     }
 
+    /// What it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Waits until it has ended by itself.
     ///
     /// # Errors
@@ -120,8 +125,8 @@ impl Running {
         while !ports.iter().all(|port| listens(self.child.id(), *port)) {
             let ended = self.child.try_wait()?;
             if ended.is_some() || start.elapsed() > START_DEADLINE {
-                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
-                bail!("{} does not listen on {ports:?} ({ended:?}):\n{said}", self.name);
+                let (name, said) = (&self.name, self.log());
+                bail!("{name} does not listen on {ports:?} ({ended:?}):\n{said}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -135,6 +140,19 @@ fn listens(process: u32, port: u16) -> bool {
         let table = std::fs::read_to_string(format!("/proc/{process}/net/{family}"));
         has_listener(&table.unwrap_or_default(), port)
     })
+}
+
+/// How many TCP connections to this port there are, from this network namespace.
+pub(crate) fn connections_to(port: u16) -> Result<u64> {
+    const ESTABLISHED: &str = "01";
+    let table = std::fs::read_to_string("/proc/net/tcp").context("/proc/net/tcp")?;
+    let remote = format!(":{port:04X}");
+    let is_one = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(2);
+        let there = fields.next().is_some_and(|address| address.ends_with(&remote));
+        there && fields.next() == Some(ESTABLISHED)
+    };
+    Ok(table.lines().filter(is_one).count() as u64)
 }
 
 /// Looks in the kernel's table, whose lines begin as `0: 0100007F:1F90 00000000:0000 0A`.

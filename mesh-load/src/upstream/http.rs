@@ -76,8 +76,11 @@ impl Body for Echo {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         loop {
             let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => Some(Ok(frame)),
-                Poll::Ready(Some(Ok(_trailers))) => continue,
+                // An empty one (the request's end) would only look like a flood of them.
+                Poll::Ready(Some(Ok(frame))) => match frame.data_ref().map(Bytes::is_empty) {
+                    Some(false) => Some(Ok(frame)),
+                    _ => continue,
+                },
                 Poll::Ready(None) => self.status.take().map(|status| {
                     let trailers = HeaderMap::from_iter([(GRPC_STATUS, status)]);
                     Ok(Frame::trailers(trailers))
