@@ -129,6 +129,24 @@ fn a_new_agent_adopts_the_proxy_of_one_that_was_killed() {
 }
 
 #[test]
+fn a_proxy_that_was_not_written_down_is_found_too() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let mut agent = Agent::scripted(&[]);
+    let proxy = agent.started(1);
+    agent.config_written("proxy.json", &proxy.to_string());
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    fs::remove_file(agent.config_dir().join("proxy.json")).unwrap();
+    agent.child = agent.another();
+    let status = eventually("the new agent answers", || agent.status());
+    assert_eq!(status["generations"][0]["adopted"], true, "{status}");
+    assert_eq!(status["generations"].as_array().unwrap().len(), 1, "{status}");
+}
+
+#[test]
 fn what_is_written_of_a_process_that_is_gone_or_another_is_ignored() {
     if !possible(&["ip"]) {
         return;

@@ -27,8 +27,9 @@ pub struct RunArgs {
     /// until then there is no next replacement
     #[arg(long, value_parser = seconds(), default_value_t = 900)]
     pub parent_shutdown_time_s: u64,
-    /// Seconds in which a new proxy must be ready to replace the old one
-    #[arg(long, value_parser = seconds(), default_value_t = 60)]
+    /// Seconds in which a new proxy must be ready to replace the old one; mesh-proxy gives up
+    /// by itself after 60, and says what was missing
+    #[arg(long, value_parser = seconds(), default_value_t = 90)]
     pub restart_timeout_s: u64,
     /// After the first signal, seconds for which connections are taken as before: that this
     /// endpoint goes away reaches its clients later than the signal reaches it

@@ -23,6 +23,7 @@ mod revisions;
 mod run;
 mod servers;
 mod source;
+mod strays;
 mod supervisor;
 mod watch;
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::RunArgs;
 use super::binary::Binary;
 use super::certificates::Certificates;
-use super::found::{Fingerprint, Record};
+use super::found::{self, Fingerprint, Record};
 use super::generation::{self, Generation};
 use super::hot_restart::HotRestart;
 use super::log::Log;
@@ -17,6 +17,7 @@ use super::orphans::Awaited;
 use super::process::Process;
 use super::revisions::{Document, Revisions};
 use super::source::Source;
+use super::strays;
 use super::supervisor::Epoch;
 
 /// What does not change while the agent lives.
@@ -50,6 +51,9 @@ impl Plan {
         let hand_over = match (&self.hot_restart, old) {
             (Err(why), _) => Err(why.clone()),
             (Ok(_), None) => Err("no generation lives".to_owned()),
+            (Ok(_), Some((old, _))) if !old.ready => {
+                Err("the proxy that runs has never been ready".to_owned())
+            }
             (Ok(_), Some((old, program))) => {
                 self.binary.takes_over(&old, &program, &self.awaited).await
             }
@@ -97,8 +101,31 @@ impl Plan {
         Ok(Generation::started(record, process, log, self.awaited.clone()))
     }
 
-    /// A generation that another agent started, if it lives.
-    pub(super) fn find(&self, record: Record) -> Option<Generation> {
+    /// The generations that another agent started and that live: one, or one and the next.
+    pub(super) fn find_all(&self) -> Vec<Generation> {
+        let written = found::load(self.folder()).into_iter();
+        let mut generations: Vec<_> = written.filter_map(|record| self.find(record)).collect();
+        for stray in strays::look(self.folder(), self.binary.kind) {
+            // Of a proxy's children, which look like it until they are programs of their
+            // own, it is told by its number.
+            if generations.iter().all(|one| one.epoch() != stray.epoch) {
+                generations.extend(self.find(stray));
+            }
+        }
+        generations.sort_by_key(Generation::epoch);
+        let newest = generations.last().map(Generation::epoch).unwrap_or_default();
+        generations.retain(|one| {
+            let belongs = newest - one.epoch() <= 1;
+            if !belongs {
+                tracing::warn!(epoch = one.epoch(), "an older proxy is told to end");
+                one.signal(rustix::process::Signal::TERM);
+            }
+            belongs
+        });
+        generations
+    }
+
+    fn find(&self, record: Record) -> Option<Generation> {
         let log = self.log(record.epoch);
         let (epoch, pid) = (record.epoch, record.id.pid);
         let found = Generation::find(record, &log, self.awaited.clone());

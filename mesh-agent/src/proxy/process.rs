@@ -22,6 +22,13 @@ pub(super) struct Id {
     pub(super) start_time: u64,
 }
 
+impl Id {
+    /// Of a process that runs.
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        Some(Self { pid, start_time: Stat::read(pid)?.start_time })
+    }
+}
+
 /// A running proxy. It lives on when this is dropped, and when the agent dies.
 pub(super) struct Process {
     id: Id,
@@ -41,9 +48,9 @@ impl Process {
             .with_context(|| format!("cannot start the proxy {}", path.display()))?;
         // Not waited for yet, so this is it, even when it has ended.
         let pid = child.id().context("the proxy ended before it was seen")?;
-        let start_time = Stat::read(pid).context("the proxy ended before it was seen")?.start_time;
+        let id = Id::of(pid).context("the proxy ended before it was seen")?;
         let handle = open(pid).context("the proxy cannot be watched")?;
-        Ok(Self { id: Id { pid, start_time }, handle, child: Some(child) })
+        Ok(Self { id, handle, child: Some(child) })
     }
 
     /// Takes over a process that runs; nothing when it does not run any more.

@@ -91,7 +91,7 @@ impl Revisions {
 }
 
 /// The generation of `rev7.json`, `rev7.yaml` or `proxy7.log`.
-fn epoch_of(name: &str) -> Option<u32> {
+pub(super) fn epoch_of(name: &str) -> Option<u32> {
     let (name, extension) = name.split_once('.')?;
     let number = match extension {
         "json" | "yaml" => name.strip_prefix("rev")?,

@@ -13,7 +13,6 @@ use super::admin::Admin;
 use super::agent::Agent;
 use super::binary::{Binary, Kind};
 use super::bootstrap::{self, Discovery};
-use super::found;
 use super::generation::Generation;
 use super::hot_restart::HotRestart;
 use super::node::Node;
@@ -141,9 +140,7 @@ struct Found {
 
 impl Found {
     fn look(plan: &Plan, mut policy: Policy) -> anyhow::Result<Self> {
-        let mut generations: Vec<Generation> =
-            found::load(plan.folder()).into_iter().filter_map(|record| plan.find(record)).collect();
-        generations.sort_by_key(Generation::epoch);
+        let generations = plan.find_all();
         let now = Instant::now();
         let Some(newest) = generations.last() else {
             tracing::info!(proxy = %plan.binary.path.display(), "starting the proxy");

@@ -180,6 +180,7 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
         for pid in running(self.folder.path()) {
+            remove_shared_memory(pid);
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
@@ -194,6 +195,15 @@ fn spawn(words: &[String]) -> Child {
         .env("MESH_LABELS", r#"{"app": "reviews"}"#)
         .spawn()
         .unwrap()
+}
+
+/// An Envoy that is killed leaves it.
+fn remove_shared_memory(pid: Pid) {
+    let arguments = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = arguments.split('\0').skip_while(|word| *word != "--base-id");
+    if let Some(base_id) = words.nth(1) {
+        let _ = fs::remove_file(format!("/dev/shm/envoy_shared_memory_{base_id}0"));
+    }
 }
 
 /// The processes with a file of this folder among their arguments.
