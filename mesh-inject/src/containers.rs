@@ -41,7 +41,8 @@ pub(crate) fn init(config: &Config, redirect: &[String]) -> Value {
             "allowPrivilegeEscalation": false,
             // iptables locks a file under /run.
             "readOnlyRootFilesystem": false,
-            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+            // SETUID: it tries the rules as the proxy's user.
+            "capabilities": {"add": ["NET_ADMIN", "NET_RAW", "SETUID"], "drop": ["ALL"]},
         },
         "resources": config.resources,
     })

@@ -144,12 +144,12 @@ mod tests {
             "sidecar.istio.io/proxyCPU": "1",
             "sidecar.istio.io/inject": "true",
             "traffic.sidecar.istio.io/excludeInboundPorts": "1",
-            "traffic.sidecar.istio.io/kubevirtInterfaces": "x",
+            "traffic.sidecar.istio.io/newThing": "x",
             "example.com/own": "x",
         }});
         assert_eq!(
             ignored(&metadata),
-            ["sidecar.istio.io/proxyCPU", "traffic.sidecar.istio.io/kubevirtInterfaces"]
+            ["sidecar.istio.io/proxyCPU", "traffic.sidecar.istio.io/newThing"]
         );
     }
 }

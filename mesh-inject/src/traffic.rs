@@ -18,17 +18,24 @@ enum Items {
     AllOrPorts,
     Cidrs,
     AllOrCidrs,
+    Interfaces,
 }
 
 /// Annotation, argument, what it lists. An include replaces "everything"; an exclude wins.
-const ANNOTATIONS: [(&str, &str, Items); 6] = [
+const ANNOTATIONS: [(&str, &str, Items); 7] = [
     ("includeInboundPorts", "--include-inbound-ports", Items::AllOrPorts),
     ("excludeInboundPorts", "--exclude-inbound-ports", Items::Ports),
     ("includeOutboundIPRanges", "--include-outbound-cidrs", Items::AllOrCidrs),
     ("excludeOutboundIPRanges", "--exclude-outbound-cidrs", Items::Cidrs),
     ("includeOutboundPorts", "--include-outbound-ports", Items::Ports),
     ("excludeOutboundPorts", "--exclude-outbound-ports", Items::Ports),
+    ("excludeInterfaces", "--exclude-interfaces", Items::Interfaces),
 ];
+
+/// Interfaces of virtual machines inside the pod. To pass over them would leave a machine's
+/// traffic out of the mesh without a word.
+const REFUSED: [&str; 2] =
+    ["traffic.sidecar.istio.io/kubevirtInterfaces", "istio.io/reroute-virtual-interfaces"];
 
 pub(crate) fn is_known(annotation: &str) -> bool {
     annotation
@@ -38,6 +45,13 @@ pub(crate) fn is_known(annotation: &str) -> bool {
 
 /// The whole argument list of the init container.
 pub(crate) fn redirect_args(metadata: &Value, config: &Config) -> Result<Vec<String>, Error> {
+    for key in REFUSED {
+        if let Some(value) = annotation(metadata, key)? {
+            let path = format!("metadata.annotations[{key:?}]");
+            let expected = "no such annotation: virtual machines in a pod are not redirected";
+            return Err(Error::field(path, &format!("{value:?}"), expected));
+        }
+    }
     let mut args = vec!["redirect".to_owned()];
     args.extend(["--proxy-uid".to_owned(), config.proxy_uid.to_string()]);
     for (name, flag, items) in ANNOTATIONS {
@@ -62,13 +76,7 @@ pub(crate) fn redirect_args(metadata: &Value, config: &Config) -> Result<Vec<Str
 
 /// The items of a comma-separated list, or what is wrong with one. `*` is everything.
 fn check(text: &str, items: Items) -> Result<Vec<String>, (String, &'static str)> {
-    let (ports, all) = match items {
-        Items::Ports => (true, false),
-        Items::AllOrPorts => (true, true),
-        Items::Cidrs => (false, false),
-        Items::AllOrCidrs => (false, true),
-    };
-    if all && text.trim() == "*" {
+    if matches!(items, Items::AllOrPorts | Items::AllOrCidrs) && text.trim() == "*" {
         return Ok(vec!["*".to_owned()]);
     }
     let expected = match items {
@@ -76,9 +84,14 @@ fn check(text: &str, items: Items) -> Result<Vec<String>, (String, &'static str)
         Items::AllOrPorts => "\"*\", or ports from 1 to 65535, separated by commas",
         Items::Cidrs => "address ranges such as 10.0.0.0/8, separated by commas",
         Items::AllOrCidrs => "\"*\", or address ranges such as 10.0.0.0/8, separated by commas",
+        Items::Interfaces => "names of interfaces, separated by commas",
     };
     let list = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-    let valid = |item: &str| if ports { is_port(item) } else { is_cidr(item) };
+    let valid = |item: &str| match items {
+        Items::Ports | Items::AllOrPorts => is_port(item),
+        Items::Cidrs | Items::AllOrCidrs => is_cidr(item),
+        Items::Interfaces => is_interface(item),
+    };
     list.map(|item| match valid(item) {
         true => Ok(item.to_owned()),
         false => Err((format!("{item:?}"), expected)),
@@ -88,6 +101,12 @@ fn check(text: &str, items: Items) -> Result<Vec<String>, (String, &'static str)
 
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// The kernel's rule, and iptables' for a name that could be an option.
+fn is_interface(text: &str) -> bool {
+    let is_allowed = |char: char| !char.is_whitespace() && !['/', '!'].contains(&char);
+    text.len() <= 15 && !text.starts_with('-') && text.chars().all(is_allowed)
 }
 
 fn is_cidr(text: &str) -> bool {
@@ -147,6 +166,8 @@ mod tests {
             ("excludeOutboundPorts", "0"),
             ("excludeOutboundIPRanges", "10.0.0.0/33"),
             ("includeOutboundIPRanges", "10.0.0/8"),
+            ("excludeInterfaces", "net1,! eth0"),
+            ("kubevirtInterfaces", "k6t-eth0"),
         ] {
             let key = format!("{PREFIX}{key}");
             let metadata = json!({"annotations": {&key: value}});

@@ -3,11 +3,14 @@ use std::net::IpAddr;
 use clap::ValueEnum as _;
 
 use super::iptables::Choice;
-use super::rules::{Cidr, Rules, Selection};
+use super::rules::{Cidr, Mode, Rules, Selection};
 
 /// What to redirect, and where to.
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    /// How inbound traffic gets to the proxy
+    #[arg(long, value_enum, default_value_t = Mode::Redirect)]
+    pub mode: Mode,
     /// User and group of the proxy; what they send is not redirected
     #[arg(long, default_value_t = 1337)]
     pub proxy_uid: u32,
@@ -35,12 +38,19 @@ pub struct Args {
     /// Address ranges not to redirect
     #[arg(long, default_value = "")]
     pub exclude_outbound_cidrs: String,
+    /// Interfaces whose traffic is not redirected, in either direction, separated by commas;
+    /// a name that ends with + stands for all that begin so
+    #[arg(long, default_value = "")]
+    pub exclude_interfaces: String,
     /// Which iptables: the one that has rules already, or nft, or legacy
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     pub iptables: Choice,
     /// Print the rules and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Remove what earlier runs have put there, whatever their arguments were
+    #[arg(long)]
+    pub clean: bool,
 }
 
 /// An argument that does not hold what it must.
@@ -56,9 +66,11 @@ impl Args {
     /// The checked form.
     pub(super) fn rules(&self) -> Result<Rules, BadArgument> {
         Ok(Rules {
+            mode: self.mode,
             proxy_uid: self.proxy_uid,
             outbound_port: self.outbound_port,
             inbound_port: self.inbound_port,
+            exclude_interfaces: interfaces("exclude-interfaces", &self.exclude_interfaces)?,
             inbound: selection("include-inbound-ports", &self.include_inbound_ports, ports)?,
             exclude_inbound_ports: ports("exclude-inbound-ports", &self.exclude_inbound_ports)?,
             include_outbound_ports: ports("include-outbound-ports", &self.include_outbound_ports)?,
@@ -85,6 +97,14 @@ fn selection<T>(
 fn ports(argument: &'static str, text: &str) -> Result<Vec<u16>, BadArgument> {
     let expected = "a port from 1 to 65535";
     items(argument, text, expected, |item| item.parse().ok().filter(|port| *port > 0))
+}
+
+fn interfaces(argument: &'static str, text: &str) -> Result<Vec<String>, BadArgument> {
+    items(argument, text, "an interface's name, of at most 15 characters", |item| {
+        let is_word = |char: char| !char.is_whitespace() && char != '/' && char != '!';
+        let is_name = item.len() <= 15 && !item.starts_with('-') && item.chars().all(is_word);
+        is_name.then(|| item.to_owned())
+    })
 }
 
 fn cidrs(argument: &'static str, text: &str) -> Result<Vec<Cidr>, BadArgument> {
@@ -121,6 +141,25 @@ impl std::fmt::Display for Choice {
     }
 }
 
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.to_possible_value().as_ref().map_or("", |value| value.get_name()))
+    }
+}
+
+/// For tests: the rules of a command line.
+#[cfg(test)]
+pub(super) fn rules(args: &[&str]) -> Rules {
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    Cli::parse_from(["test"].iter().chain(args)).args.rules().unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +170,10 @@ mod tests {
         assert_eq!(cidrs("c", "10.0.0.0/8,::1").unwrap().len(), 2);
         for bad in ["0", "70000", "http", "80-90"] {
             assert!(ports("p", bad).is_err(), "{bad}");
+        }
+        assert_eq!(interfaces("i", "eth0, net+").unwrap(), ["eth0", "net+"]);
+        for bad in ["! eth0", "a b", "-j", "an-interface-with-more"] {
+            assert!(interfaces("i", bad).is_err(), "{bad}");
         }
         for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "*"] {
             let error = cidrs("exclude-outbound-cidrs", bad).unwrap_err().to_string();
