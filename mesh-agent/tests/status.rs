@@ -420,3 +420,47 @@ fn both_families_are_answered() {
         }
     }
 }
+
+/// A pod that shares its process namespace: a first process that does nothing, an
+/// application, and the agent. The application waits for a file.
+const SHARED_POD: &str = "(while ! [ -e \"$FOLDER/done\" ]; do sleep 0.02; done) & \
+    \"$@\" & wait $!; echo $? > \"$FOLDER/exit\"";
+
+#[test]
+fn it_leaves_with_the_application() {
+    if !possible(&["ip", "unshare"]) {
+        return;
+    }
+    let _namespace = namespace();
+    let folder = tempfile::tempdir().unwrap();
+    let of_folder = format!("FOLDER={}", folder.path().display());
+    let by = [
+        "env",
+        &of_folder,
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+        SHARED_POD,
+        "sh",
+    ];
+    let more = ["--minimum-drain-s", "0", "--exit-with-application", "never"];
+    let agent = agent_by(&by, &[], &more);
+    agent.started(1);
+    eventually("it answers", || ask("127.0.0.1:15020", "GET", "/healthz/ready", ""));
+    // Longer than the agent takes to see that nobody is there.
+    let watched = std::time::Instant::now();
+    eventually("the application has run for a while", || {
+        (watched.elapsed().as_secs() >= 2).then_some(())
+    });
+    assert!(!folder.path().join("exit").exists(), "the application still runs");
+    std::fs::write(folder.path().join("done"), "").unwrap();
+    let exit = eventually("the agent leaves", || {
+        std::fs::read_to_string(folder.path().join("exit")).ok().filter(|text| !text.is_empty())
+    });
+    assert_eq!(exit.trim(), "0");
+    assert_eq!(agent.log("term").len(), 1, "the proxy was drained");
+}

@@ -21,6 +21,8 @@ pub(crate) struct Application {
     pub(crate) probers: Object,
     /// Where the application's metrics are.
     pub(crate) prometheus: Option<Value>,
+    /// Leave with it, in a pod with this restart policy.
+    pub(crate) exit_with: Option<&'static str>,
 }
 
 /// Between the agent's own deadline and kubelet's SIGKILL.
@@ -105,6 +107,9 @@ fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
     if let Some(binary) = pod.proxy_binary.or(config.proxy_binary.as_deref()) {
         flag("--proxy-binary", binary.to_owned());
     }
+    if let Some(policy) = pod.application.exit_with {
+        flag("--exit-with-application", policy.to_owned());
+    }
     args
 }
 
@@ -118,7 +123,7 @@ fn env(config: &Config, pod: &Pod<'_>) -> Vec<Value> {
         json!({"name": "MESH_LABELS", "value": pod.labels}),
         json!({"name": "TRUST_DOMAIN", "value": config.trust_domain}),
     ];
-    let Application { probers, prometheus } = &pod.application;
+    let Application { probers, prometheus, exit_with: _ } = &pod.application;
     let mut json = |name: &str, text: String| {
         // In a variable's value Kubernetes replaces $(NAME), and takes $$ for a dollar.
         env.push(json!({"name": name, "value": text.replace('$', "$$")}));

@@ -18,6 +18,7 @@ mod config;
 mod containers;
 mod error;
 mod fields;
+mod job;
 mod opt;
 mod pod;
 mod probes;
@@ -47,5 +48,10 @@ pub const REVISION_LABEL: &str = "sidecar.mesh/rev";
 pub const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
 /// Our own form of `sidecar.istio.io/inject`, as a label or an annotation.
 pub const INJECT_KEY: &str = "sidecar.mesh/inject";
+/// The annotation that has a classic sidecar leave with the application, or not, as `"true"`
+/// or `"false"`. Without it, it does in a pod that ends (`restartPolicy` Never or OnFailure),
+/// which is made to share its process namespace for that; one whose
+/// `shareProcessNamespace` is `false` is left as it is.
+pub const EXIT_WITH_APPLICATION_ANNOTATION: &str = "sidecar.mesh/exit-with-application";
 /// The annotation that chooses another proxy for one pod, such as `envoy`.
 pub const PROXY_BINARY_ANNOTATION: &str = "sidecar.mesh/proxy-binary";

@@ -7,7 +7,7 @@ use crate::fields::{describe, get, list_at, object, object_at, text};
 use crate::opt::{self, annotation};
 use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER};
 use crate::{PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL};
-use crate::{probes, prometheus, traffic};
+use crate::{job, probes, prometheus, traffic};
 
 /// What became of one pod, or of one pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub fn inject_pod(
     let application = Application {
         probers: probes::rewrite(metadata, &mut new_spec, config.native_sidecar)?,
         prometheus: prometheus::merge(&mut new_metadata)?,
+        exit_with: job::exit_with_application(metadata, &mut new_spec, config)?,
     };
     mark(&mut new_metadata, config)?;
     add_containers(&new_metadata, &mut new_spec, config, application)?;

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 
+use crate::job::RestartPolicy;
+
 /// Seconds up to a day: more is a mistake, and much more cannot be added to the clock.
 fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(..=86_400)
@@ -75,6 +77,10 @@ pub struct ApplicationArgs {
     /// annotations prometheus.io/scrape, port and path
     #[arg(long, env = "MESH_PROMETHEUS", default_value = "")]
     pub prometheus: String,
+    /// Leave when the application has ended, in a pod that shares its process namespace and
+    /// has this restartPolicy
+    #[arg(long, value_enum, value_name = "RESTART_POLICY")]
+    pub exit_with_application: Option<RestartPolicy>,
 }
 
 /// What to run, for which workload. The environment's variables are those that injection

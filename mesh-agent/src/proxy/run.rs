@@ -23,6 +23,7 @@ use super::servers::Servers;
 use super::source::{self, Source};
 use super::supervisor::{Action, Policy, Supervisor};
 use super::{ApplicationArgs, Args, RunArgs, StaticArgs};
+use crate::job;
 use crate::status::Status;
 
 /// What a replaced proxy may need after its time to end by itself.
@@ -97,6 +98,9 @@ async fn run(
     let address = address.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
     let admin = role.admin.clone();
     let status = Status::new(&args, &role.application, admin, address, Readiness::default())?;
+    if let Some(policy) = role.application.exit_with_application {
+        job::watch(policy, status.clone());
+    }
     let servers = Servers::start(&args, status)?;
     let policy = policy(&args, &binary);
     let Role { source, admin, node, .. } = role;

@@ -74,7 +74,13 @@ impl Status {
         self.shared.metrics.proxy_started();
     }
 
-    /// Waits until the agent is asked to leave, by the application (`/quitquitquit`).
+    /// The agent is to leave.
+    pub(crate) fn leave(&self) {
+        self.shared.leave.notify_one();
+    }
+
+    /// Waits until the agent is asked to leave, by the application (`/quitquitquit`)
+    /// or because it has ended.
     /// Cancel-safe.
     pub(crate) async fn told_to_leave(&self) {
         self.shared.leave.notified().await;
