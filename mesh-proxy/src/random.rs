@@ -23,6 +23,11 @@ pub(crate) fn below(limit: u64) -> u64 {
     ((u128::from(next()) * u128::from(limit)) >> 64) as u64
 }
 
+/// A random number from 0 to 1.
+pub(crate) fn share() -> f64 {
+    below(1 << 53) as f64 / (1_u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

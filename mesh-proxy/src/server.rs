@@ -6,12 +6,14 @@ mod stats;
 mod tests;
 
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::config;
+use crate::listener::Inherited;
 use crate::worker::Shared;
 use listeners::Listeners;
 
@@ -43,6 +45,43 @@ impl DataPlane {
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Accepts nothing until [`DataPlane::open`]: listeners that are put take their sockets
+    /// from these, where there are some, or bind. Call it before the first listener.
+    pub(crate) fn inherit(&self, inherited: Inherited) {
+        self.lock().inherit(inherited);
+    }
+
+    /// Begins to accept, after [`DataPlane::inherit`] (closing what no listener claimed), or
+    /// again after [`DataPlane::hand_over`]: then the drain is called off, and what changed
+    /// of the listeners takes effect. Gives the addresses that are listened on.
+    pub(crate) fn open(&self) -> Vec<SocketAddr> {
+        self.lock().open(&self.shared)
+    }
+
+    /// All listening sockets, each worker's, with the addresses; the descriptors are new.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+        self.lock().sockets()
+    }
+
+    /// Leaves accepting to another process that has the sockets of the addresses `claimed`.
+    /// Keeps those for [`DataPlane::open`], closes the others once what waits there is
+    /// accepted. Listeners that are put from here on wait for that, too. Connections go on.
+    pub(crate) fn hand_over(&self, claimed: &[SocketAddr]) {
+        self.lock().hand_over(claimed);
+    }
+
+    /// Lets HTTP connections go one after the other, the last when `over` has passed: HTTP/1
+    /// with `Connection: close`, HTTP/2 with GOAWAY.
+    pub(crate) fn discourage(&self, over: Duration) {
+        self.lock().discourage(over);
+    }
+
+    /// Ends all connections at once, those of removed listeners too. Unlike after
+    /// [`DataPlane::drain`] it can go on after that.
+    pub(crate) fn cut(&self) {
+        self.lock().cut(&self.shared);
     }
 
     /// Adds listeners, or replaces those of their names: the same configuration does

@@ -26,6 +26,18 @@ pub async fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListe
     TcpListener::bind(address).await.map_err(|error| BindError { address, purpose, error })
 }
 
+/// The same without a runtime, for [`TcpListener::from_std`] later: it does not block.
+pub fn bind_std(
+    address: SocketAddr,
+    purpose: &'static str,
+) -> Result<std::net::TcpListener, BindError> {
+    let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| BindError { address, purpose, error })
+}
+
 /// Listens on every address of the machine: of IPv4 and, where the machine has it, of IPv6.
 /// Callers by IPv4 then have an IPv6 form ([`std::net::IpAddr::to_canonical`]). Must run
 /// inside a tokio runtime.

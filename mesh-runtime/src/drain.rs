@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// How long watchers have to be dropped once everything is to be.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -20,31 +21,69 @@ pub enum Mode {
     Immediate,
 }
 
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Watchers are told one after the other, between `from` and `over` later.
+    Gradual {
+        from: Instant,
+        over: Duration,
+    },
+    Begun(Mode),
+}
+
 /// Starts the drain and waits for its end.
 pub struct Trigger {
-    mode: watch::Sender<Option<Mode>>,
+    phase: watch::Sender<Phase>,
     alive: mpsc::Receiver<()>,
 }
 
 /// Tells a task that the drain has begun; the drain waits until it is dropped.
 #[derive(Clone)]
 pub struct Watcher {
-    mode: watch::Receiver<Option<Mode>>,
+    phase: watch::Receiver<Phase>,
     // Never sent on: its being dropped is the message.
     _alive: mpsc::Sender<()>,
 }
 
 /// A connected pair.
 pub fn channel() -> (Trigger, Watcher) {
-    let (mode_tx, mode_rx) = watch::channel(None);
+    let (phase_tx, phase_rx) = watch::channel(Phase::Open);
     let (alive_tx, alive_rx) = mpsc::channel(1);
-    (Trigger { mode: mode_tx, alive: alive_rx }, Watcher { mode: mode_rx, _alive: alive_tx })
+    (Trigger { phase: phase_tx, alive: alive_rx }, Watcher { phase: phase_rx, _alive: alive_tx })
 }
 
 impl Trigger {
     /// Begins a graceful drain without waiting for its end; [`Trigger::drain`] waits.
     pub fn begin(&self) {
-        self.mode.send_replace(Some(Mode::Graceful));
+        self.phase.send_replace(Phase::Begun(Mode::Graceful));
+    }
+
+    /// Begins a drain that reaches the watchers one after the other, the last one when
+    /// `over` has passed; see [`Watcher::begun_at`]. Until then [`Trigger::call_off`] takes
+    /// it back. Does nothing when a drain has begun.
+    pub fn begin_over(&self, over: Duration) {
+        let gradual = Phase::Gradual { from: Instant::now(), over };
+        self.phase.send_if_modified(|phase| {
+            let is_open = *phase == Phase::Open;
+            if is_open {
+                *phase = gradual;
+            }
+            is_open
+        });
+    }
+
+    /// Takes [`Trigger::begin_over`] back. Watchers that were told so far cannot be told
+    /// otherwise.
+    pub fn call_off(&self) {
+        self.phase.send_if_modified(|phase| {
+            let is_gradual = matches!(phase, Phase::Gradual { .. });
+            if is_gradual {
+                *phase = Phase::Open;
+            }
+            is_gradual
+        });
     }
 
     /// [`Trigger::drain_until`] `deadline` has passed.
@@ -68,25 +107,47 @@ impl Trigger {
 
     /// Ends everything at once and waits until every watcher is dropped.
     pub async fn abort(mut self) {
-        self.mode.send_replace(Some(Mode::Immediate));
+        self.phase.send_replace(Phase::Begun(Mode::Immediate));
         self.alive.recv().await;
     }
 }
 
 impl Watcher {
-    /// Waits until the drain begins, and gives its mode; at once when it has begun.
-    /// Cancel-safe. A dropped trigger counts as [`Mode::Immediate`].
+    /// Waits until the drain begins, and gives its mode; at once when it has begun. Of a
+    /// gradual drain this is the end. Cancel-safe. A dropped trigger counts as
+    /// [`Mode::Immediate`].
     pub async fn begun(&mut self) -> Mode {
-        match self.mode.wait_for(Option::is_some).await {
-            Ok(mode) => mode.unwrap_or(Mode::Immediate),
-            Err(_) => Mode::Immediate,
+        self.begun_at(1.0).await
+    }
+
+    /// The same for one of many watchers: a gradual drain begins for it when `share` of its
+    /// time has passed, which is between 0 and 1. Drawn evenly at random, the shares spread
+    /// the watchers over that time.
+    pub async fn begun_at(&mut self, share: f64) -> Mode {
+        loop {
+            let phase = *self.phase.borrow_and_update();
+            let at = match phase {
+                Phase::Begun(mode) => return mode,
+                Phase::Gradual { from, over } => Some(from + over.mul_f64(share.clamp(0.0, 1.0))),
+                Phase::Open => None,
+            };
+            let turn = async {
+                match at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = self.phase.changed() => if changed.is_err() { return Mode::Immediate },
+                () = turn => return Mode::Graceful,
+            }
         }
     }
 
     /// Waits until what is in flight must be dropped too. Cancel-safe.
     pub async fn immediate(&mut self) {
         // A closed channel means that the trigger is gone, and with it the program.
-        let _ = self.mode.wait_for(|mode| *mode == Some(Mode::Immediate)).await;
+        let _ = self.phase.wait_for(|phase| *phase == Phase::Begun(Mode::Immediate)).await;
     }
 }
 
@@ -121,5 +182,31 @@ mod tests {
         let task = tokio::spawn(async move { watcher.begun().await });
         trigger.abort().await;
         assert_eq!(task.await.unwrap(), Mode::Immediate);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gradual_drain_reaches_each_at_its_share() {
+        let (trigger, watcher) = channel();
+        let begun = |share: f64| {
+            let mut watcher = watcher.clone();
+            tokio::spawn(async move { watcher.begun_at(share).await })
+        };
+        let (early, late) = (begun(0.2), begun(0.8));
+        trigger.begin_over(Duration::from_secs(100));
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(early.is_finished() && !late.is_finished());
+        // Called off, and begun anew: counted from then.
+        trigger.call_off();
+        tokio::time::sleep(Duration::from_secs(1000)).await;
+        assert!(!late.is_finished());
+        trigger.begin_over(Duration::from_secs(100));
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        assert!(!late.is_finished());
+        assert_eq!(late.await.unwrap(), Mode::Graceful);
+        let last = begun(1.0);
+        trigger.begin();
+        assert_eq!(last.await.unwrap(), Mode::Graceful);
+        trigger.call_off();
+        assert_eq!(begun(1.0).await.unwrap(), Mode::Graceful);
     }
 }

@@ -11,6 +11,7 @@ pub mod binary;
 pub mod client;
 pub mod envoy;
 mod eventually;
+mod handover_relay;
 mod netns;
 mod ports;
 mod process;
@@ -19,6 +20,7 @@ mod upstream;
 mod xds_server;
 
 pub use eventually::{DEADLINE, eventually, eventually_async};
+pub use handover_relay::{HandoverRelay, Held};
 pub use netns::Netns;
 pub use ports::{free_port, free_ports};
 pub use process::Process;

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::stats::{Gauge, Registry};
+use crate::stats::{Level, Registry};
+use crate::worker::Census;
 use crate::xds::Stage;
 
 /// What the pages say of the process as a whole.
@@ -22,10 +23,26 @@ pub(crate) struct Status {
     is_serving: AtomicBool,
     is_draining: AtomicBool,
     asked: (UnboundedSender<Asked>, Mutex<UnboundedReceiver<Asked>>),
-    live: Gauge,
-    state: Gauge,
-    uptime: Gauge,
-    concurrency: Gauge,
+    /// Of the processes before this one.
+    earlier_uptime: Duration,
+    registry: Registry,
+    live: Level,
+    state: Level,
+    uptime: Level,
+    concurrency: Level,
+    parent_connections: Level,
+    epoch: Level,
+    generation: Level,
+}
+
+/// Where the process stands in a row of hot restarts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Generation {
+    pub(crate) epoch: u32,
+    /// How many processes there were, this one included.
+    pub(crate) number: u64,
+    /// How long those before this one ran.
+    pub(crate) earlier_uptime: Duration,
 }
 
 /// What the process as a whole is asked for by a page.
@@ -62,6 +79,7 @@ impl Status {
     pub(crate) fn new(
         options: Value,
         workers: usize,
+        generation: Generation,
         file: &Bootstrap,
         registry: &Registry,
     ) -> Arc<Self> {
@@ -73,12 +91,19 @@ impl Status {
             is_serving: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             asked: (sender, Mutex::new(receiver)),
-            live: registry.gauge("server.live"),
-            state: registry.gauge("server.state"),
-            uptime: registry.gauge("server.uptime"),
-            concurrency: registry.gauge("server.concurrency"),
+            earlier_uptime: generation.earlier_uptime,
+            registry: registry.clone(),
+            parent_connections: registry.level("server.parent_connections"),
+            epoch: registry.level("server.hot_restart_epoch"),
+            generation: registry.level("server.hot_restart_generation"),
+            live: registry.level("server.live"),
+            state: registry.level("server.state"),
+            uptime: registry.level("server.uptime"),
+            concurrency: registry.level("server.concurrency"),
         };
         status.concurrency.set(workers as u64);
+        status.epoch.set(generation.epoch.into());
+        status.generation.set(generation.number);
         status.state.set(Phase::PreInitializing as u64);
         Arc::new(status)
     }
@@ -88,9 +113,9 @@ impl Status {
         self.is_serving.store(true, Ordering::Relaxed);
     }
 
-    /// The end has begun.
-    pub(crate) fn set_draining(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+    /// The end has begun, or was called off.
+    pub(crate) fn set_draining(&self, is_draining: bool) {
+        self.is_draining.store(is_draining, Ordering::Relaxed);
     }
 
     /// Passes on what a page was asked for.
@@ -124,10 +149,16 @@ impl Status {
         self.started.elapsed()
     }
 
+    /// With that of the processes before this one.
+    pub(super) fn uptime_of_all(&self) -> Duration {
+        self.earlier_uptime + self.uptime()
+    }
+
     /// Brings the statistics of the server up to date.
     pub(super) fn publish(&self, phase: Phase) {
         self.live.set(u64::from(phase == Phase::Live));
         self.state.set(phase as u64);
         self.uptime.set(self.uptime().as_secs());
+        self.parent_connections.set(self.registry.in_older(Census::TOTAL));
     }
 }

@@ -1,9 +1,14 @@
 //! The flags.
 
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
+
+use crate::hot_restart::{self, Place};
 
 /// The data plane of the mesh: Envoy's configuration in, connections and requests through.
 #[derive(Clone, Debug, Parser)]
@@ -34,9 +39,37 @@ pub(crate) struct Args {
     /// listener.
     #[arg(long, value_name = "SECONDS", default_value_t = 45)]
     pub(crate) drain_time_s: u32,
-    /// The generation of a hot restart. There is none yet: 0.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=0))]
+    /// The generation of a hot restart: 0 for the first process, and a higher number for
+    /// each that takes over from a running one.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) restart_epoch: u32,
+    /// Tells proxies apart that share a --socket-path. Turns hot restart on.
+    #[arg(long, value_name = "ID")]
+    pub(crate) base_id: Option<u32>,
+    /// Where processes find each other for a hot restart: each listens at
+    /// PATH.<base id>.<epoch>, in a folder that only its owner may write. Turns hot restart
+    /// on. Without it --base-id uses a folder of this user below the system's for temporary
+    /// files.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket_path: Option<PathBuf>,
+    /// Seconds that the older process has, once this one has taken over, until it ends with
+    /// all connections that are left.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub(crate) parent_shutdown_time_s: u32,
+    /// How HTTP connections go when a newer process has taken over: one after the other over
+    /// the drain time, or all at once.
+    #[arg(long, value_enum, default_value = "gradual")]
+    pub(crate) drain_strategy: DrainStrategy,
+    /// No hot restart, whatever the other flags say.
+    #[arg(long)]
+    pub(crate) disable_hot_restart: bool,
+}
+
+/// `--drain-strategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DrainStrategy {
+    Gradual,
+    Immediate,
 }
 
 /// `--mode`.
@@ -60,6 +93,36 @@ impl Args {
                 Mode::Validate => "Validate",
             },
             "restart_epoch": self.restart_epoch,
+            "base_id": self.base_id.unwrap_or_default().to_string(),
+            "socket_path": self.socket_path,
+            "parent_shutdown_time": format!("{}s", self.parent_shutdown_time_s),
+            "drain_strategy": match self.drain_strategy {
+                DrainStrategy::Gradual => "Gradual",
+                DrainStrategy::Immediate => "Immediate",
+            },
+            "disable_hot_restart": self.disable_hot_restart,
+        })
+    }
+
+    pub(super) fn drain_time(&self) -> Duration {
+        Duration::from_secs(self.drain_time_s.into())
+    }
+
+    /// What they say of hot restarts. An error is that of making the folder for --base-id
+    /// alone.
+    pub(super) fn hot_restart(&self) -> io::Result<hot_restart::Options> {
+        let base_id = self.base_id.unwrap_or_default();
+        let prefix = match &self.socket_path {
+            _ if self.disable_hot_restart => None,
+            Some(path) => Some(path.clone()),
+            None => self.base_id.map(|_| own_folder()).transpose()?,
+        };
+        Ok(hot_restart::Options {
+            place: prefix.map(|prefix| Place::new(&prefix, base_id)),
+            epoch: self.restart_epoch,
+            drain_time: self.drain_time(),
+            parent_shutdown: Duration::from_secs(self.parent_shutdown_time_s.into()),
+            is_immediate: self.drain_strategy == DrainStrategy::Immediate,
         })
     }
 
@@ -70,4 +133,13 @@ impl Args {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
+}
+
+/// This user's prefix of hot restart's sockets, in a folder that is made when it is not
+/// there; whether that is safe is looked at later.
+fn own_folder() -> io::Result<PathBuf> {
+    let uid = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("mesh-proxy-{uid}"));
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder.join("hot-restart"))
 }

@@ -1,18 +1,17 @@
 //! From a configuration to a proxy that serves, and to its end.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
 use mesh_xds::client;
-use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Args;
-use crate::admin::{self, Asked, Status, Trim};
+use crate::admin::{self, Generation, Status, Trim};
 use crate::config::{AdsSource, Bootstrap, Discovery};
+use crate::hot_restart::{Driver, Proxy};
 use crate::server::DataPlane;
 use crate::worker::Shared;
 use crate::xds::{Control, Now, State};
@@ -40,21 +39,36 @@ async fn serve(
     let mut signals = Signals::new()?;
     let ads = config.ads.as_ref().map(|ads| ads_client(config, ads, &message)).transpose()?;
     let workers = args.workers();
-    let drain_time = Duration::from_secs(args.drain_time_s.into());
+    let drain_time = args.drain_time();
+    let options = args.hot_restart().context("cannot make a folder for hot restart")?;
+    let epoch = options.epoch;
     let shared = Shared::new(workers);
+    let begun = Driver::begin(options, &shared.registry, &mut signals).await?;
+    let Some((driver, start)) = begun else { return Ok(()) };
     let data_plane = DataPlane::start(workers, Arc::clone(&shared), drain_time)
         .context("cannot start the workers")?;
     let state = Arc::new(Mutex::new(State::new(config, &message, Now::read())));
-    let status = Status::new(args.to_json(), workers, &message, &shared.registry);
-    if let Some(address) = config.admin {
+    let generation =
+        Generation { epoch, number: start.generation, earlier_uptime: start.earlier_uptime };
+    let status = Status::new(args.to_json(), workers, generation, &message, &shared.registry);
+    let pages = config.admin.map(|address| {
         let pages = admin::Pages {
             data_plane: data_plane.clone(),
             state: Arc::clone(&state),
             status: Arc::clone(&status),
             trim,
         };
-        let address = admin::start(address, pages)?;
-        info!("admin pages on http://{address}");
+        admin::Server::new(address, start.admin, pages)
+    });
+    let mut pages = pages.transpose()?;
+    if let Some(pages) = &mut pages {
+        info!("admin pages on http://{}", pages.address());
+        if start.is_alone {
+            pages.start()?;
+        }
+    }
+    if !start.is_alone {
+        data_plane.inherit(start.inherited);
     }
     // The file is known to be good and the state has its own copies.
     drop(message);
@@ -62,46 +76,15 @@ async fn serve(
     let control = Control::start(data_plane.clone(), state, ads, drain_time)
         .await
         .map_err(|error| anyhow!("{error}"))?;
-    status.set_serving();
+    if start.is_alone {
+        status.set_serving();
+    }
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
+    let stage = control.stage();
     // Ends only with the runtime.
     tokio::spawn(control.run());
-    until_the_end(&data_plane, &status, &mut signals, drain_time).await;
+    driver.run(Proxy { data_plane, pages, status, stage }, &mut signals).await?;
     Ok(())
-}
-
-/// Waits for whoever asks for the end, and then for the end of the drain.
-async fn until_the_end(
-    data_plane: &DataPlane,
-    status: &Status,
-    signals: &mut Signals,
-    drain_time: Duration,
-) {
-    // There is one drain, whoever asks first.
-    let mut drain: Option<JoinHandle<()>> = None;
-    let begin = |time| {
-        status.set_draining();
-        let data_plane = data_plane.clone();
-        tokio::spawn(async move { data_plane.drain(time).await })
-    };
-    let why = loop {
-        tokio::select! {
-            signal = signals.next() => break signal,
-            asked = status.asked() => match asked {
-                Asked::Quit => break "/quitquitquit",
-                Asked::Drain { graceful } => {
-                    info!(graceful, "/drain_listeners");
-                    let time = if graceful { drain_time } else { Duration::ZERO };
-                    drain.get_or_insert_with(|| begin(time));
-                }
-            },
-        }
-    };
-    info!("{why}: draining for at most {drain_time:?}");
-    tokio::select! {
-        _ = drain.unwrap_or_else(|| begin(drain_time)) => info!("drained"),
-        signal = signals.next() => warn!("{signal} again: ending at once"),
-    }
 }
 
 /// How to reach the control plane: all endpoints of its cluster, one after the other.

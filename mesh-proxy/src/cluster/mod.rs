@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 use crate::config::{self, Discovery, LoadAssignment, Thresholds};
 use crate::endpoint::Endpoint;
 use crate::load_balancer::{Balancer, Host, Hosts};
-use crate::stats::{Gauge, Registry};
+use crate::stats::{Level, Registry};
 use limits::Limits;
 use original_dst::OriginalDestinations;
 
@@ -55,8 +55,8 @@ struct Members {
 }
 
 struct Membership {
-    total: Gauge,
-    healthy: Gauge,
+    total: Level,
+    healthy: Level,
 }
 
 /// What a choice of endpoint may depend on.
@@ -73,8 +73,8 @@ impl Cluster {
     fn new(config: Arc<config::Cluster>, registry: &Registry, old: Option<&Self>) -> Self {
         let prefix = format!("cluster.{}", config.stat_name);
         let membership = Membership {
-            total: registry.gauge(&format!("{prefix}.membership_total")),
-            healthy: registry.gauge(&format!("{prefix}.membership_healthy")),
+            total: registry.level(&format!("{prefix}.membership_total")),
+            healthy: registry.level(&format!("{prefix}.membership_healthy")),
         };
         let same_policy = old.filter(|old| old.config.lb_policy == config.lb_policy);
         let balancer = same_policy.map(|old| Arc::clone(&old.balancer));

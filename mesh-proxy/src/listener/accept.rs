@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use mesh_runtime::drain::{self, Trigger, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
 
-use super::{Active, Table, bind, connection};
+use super::{Active, Table, connection};
 use crate::worker::{Worker, Workers};
 
 /// What new connections of a bound listener see.
@@ -34,65 +35,122 @@ pub(crate) struct Bound {
     /// The address that the sockets have: with the port that the kernel chose for port 0.
     pub(crate) address: SocketAddr,
     pub(crate) slot: Arc<Slot>,
-    /// One per worker, in the workers' order: what a hot restart hands over.
+    /// One per worker when this process bound them; as many as the older process had when
+    /// they are inherited.
     sockets: Vec<std::net::TcpListener>,
+    accepting: Option<Accepting>,
+}
+
+/// The loops of a listener that accepts.
+struct Accepting {
     stop: Trigger,
+    stopped: Stopped,
     /// Disconnected when every loop has closed its socket.
     closed: mpsc::Receiver<()>,
 }
 
+/// What the loops do last: whether they take what waits in the queues, or leave it there.
+type Stopped = Arc<AtomicBool>;
+
 impl Bound {
-    /// Binds all workers' sockets before any worker gets one; then each accepts.
+    /// A listener with its sockets, of which there is one at least; nobody accepts yet.
     pub(crate) fn new(
         listener: Arc<Active>,
         listeners: &Arc<Table>,
-        workers: &Workers,
+        sockets: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
-        let sockets = bind::bind(listener.config.address, workers.count())?;
-        let given = sockets.iter().map(std::net::TcpListener::try_clone);
-        let given: Vec<_> = given.collect::<io::Result<_>>()?;
         let address = sockets.first().map_or(Ok(listener.config.address), |s| s.local_addr())?;
         let current = ArcSwap::new(listener);
         let slot = Arc::new(Slot { current, listeners: Arc::clone(listeners) });
+        Ok(Self { address, slot, sockets, accepting: None })
+    }
+
+    /// Begins to accept, or goes on: from each socket, and on each worker. With fewer
+    /// workers than sockets one accepts from several; with more, several share one. An
+    /// error, of which no file descriptor being left is the likely one, changes nothing.
+    pub(crate) fn accept(&mut self, workers: &Workers) -> io::Result<()> {
+        if self.accepting.is_some() {
+            return Ok(());
+        }
+        let loops = self.sockets.len().max(workers.count());
+        let given = self.sockets.iter().cycle().take(loops).map(std::net::TcpListener::try_clone);
+        let given: Vec<_> = given.collect::<io::Result<_>>()?;
         let (stop, watcher) = drain::channel();
         let (open, closed) = mpsc::channel();
+        let stopped = Stopped::default();
         for (index, socket) in given.into_iter().enumerate() {
-            let (slot, watcher, open) = (Arc::clone(&slot), watcher.clone(), open.clone());
-            workers.run(index, move |worker| {
-                tokio::task::spawn_local(accept(Rc::clone(worker), socket, slot, watcher, open));
+            let (slot, watcher, open) = (Arc::clone(&self.slot), watcher.clone(), open.clone());
+            let stopped = Arc::clone(&stopped);
+            workers.run(index % workers.count().max(1), move |worker| {
+                let worker = Rc::clone(worker);
+                tokio::task::spawn_local(accept(worker, socket, slot, watcher, stopped, open));
             });
         }
-        Ok(Self { address, slot, sockets, stop, closed })
+        self.accepting = Some(Accepting { stop, stopped, closed });
+        Ok(())
+    }
+
+    /// Stops accepting and keeps the sockets: what waits in their queues is another
+    /// process's. What it returns ends those, in `patience`, that were accepted and look for
+    /// their filter chains for too long.
+    pub(crate) fn pause(
+        &mut self,
+        patience: Duration,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let Accepting { stop, .. } = self.accepting.take()?;
+        stop.begin();
+        Some(async move {
+            stop.drain(patience).await;
+        })
+    }
+
+    /// The sockets, in the workers' order when this process bound them.
+    pub(crate) fn sockets(&self) -> &[std::net::TcpListener] {
+        &self.sockets
+    }
+
+    /// The sockets, of a listener that never accepted.
+    pub(crate) fn into_sockets(self) -> Vec<std::net::TcpListener> {
+        self.sockets
     }
 
     /// Stops accepting. When this returns, the sockets are closed and the address is free;
     /// when what it returns has ended, every connection that was accepted has its filter
     /// chain. Connections that waited to be accepted are not lost.
     pub(crate) fn stop(self) -> impl Future<Output = ()> + Send + use<> {
-        let Self { sockets, stop, closed, .. } = self;
+        let Self { sockets, accepting, .. } = self;
         drop(sockets);
-        stop.begin();
-        // Disconnected is the answer; a worker that is too busy to give it is not waited for.
-        let _ = closed.recv_timeout(LAST_ARRIVALS);
+        let stop = accepting.map(|Accepting { stop, stopped, closed }| {
+            stopped.store(true, Ordering::Release);
+            stop.begin();
+            // Disconnected is the answer; a worker that is too busy to give it is not waited
+            // for.
+            let _ = closed.recv_timeout(LAST_ARRIVALS);
+            stop
+        });
         async move {
-            stop.drain(LAST_ARRIVALS).await;
+            if let Some(stop) = stop {
+                stop.drain(LAST_ARRIVALS).await;
+            }
         }
     }
 }
 
-/// Accepts until told to stop, then what is waiting already. `_open` is dropped after the
-/// socket.
+/// Accepts until told to stop, then perhaps what is waiting already. `_open` is dropped
+/// after the socket.
 async fn accept(
     worker: Rc<Worker>,
     socket: std::net::TcpListener,
     slot: Arc<Slot>,
     mut stop: Watcher,
+    takes_waiting: Stopped,
     _open: mpsc::Sender<()>,
 ) {
     let watcher = stop.clone();
     let start = |io, remote| {
         let (worker, slot, watcher) = (Rc::clone(&worker), Arc::clone(&slot), watcher.clone());
-        tokio::task::spawn_local(connection::handle(worker, io, remote, slot, watcher));
+        let member = worker.shared.census.enter();
+        tokio::task::spawn_local(connection::handle(worker, io, remote, slot, watcher, member));
     };
     let socket = match TcpListener::from_std(socket) {
         Ok(socket) => socket,
@@ -111,7 +169,9 @@ async fn accept(
             },
         }
     }
-    if let Ok(socket) = socket.into_std() {
+    if takes_waiting.load(Ordering::Acquire)
+        && let Ok(socket) = socket.into_std()
+    {
         accept_waiting(&socket, start);
     }
 }

@@ -14,15 +14,13 @@ const BACKLOG: i32 = 4096;
 ///
 /// SO_REUSEPORT lets the kernel share connections out between the workers; it would also
 /// let another process of the same user share them, so that an address in use is looked
-/// for first.
-pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
-    let free = socket(address)?;
-    free.bind(&address.into())?;
-    let address = free
-        .local_addr()?
-        .as_socket()
-        .ok_or_else(|| io::Error::other("the bound socket has no IP address"))?;
-    drop(free);
+/// for first, unless it `may_be_shared`.
+pub(crate) fn bind(
+    address: SocketAddr,
+    workers: usize,
+    may_be_shared: bool,
+) -> io::Result<Vec<TcpListener>> {
+    let address = if may_be_shared { address } else { free(address)? };
     (0..workers.max(1))
         .map(|_| {
             let socket = socket(address)?;
@@ -33,6 +31,14 @@ pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpLis
             Ok(socket.into())
         })
         .collect()
+}
+
+/// The address, with a port, when nobody listens on it.
+fn free(address: SocketAddr) -> io::Result<SocketAddr> {
+    let free = socket(address)?;
+    free.bind(&address.into())?;
+    let address = free.local_addr()?.as_socket();
+    address.ok_or_else(|| io::Error::other("the bound socket has no IP address"))
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -52,7 +58,7 @@ mod tests {
 
     #[test]
     fn every_worker_gets_a_socket_of_the_same_port() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3, false).unwrap();
         let ports: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
         assert_eq!(ports, [ports[0]; 3]);
         assert_ne!(ports[0], 0);
@@ -60,10 +66,11 @@ mod tests {
 
     #[test]
     fn an_address_in_use_is_an_error_even_when_it_could_be_shared() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 2, false).unwrap();
         let address = sockets[0].local_addr().unwrap();
-        assert_eq!(bind(address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(address, 2, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        bind(address, 2, true).unwrap();
         drop(sockets);
-        bind(address, 2).unwrap();
+        bind(address, 2, false).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use mesh_runtime::drain::{self, Trigger, Watcher};
 
@@ -36,5 +37,23 @@ impl Chain {
     pub(crate) fn retire(&self) -> Option<Trigger> {
         let drain = self.drain.lock().unwrap_or_else(PoisonError::into_inner).take();
         drain.map(|(trigger, _)| trigger)
+    }
+
+    /// Lets connections go one after the other in the time `over`, and still takes new
+    /// ones; [`Chain::encourage`] takes it back.
+    pub(crate) fn discourage(&self, over: Duration) {
+        self.with_trigger(|trigger| trigger.begin_over(over));
+    }
+
+    /// Lets no more connections go. Those that were told to stay told.
+    pub(crate) fn encourage(&self) {
+        self.with_trigger(Trigger::call_off);
+    }
+
+    fn with_trigger(&self, act: impl FnOnce(&Trigger)) {
+        let drain = self.drain.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((trigger, _)) = &*drain {
+            act(trigger);
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::{Chain, Slot};
 use crate::access_log::{Flags, Record};
 use crate::network::{Connection, Counted};
 use crate::transport::Io;
-use crate::worker::Worker;
+use crate::worker::{Member, Worker};
 
 /// A connection on its way to a filter chain.
 struct Arrival {
@@ -27,6 +27,7 @@ struct Arrival {
     original: Option<SocketAddr>,
     accepted: SystemTime,
     findings: Findings,
+    member: Member,
 }
 
 /// Sees a connection through: listener filters, filter chain, network filter.
@@ -38,8 +39,10 @@ pub(super) async fn handle(
     remote: SocketAddr,
     slot: Arc<Slot>,
     mut accepting: Watcher,
+    member: Member,
 ) {
-    let Some(mut arrival) = Arrival::new(io, remote, &slot.current.load().config) else { return };
+    let arrival = Arrival::new(io, remote, &slot.current.load().config, member);
+    let Some(mut arrival) = arrival else { return };
     let goes_on = tokio::select! {
         goes_on = arrival.inspect(&slot) => goes_on,
         () = accepting.immediate() => false,
@@ -57,7 +60,12 @@ pub(super) async fn handle(
 
 impl Arrival {
     /// `None` when the client is gone already.
-    fn new(io: TcpStream, remote: SocketAddr, config: &crate::config::Listener) -> Option<Self> {
+    fn new(
+        io: TcpStream,
+        remote: SocketAddr,
+        config: &crate::config::Listener,
+        member: Member,
+    ) -> Option<Self> {
         let accepted_on = io.local_addr().ok()?;
         io.set_nodelay(true).ok()?;
         let original = (config.original_dst || config.use_original_dst)
@@ -70,6 +78,7 @@ impl Arrival {
             original,
             accepted: SystemTime::now(),
             findings: Findings::default(),
+            member,
         })
     }
 
@@ -154,7 +163,11 @@ impl Arrival {
             tls: None,
             server_name: self.findings.server_name,
             accepted: self.accepted,
-            counted: Counted::new(&listener.stats.cx_active, &listener.stats.cx_destroy),
+            counted: Counted::new(
+                self.member,
+                &listener.stats.cx_active,
+                &listener.stats.cx_destroy,
+            ),
         }
     }
 }

@@ -6,6 +6,7 @@ mod active;
 mod bind;
 mod chain;
 mod connection;
+mod inherited;
 mod inspector;
 mod matcher;
 mod original_dst;
@@ -14,5 +15,7 @@ mod table;
 
 pub(crate) use accept::{Bound, Slot};
 pub(crate) use active::Active;
+pub(crate) use bind::bind;
 pub(crate) use chain::Chain;
+pub(crate) use inherited::Inherited;
 pub(crate) use table::Table;

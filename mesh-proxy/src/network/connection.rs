@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::stats::{Counter, Gauge, Held};
 use crate::transport::Io;
 use crate::transport::tls::ConnectionInfo;
+use crate::worker::Member;
 
 /// An accepted connection, as a network filter gets it. TCP_NODELAY is set.
 pub(crate) struct Connection {
@@ -27,14 +28,15 @@ pub(crate) struct Connection {
 
 /// A connection in its listener's statistics.
 pub(crate) struct Counted {
+    _member: Member,
     _active: Held,
     destroyed: Counter,
 }
 
 impl Counted {
     /// Holds `active` now, and counts in `destroyed` at its end.
-    pub(crate) fn new(active: &Gauge, destroyed: &Counter) -> Self {
-        Self { _active: active.hold(), destroyed: destroyed.clone() }
+    pub(crate) fn new(member: Member, active: &Gauge, destroyed: &Counter) -> Self {
+        Self { _member: member, _active: active.hold(), destroyed: destroyed.clone() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is counted of the listeners as a whole, under Envoy's names.
 
-use crate::stats::{Counter, Gauge, Registry};
+use crate::stats::{Counter, Gauge, Level, Registry};
 
 /// `listener_manager.*`
 pub(super) struct Stats {
@@ -8,7 +8,7 @@ pub(super) struct Stats {
     pub(super) modified: Counter,
     pub(super) removed: Counter,
     pub(super) create_failure: Counter,
-    pub(super) active: Gauge,
+    pub(super) active: Level,
     /// Here: how many times filter chains are being drained at the moment.
     pub(super) draining: Gauge,
 }
@@ -22,7 +22,7 @@ impl Stats {
             modified: counter("listener_modified"),
             removed: counter("listener_removed"),
             create_failure: counter("listener_create_failure"),
-            active: gauge("total_listeners_active"),
+            active: registry.level("listener_manager.total_listeners_active"),
             draining: gauge("total_listeners_draining"),
         }
     }

@@ -1,14 +1,21 @@
-//! Gauges.
+//! Gauges, of two kinds. What a hot restart makes of a value depends on which it is: what
+//! is in flight in the old process is in flight still, so that both processes' [`Gauge`]s
+//! add up; a [`Level`] says how this process is, and the other's means nothing here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// A value that goes up and down, for the process as a whole. A clone is the same gauge.
+/// How much is in flight: goes up and down, for the process as a whole. A clone is the
+/// same gauge.
 #[derive(Clone, Default)]
 pub(crate) struct Gauge(Arc<AtomicU64>);
 
 /// One unit of a gauge, given back when dropped.
 pub(crate) struct Held(Gauge);
+
+/// How high something stands in this process. A clone is the same level.
+#[derive(Clone, Default)]
+pub(crate) struct Level(Arc<AtomicU64>);
 
 impl Gauge {
     /// Adds one.
@@ -25,11 +32,6 @@ impl Gauge {
     pub(crate) fn hold(&self) -> Held {
         self.inc();
         Held(self.clone())
-    }
-
-    /// Sets the value.
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
     }
 
     /// The value.
@@ -49,5 +51,25 @@ impl Gauge {
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+impl Level {
+    /// Sets the value.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn downgrade(&self) -> Weak<AtomicU64> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(super) fn upgrade(weak: &Weak<AtomicU64>) -> Option<Self> {
+        weak.upgrade().map(Self)
     }
 }

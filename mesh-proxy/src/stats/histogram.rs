@@ -53,6 +53,16 @@ impl Histogram {
         }
     }
 
+    /// Adds what was recorded elsewhere.
+    pub(super) fn add(&self, more: &Snapshot) {
+        // The shard that many may write.
+        let Some(buckets) = self.0.first() else { return };
+        let buckets = buckets.get_or_init(Box::default);
+        for (cell, amount) in buckets.iter().zip(more.buckets.iter().chain([&more.sum])) {
+            shard::add(0, cell, *amount);
+        }
+    }
+
     /// The sum over all workers.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut all = Snapshot::default();
@@ -75,6 +85,23 @@ impl Histogram {
 }
 
 impl Snapshot {
+    pub(super) fn add(&mut self, more: &Self) {
+        for (sum, amount) in self.buckets.iter_mut().zip(more.buckets) {
+            *sum = sum.wrapping_add(amount);
+        }
+        self.sum = self.sum.wrapping_add(more.sum);
+    }
+
+    /// What came since `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let mut more = *self;
+        for (now, then) in more.buckets.iter_mut().zip(before.buckets) {
+            *now = now.wrapping_sub(then);
+        }
+        more.sum = more.sum.wrapping_sub(before.sum);
+        more
+    }
+
     /// How many values there are.
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -10,10 +10,12 @@ mod histogram;
 mod prometheus;
 mod registry;
 mod shard;
+mod transfer;
 
 pub(crate) use counter::Counter;
-pub(crate) use gauge::{Gauge, Held};
+pub(crate) use gauge::{Gauge, Held, Level};
 pub(crate) use histogram::{BOUNDS, Histogram, Snapshot};
 pub(crate) use prometheus::prometheus_name;
 pub(crate) use registry::{Registry, Value};
 pub(crate) use shard::set_worker;
+pub(crate) use transfer::Export;

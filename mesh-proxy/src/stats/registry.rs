@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counter::{Allocator, WeakCounter};
 use super::histogram::{Shards, Snapshot};
-use super::{Counter, Gauge, Histogram};
+use super::{Counter, Gauge, Histogram, Level};
 
 /// Makes statistics when they are first asked for and forgets those that nobody holds any
 /// more: what belongs to a removed cluster goes with it. A clone is the same registry.
@@ -30,6 +30,8 @@ struct Inner {
 struct State {
     allocator: Allocator,
     stats: BTreeMap<Box<str>, Stat>,
+    /// What is in flight in the older process of a hot restart.
+    older: BTreeMap<Box<str>, u64>,
     /// The number of entries at which those that died are looked for.
     sweep_at: usize,
 }
@@ -37,7 +39,17 @@ struct State {
 enum Stat {
     Counter(WeakCounter),
     Gauge(Weak<AtomicU64>),
+    Level(Weak<AtomicU64>),
     Histogram(Weak<Shards>),
+    /// What an older process counted, until somebody here asks for it.
+    Kept(Kept),
+}
+
+enum Kept {
+    Counter(u64),
+    Histogram(Snapshot),
+    /// The value is in [`State::older`].
+    Gauge,
 }
 
 const SWEEP_MIN: usize = 1024;
@@ -48,6 +60,7 @@ impl Registry {
         let state = State {
             allocator: Allocator::new(workers),
             stats: BTreeMap::new(),
+            older: BTreeMap::new(),
             sweep_at: SWEEP_MIN,
         };
         Self(Arc::new(Inner { workers, state: Mutex::new(state) }))
@@ -63,6 +76,9 @@ impl Registry {
             return counter;
         }
         let counter = state.allocator.counter();
+        if let Some(Stat::Kept(Kept::Counter(kept))) = state.stats.get(name) {
+            counter.add(*kept);
+        }
         state.insert(name, Stat::Counter(counter.downgrade()));
         counter
     }
@@ -80,6 +96,19 @@ impl Registry {
         gauge
     }
 
+    /// The level of this name; see [`Registry::counter`].
+    pub(crate) fn level(&self, name: &str) -> Level {
+        let mut state = self.lock();
+        if let Some(Stat::Level(weak)) = state.stats.get(name)
+            && let Some(level) = Level::upgrade(weak)
+        {
+            return level;
+        }
+        let level = Level::default();
+        state.insert(name, Stat::Level(level.downgrade()));
+        level
+    }
+
     /// The histogram of this name; see [`Registry::counter`].
     pub(crate) fn histogram(&self, name: &str) -> Histogram {
         let mut state = self.lock();
@@ -89,18 +118,62 @@ impl Registry {
             return histogram;
         }
         let histogram = Histogram::new(self.0.workers);
+        if let Some(Stat::Kept(Kept::Histogram(kept))) = state.stats.get(name) {
+            histogram.add(kept);
+        }
         state.insert(name, Stat::Histogram(histogram.downgrade()));
         histogram
     }
 
-    /// Shows every statistic that is alive, in the order of the names. `see` must not call
-    /// the registry.
+    /// Shows every statistic that is alive, in the order of the names, with what an older
+    /// process counted. `see` must not call the registry.
     pub(crate) fn visit(&self, see: &mut dyn FnMut(&str, Value)) {
-        for (name, stat) in &self.lock().stats {
-            if let Some(value) = stat.value() {
+        let state = self.lock();
+        for (name, stat) in &state.stats {
+            if let Some(value) = state.value(name, stat) {
                 see(name, value);
             }
         }
+    }
+
+    /// [`Registry::visit`] without what is of no use to another process: levels.
+    pub(super) fn visit_countable(&self, see: &mut dyn FnMut(&str, Value)) {
+        let state = self.lock();
+        let countable = state.stats.iter().filter(|(_, stat)| !matches!(stat, Stat::Level(_)));
+        for (name, stat) in countable {
+            if let Some(value) = state.value(name, stat) {
+                see(name, value);
+            }
+        }
+    }
+
+    /// Adds what an older process counted: of counters and histograms so much more, of a
+    /// gauge its value now. What nobody here has asked for yet is kept for whoever does.
+    pub(super) fn import(&self, name: &str, value: Value) {
+        let mut state = self.lock();
+        match value {
+            Value::Counter(more) => state.import_counter(name, more),
+            Value::Histogram(more) => state.import_histogram(name, &more),
+            Value::Gauge(0) => state.forget_older(name),
+            Value::Gauge(value) => {
+                if !state.stats.contains_key(name) {
+                    state.insert(name, Stat::Kept(Kept::Gauge));
+                }
+                state.older.insert(name.into(), value);
+            }
+        }
+    }
+
+    /// The older process is gone, and nothing is in flight there.
+    pub(crate) fn forget_older(&self) {
+        let mut state = self.lock();
+        state.older.clear();
+        state.stats.retain(|_, stat| !matches!(stat, Stat::Kept(Kept::Gauge)));
+    }
+
+    /// What is in flight in the older process under the name of a gauge.
+    pub(crate) fn in_older(&self, name: &str) -> u64 {
+        self.lock().older.get(name).copied().unwrap_or_default()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,6 +182,50 @@ impl Registry {
 }
 
 impl State {
+    fn value(&self, name: &str, stat: &Stat) -> Option<Value> {
+        match stat {
+            Stat::Gauge(_) | Stat::Kept(Kept::Gauge) => {
+                let older = self.older.get(name).copied();
+                let own = match stat.value() {
+                    Some(Value::Gauge(own)) => Some(own),
+                    _ => None,
+                };
+                // One that died here may still be alive there.
+                own.or(older.map(|_| 0))
+                    .map(|own| Value::Gauge(own.wrapping_add(older.unwrap_or_default())))
+            }
+            _ => stat.value(),
+        }
+    }
+
+    fn import_counter(&mut self, name: &str, more: u64) {
+        match self.stats.get_mut(name) {
+            Some(Stat::Kept(Kept::Counter(kept))) => *kept = kept.wrapping_add(more),
+            Some(Stat::Counter(weak)) if let Some(counter) = weak.upgrade() => counter.add(more),
+            // Another kind here: its own.
+            Some(stat) if stat.value().is_some() => {}
+            _ => self.insert(name, Stat::Kept(Kept::Counter(more))),
+        }
+    }
+
+    fn import_histogram(&mut self, name: &str, more: &Snapshot) {
+        match self.stats.get_mut(name) {
+            Some(Stat::Kept(Kept::Histogram(kept))) => kept.add(more),
+            Some(Stat::Histogram(weak)) if let Some(histogram) = Histogram::upgrade(weak) => {
+                histogram.add(more);
+            }
+            Some(stat) if stat.value().is_some() => {}
+            _ => self.insert(name, Stat::Kept(Kept::Histogram(*more))),
+        }
+    }
+
+    fn forget_older(&mut self, name: &str) {
+        self.older.remove(name);
+        if matches!(self.stats.get(name), Some(Stat::Kept(Kept::Gauge))) {
+            self.stats.remove(name);
+        }
+    }
+
     fn insert(&mut self, name: &str, stat: Stat) {
         if self.stats.len() >= self.sweep_at {
             self.stats.retain(|_, stat| stat.value().is_some());
@@ -130,9 +247,13 @@ impl Stat {
         match self {
             Self::Counter(weak) => weak.upgrade().map(|counter| Value::Counter(counter.value())),
             Self::Gauge(weak) => Gauge::upgrade(weak).map(|gauge| Value::Gauge(gauge.value())),
+            Self::Level(weak) => Level::upgrade(weak).map(|level| Value::Gauge(level.value())),
             Self::Histogram(weak) => {
                 Histogram::upgrade(weak).map(|histogram| Value::Histogram(histogram.snapshot()))
             }
+            Self::Kept(Kept::Counter(kept)) => Some(Value::Counter(*kept)),
+            Self::Kept(Kept::Histogram(kept)) => Some(Value::Histogram(*kept)),
+            Self::Kept(Kept::Gauge) => Some(Value::Gauge(0)),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Worker threads: each one OS thread with a runtime of its own, its own sockets and its
 //! own connection pools. Nothing on a worker is shared with another one but [`Shared`].
 
+mod census;
 mod shared;
 
+pub(crate) use census::{Census, Member};
 pub(crate) use shared::Shared;
 
 use std::io;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Workers;
+use super::{Census, Workers};
 use crate::stats::Registry;
 use crate::{access_log, cluster, routes};
 
@@ -13,6 +13,7 @@ pub(crate) struct Shared {
     pub(crate) clusters: cluster::Manager,
     pub(crate) routes: routes::Tables,
     pub(crate) access_logs: access_log::Writers,
+    pub(crate) census: Census,
 }
 
 impl Shared {
@@ -21,6 +22,7 @@ impl Shared {
         let registry = Registry::new(concurrency);
         let access_logs = access_log::Writers::new(&registry);
         Arc::new(Self {
+            census: Census::new(&registry),
             clusters: cluster::Manager::new(registry.clone()),
             routes: routes::Tables::default(),
             registry,

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use mesh_xds::client::{Ads, Event, Response};
 use mesh_xds::{Names, ResourceType};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::state::{Action, Now, State};
+use super::state::{Action, Now, Stage, State};
 use crate::config::{Discovery, Name};
 use crate::server::{DataPlane, ListenerError};
-use crate::stats::{Counter, Gauge, Registry};
+use crate::stats::{Counter, Level, Registry};
 
 /// How long the start waits for the first answer of DNS.
 const DNS_AT_START: Duration = Duration::from_secs(5);
@@ -27,16 +28,17 @@ pub(crate) struct Control {
     subscribed: HashMap<ResourceType, Names>,
     stats: Stats,
     drain_time: Duration,
+    stage: watch::Sender<Stage>,
 }
 
 /// What is counted of it, under Envoy's names.
 struct Stats {
-    connected: Gauge,
+    connected: Level,
     attempts: Counter,
     updates: [(ResourceType, Counter, Counter); 4],
-    active_clusters: Gauge,
-    warming_clusters: Gauge,
-    warming_listeners: Gauge,
+    active_clusters: Level,
+    warming_clusters: Level,
+    warming_listeners: Level,
 }
 
 impl Stats {
@@ -46,7 +48,7 @@ impl Stats {
             (resource_type, counter("update_success"), counter("update_rejected"))
         };
         Self {
-            connected: registry.gauge("control_plane.connected_state"),
+            connected: registry.level("control_plane.connected_state"),
             attempts: registry.counter("control_plane.connect_attempt"),
             updates: [
                 update(ResourceType::Cluster, "cluster_manager.cds"),
@@ -54,9 +56,9 @@ impl Stats {
                 update(ResourceType::Listener, "listener_manager.lds"),
                 update(ResourceType::Route, "listener_manager.rds"),
             ],
-            active_clusters: registry.gauge("cluster_manager.active_clusters"),
-            warming_clusters: registry.gauge("cluster_manager.warming_clusters"),
-            warming_listeners: registry.gauge("listener_manager.total_listeners_warming"),
+            active_clusters: registry.level("cluster_manager.active_clusters"),
+            warming_clusters: registry.level("cluster_manager.warming_clusters"),
+            warming_listeners: registry.level("listener_manager.total_listeners_warming"),
         }
     }
 
@@ -88,7 +90,9 @@ impl Control {
     ) -> Result<Self, ListenerError> {
         let stats = Stats::new(&data_plane.shared().registry);
         let subscribed = HashMap::new();
-        let mut control = Self { state, data_plane, ads: None, subscribed, stats, drain_time };
+        let (stage, _) = watch::channel(Stage::PreInitializing);
+        let mut control =
+            Self { state, data_plane, ads: None, subscribed, stats, drain_time, stage };
         let (listeners, others): (Vec<_>, Vec<_>) = control
             .lock()
             .settle(Now::read())
@@ -101,8 +105,19 @@ impl Control {
             None => control.ads = ads.map(Ads::connect),
         }
         control.subscribe();
-        control.stats.read(&control.lock());
+        control.publish();
         Ok(control)
+    }
+
+    /// How far the start has come.
+    pub(crate) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    fn publish(&self) {
+        let state = self.lock();
+        self.stats.read(&state);
+        self.stage.send_replace(state.stage());
     }
 
     /// Waits for the first answer of DNS, which may also be that there is no such name.
@@ -144,7 +159,7 @@ impl Control {
                     self.subscribe();
                 }
             }
-            self.stats.read(&self.lock());
+            self.publish();
         }
     }
 

@@ -19,6 +19,7 @@ use crate::codec::{Body, Pace, Protocol, Stall, Upgrade, server};
 use crate::config::CodecType;
 use crate::http_filter;
 use crate::network::{self, Connection};
+use crate::random;
 use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;
@@ -98,7 +99,7 @@ pub(super) async fn serve(
     };
     let leave = async {
         tokio::select! {
-            _ = drain.begun() => {
+            _ = drain.begun_at(random::share()) => {
                 manager.stats.cx_drain_close.inc();
                 activity.says_goodbye().await;
             }

@@ -1,0 +1,694 @@
+//! The loop around the machine: what happens goes in, what is to be done is done.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mesh_runtime::shutdown::Signals;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
+use tracing::{error, info, warn};
+
+use super::Options;
+use super::asking::{self, Asking};
+use super::channel::{Channel, ChannelError};
+use super::frame::Received;
+use super::link::Link;
+use super::machine::{Action, Event, Failure, Machine, Newer, NewerSaid, Older, OlderSaid, Own};
+use super::message::{
+    Count, Ending, Hello, Left, Message, Ready, Reason, Refused, Taken, VERSION, Wait, Welcome,
+    Withdrawn,
+};
+use super::place::{Claim, Live};
+use super::sockets::{self, Gifts};
+use crate::admin::{self, Asked, Status};
+use crate::listener::Inherited;
+use crate::server::DataPlane;
+use crate::stats::{Export, Registry};
+use crate::xds::Stage;
+
+/// What two processes call themselves in each other's logs.
+const BUILD: &str = concat!("mesh-proxy/", env!("CARGO_PKG_VERSION"));
+
+/// How often a process that drains tells what it counted.
+const TELL: Duration = Duration::from_millis(500);
+
+/// What takes part on behalf of this process once it has started.
+pub(crate) struct Proxy {
+    pub(crate) data_plane: DataPlane,
+    /// Started when [`Start::is_alone`].
+    pub(crate) pages: Option<admin::Server>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) stage: watch::Receiver<Stage>,
+}
+
+/// How this process starts.
+pub(crate) struct Start {
+    /// It is the only one, and is to accept and to answer pages at once. Otherwise
+    /// [`Driver::run`] does that when the time has come.
+    pub(crate) is_alone: bool,
+    /// Sockets of the older process.
+    pub(crate) inherited: Inherited,
+    /// Of its admin pages.
+    pub(crate) admin: Option<TcpListener>,
+    /// How many processes there were, this one included.
+    pub(crate) generation: u64,
+    /// How long those before this one ran, together.
+    pub(crate) earlier_uptime: Duration,
+}
+
+/// Takes over from an older process, hands over to a newer one, and ends.
+pub(crate) struct Driver {
+    machine: Machine,
+    options: Options,
+    registry: Registry,
+    claim: Option<Claim>,
+    is_signalled: bool,
+    older: Option<Link>,
+    older_deadline: Option<Instant>,
+    /// The addresses that this process listens on.
+    claimed: Vec<SocketAddr>,
+    /// What came with the message that the machine is about to see.
+    received: Option<Received>,
+    gifts: Gifts,
+    generation: u64,
+    earlier_uptime: Duration,
+    started: Instant,
+    /// Who asks, while the machine says what to answer.
+    asking: Option<Asking>,
+    asked: asking::Asked,
+    newer: Option<Link>,
+    newer_deadline: Option<Instant>,
+    outbox: VecDeque<sockets::Ready>,
+    export: Export,
+    tick: Interval,
+    cut_at: Option<Instant>,
+    proxy: Option<Proxy>,
+    drain: Option<JoinHandle<()>>,
+}
+
+/// What follows from an action for the loop.
+enum Flow {
+    On,
+    Then(Event),
+    Stop(Stop),
+}
+
+/// Why the loop ends.
+enum Stop {
+    Start {
+        is_alone: bool,
+    },
+    /// After a drain.
+    End,
+    /// All is done.
+    Exit,
+    AtOnce,
+    Fail(Failure),
+}
+
+/// What happened to the driver.
+enum Happened {
+    To(Event),
+    /// Out of turn: a second signal.
+    Again(&'static str),
+}
+
+impl Driver {
+    /// Takes this process's place and, when there is a running process, everything that it
+    /// gives. `None` when a signal asked for the end meanwhile.
+    pub(crate) async fn begin(
+        options: Options,
+        registry: &Registry,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Option<(Self, Start)>> {
+        let (claim, older) = match &options.place {
+            Some(place) => {
+                let (claim, older) = place.claim(options.epoch)?;
+                (Some(claim), older)
+            }
+            None => (None, None),
+        };
+        let asked = asking::Asked::by(claim.as_ref())?;
+        let machine = Machine::new(options.epoch, options.drain_time, options.parent_shutdown);
+        let mut driver = Self {
+            machine,
+            registry: registry.clone(),
+            claim,
+            is_signalled: false,
+            older: None,
+            older_deadline: None,
+            claimed: Vec::new(),
+            received: None,
+            gifts: Gifts::default(),
+            generation: 0,
+            earlier_uptime: Duration::ZERO,
+            started: Instant::now(),
+            asking: None,
+            asked,
+            newer: None,
+            newer_deadline: None,
+            outbox: VecDeque::new(),
+            export: Export::default(),
+            tick: interval(TELL),
+            cut_at: None,
+            proxy: None,
+            drain: None,
+            options,
+        };
+        driver.tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let first = driver.found(older);
+        match driver.drive(Some(first), signals).await {
+            Stop::Start { is_alone } => {
+                let gifts = std::mem::take(&mut driver.gifts);
+                let start = Start {
+                    is_alone,
+                    inherited: gifts.listeners,
+                    admin: gifts.admin,
+                    generation: driver.generation,
+                    earlier_uptime: driver.earlier_uptime,
+                };
+                Ok(Some((driver, start)))
+            }
+            Stop::Fail(failure) => Err(failure.into()),
+            Stop::End | Stop::Exit | Stop::AtOnce => Ok(None),
+        }
+    }
+
+    /// Sees the process through, from its start to its end. An error is that it could not
+    /// take over.
+    pub(crate) async fn run(mut self, proxy: Proxy, signals: &mut Signals) -> Result<(), Failure> {
+        let data_plane = proxy.data_plane.clone();
+        self.proxy = Some(proxy);
+        match self.drive(None, signals).await {
+            Stop::End => self.end(signals).await,
+            Stop::Fail(failure) => {
+                // Whoever connected while this process accepted, if it did.
+                data_plane.drain(self.options.drain_time).await;
+                return Err(failure);
+            }
+            Stop::Exit | Stop::Start { .. } => {
+                data_plane.drain(Duration::ZERO).await;
+                info!("hot restart: all is handed over");
+            }
+            Stop::AtOnce => {}
+        }
+        Ok(())
+    }
+
+    async fn drive(&mut self, first: Option<Event>, signals: &mut Signals) -> Stop {
+        let mut next = first;
+        loop {
+            let event = match next.take() {
+                Some(event) => event,
+                None => match self.happens(signals).await {
+                    Happened::To(event) => event,
+                    Happened::Again(signal) => {
+                        warn!("{signal} again: ending at once");
+                        return Stop::AtOnce;
+                    }
+                },
+            };
+            for action in self.machine.step(event) {
+                match self.perform(action).await {
+                    Flow::On => {}
+                    // There is one such action in a step at most.
+                    Flow::Then(event) => next = Some(event),
+                    Flow::Stop(stop) => return stop,
+                }
+            }
+        }
+    }
+
+    /// Waits for what the machine is to know next.
+    async fn happens(&mut self, signals: &mut Signals) -> Happened {
+        let watch = Watch::of(&self.machine, self.proxy.as_ref());
+        let Self { older, newer, asked, proxy, tick, .. } = self;
+        let event = tokio::select! {
+            signal = signals.next() => return self.signalled(signal),
+            page = page(proxy.as_ref()) => return self.page(page),
+            asking = asked.next() => {
+                let hello = asking.hello.clone();
+                self.asking = Some(asking);
+                Event::Asked(hello)
+            }
+            received = receive(older) => self.older_received(received).await,
+            received = receive(newer) => self.newer_received(received).await,
+            () = until(self.older_deadline) => {
+                self.older_deadline = None;
+                Event::OlderSilent
+            }
+            () = until(self.newer_deadline) => {
+                self.newer_deadline = None;
+                Event::NewerSilent
+            }
+            () = until(self.cut_at) => {
+                self.cut_at = None;
+                Event::Deadline
+            }
+            () = live(proxy.as_ref()), if watch.stage => Event::Warm,
+            () = empty(proxy.as_ref()), if watch.census => Event::Empty,
+            _ = tick.tick(), if watch.tick => Event::Tick,
+        };
+        Happened::To(event)
+    }
+
+    fn signalled(&mut self, signal: &'static str) -> Happened {
+        if std::mem::replace(&mut self.is_signalled, true) {
+            return Happened::Again(signal);
+        }
+        info!("{signal}");
+        Happened::To(Event::Terminate)
+    }
+
+    fn page(&mut self, asked: Asked) -> Happened {
+        let graceful = match asked {
+            Asked::Quit => {
+                info!("/quitquitquit");
+                return Happened::To(Event::Terminate);
+            }
+            Asked::Drain { graceful } => graceful,
+        };
+        info!(graceful, "/drain_listeners");
+        let time = if graceful { self.options.drain_time } else { Duration::ZERO };
+        self.begin_drain(time);
+        Happened::To(Event::Closed)
+    }
+
+    async fn older_received(&mut self, received: Result<Received, ChannelError>) -> Event {
+        match received {
+            Ok(received) => {
+                let said = self.older_says(&received.message);
+                self.received = Some(received);
+                Event::OlderSaid(said)
+            }
+            Err(error) => {
+                let is_dead = lost(self.older.take(), &error).await;
+                Event::OlderLost { is_dead }
+            }
+        }
+    }
+
+    fn older_says(&mut self, message: &Message) -> OlderSaid {
+        match message {
+            Message::Wait(wait) => {
+                let at_most = Duration::from_millis(wait.at_most_ms);
+                info!("hot restart: another process has to leave first, in {at_most:?} at most");
+                OlderSaid::Wait(at_most)
+            }
+            Message::Refused(refused) => {
+                warn!(theirs = refused.build, "hot restart: refused: {:?}", refused.reason());
+                OlderSaid::Refused { reason: refused.reason(), version: refused.version }
+            }
+            Message::Welcome(welcome) => {
+                let Welcome { epoch, pid, generation, uptime_s } = *welcome;
+                info!(epoch, pid, "hot restart: taking over");
+                self.generation = generation.saturating_add(1);
+                self.earlier_uptime = Duration::from_secs(uptime_s);
+                if let Some(older) = &mut self.older {
+                    older.identify(pid);
+                }
+                OlderSaid::Welcome
+            }
+            Message::Sockets(_) => OlderSaid::Sockets,
+            Message::Counts(counts) => OlderSaid::Counts { is_last: counts.is_last },
+            Message::Withdrawn(_) => OlderSaid::Withdrawn,
+            Message::Left(_) => {
+                info!("hot restart: the older process has left");
+                OlderSaid::Left
+            }
+            Message::Hello(_) | Message::Taken(_) | Message::Ready(_) | Message::Ending(_) => {
+                warn!("hot restart: the older process says {}", message.name());
+                OlderSaid::Nonsense
+            }
+        }
+    }
+
+    async fn newer_received(&mut self, received: Result<Received, ChannelError>) -> Event {
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                let is_dead = lost(self.newer.take(), &error).await;
+                return Event::NewerLost { is_dead };
+            }
+        };
+        Event::NewerSaid(match received.message {
+            Message::Taken(_) => NewerSaid::Taken,
+            Message::Ready(ready) => NewerSaid::Ready {
+                claimed: ready.claimed(),
+                parent_shutdown: Duration::from_millis(ready.parent_shutdown_ms),
+            },
+            Message::Ending(_) => NewerSaid::Ending,
+            other => {
+                warn!("hot restart: the newer process says {}", other.name());
+                NewerSaid::Nonsense
+            }
+        })
+    }
+
+    async fn perform(&mut self, action: Action) -> Flow {
+        match action {
+            Action::FindOlder => return self.find_older(),
+            Action::SayHello => self.say_older(self.hello()).await,
+            Action::KeepSockets => self.keep_sockets(),
+            Action::AddCounts => self.add_counts(),
+            Action::SayTaken => self.say_older(Message::Taken(Taken {})).await,
+            Action::SayReady => {
+                let ready = Ready::new(&self.claimed, self.options.parent_shutdown);
+                self.say_older(Message::Ready(ready)).await;
+            }
+            Action::SayEnding => self.say_older(Message::Ending(Ending {})).await,
+            Action::TimeOlder(time) => self.older_deadline = time.and_then(from_now),
+            Action::ForgetOlder => {
+                self.older = None;
+                self.registry.forget_older();
+            }
+            Action::Start => return Flow::Stop(Stop::Start { is_alone: false }),
+            Action::StartAlone => return Flow::Stop(Stop::Start { is_alone: true }),
+            Action::Open => self.open(),
+            Action::ServePages => self.serve_pages(),
+            Action::Fail(failure) => return Flow::Stop(Stop::Fail(failure)),
+            Action::End => return Flow::Stop(Stop::End),
+            Action::Exit => return Flow::Stop(Stop::Exit),
+            other => return self.perform_for_newer(other).await,
+        }
+        Flow::On
+    }
+
+    /// What concerns the newer process.
+    async fn perform_for_newer(&mut self, action: Action) -> Flow {
+        match action {
+            Action::Refuse(reason) => self.refuse(reason).await,
+            Action::Admit => {
+                self.newer = self.asking.take().map(|asking| {
+                    let Hello { epoch, pid, build, .. } = &asking.hello;
+                    info!(epoch, pid, build, "hot restart: a newer process asks");
+                    Link::new(asking.channel, *pid)
+                });
+            }
+            Action::SayWait(at_most) => {
+                let at_most_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
+                self.say_newer(Message::Wait(Wait { at_most_ms })).await;
+            }
+            Action::SayWelcome => self.say_newer(self.welcome()).await,
+            Action::SayWithdrawn => {
+                warn!("hot restart: the newer process is not waited for any longer");
+                self.say_newer(Message::Withdrawn(Withdrawn {})).await;
+            }
+            Action::SayRefused(reason) => self.say_newer(refused(reason)).await,
+            Action::LoadSockets => return self.load_sockets(),
+            Action::LoadCounts => {
+                let changes = self.export.changes(&self.registry);
+                self.outbox.extend(sockets::tell(changes));
+            }
+            Action::LoadLeft => self.outbox.push_back((Message::Left(Left {}), Vec::new())),
+            Action::SendNext => return self.send_next().await,
+            Action::TimeNewer(time) => self.newer_deadline = time.and_then(from_now),
+            Action::ForgetNewer => {
+                self.newer = None;
+                self.outbox.clear();
+            }
+            Action::HandOver(claimed) => self.hand_over(&claimed),
+            Action::StopPages => {
+                if let Some(pages) = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut()) {
+                    pages.stop().await;
+                }
+                return Flow::Then(Event::PagesStopped);
+            }
+            Action::Discourage => self.discourage(),
+            Action::SetDeadline(time) => {
+                self.cut_at = [self.cut_at, from_now(time)].into_iter().flatten().min();
+            }
+            Action::Resume => self.resume(),
+            Action::Cut => {
+                warn!("hot restart: the time is over: ending the connections that are left");
+                if let Some(proxy) = &self.proxy {
+                    proxy.data_plane.cut();
+                }
+            }
+            // The others are done above.
+            _ => {}
+        }
+        Flow::On
+    }
+
+    fn find_older(&mut self) -> Flow {
+        let Some(place) = &self.options.place else { return Flow::Then(Event::NoOlder) };
+        match place.older(self.options.epoch) {
+            Ok(older) => Flow::Then(self.found(older)),
+            Err(error) => {
+                warn!("{error}");
+                Flow::Stop(Stop::Fail(Failure::Silent))
+            }
+        }
+    }
+
+    fn found(&mut self, older: Option<Live>) -> Event {
+        let link = older.map(|Live { io, pid, .. }| {
+            let io = UnixStream::from_std(io)?;
+            Ok(Link::new(Channel::new(io), pid.unsigned_abs()))
+        });
+        match link.transpose() {
+            Ok(Some(link)) => {
+                self.older = Some(link);
+                Event::OlderFound
+            }
+            Ok(None) => {
+                if self.options.epoch > 0 && self.options.place.is_some() {
+                    warn!("hot restart: no process to take over from; starting as the first one");
+                }
+                self.generation = 1;
+                Event::NoOlder
+            }
+            Err(error) => {
+                let error: io::Error = error;
+                warn!("hot restart: {error}");
+                Event::NoOlder
+            }
+        }
+    }
+
+    fn keep_sockets(&mut self) {
+        if let Some(Received { message: Message::Sockets(sockets), descriptors }) =
+            self.received.take()
+        {
+            self.gifts.keep(sockets, descriptors);
+        }
+    }
+
+    fn add_counts(&mut self) {
+        if let Some(Received { message: Message::Counts(counts), .. }) = self.received.take() {
+            self.registry.import_all(counts.counts.into_iter().filter_map(Count::read));
+        }
+    }
+
+    fn open(&mut self) {
+        if let Some(proxy) = &self.proxy {
+            self.claimed = proxy.data_plane.open();
+            proxy.status.set_serving();
+            info!(listeners = self.claimed.len(), "hot restart: accepting");
+        }
+    }
+
+    fn serve_pages(&mut self) {
+        let pages = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut());
+        if let Some(Err(error)) = pages.map(admin::Server::start) {
+            error!("{error}");
+        }
+    }
+
+    fn load_sockets(&mut self) -> Flow {
+        self.export = Export::default();
+        self.outbox.clear();
+        let Some(proxy) = &self.proxy else { return Flow::On };
+        let pages = proxy.pages.as_ref().map(admin::Server::socket).transpose();
+        match proxy.data_plane.sockets().and_then(|sockets| Ok((sockets, pages?))) {
+            Ok((sockets, pages)) => {
+                self.outbox.extend(sockets::give(sockets, pages));
+                Flow::On
+            }
+            Err(error) => {
+                warn!("hot restart: cannot hand the sockets over: {error}");
+                Flow::Then(Event::NewerSilent)
+            }
+        }
+    }
+
+    async fn send_next(&mut self) -> Flow {
+        match self.outbox.pop_front() {
+            Some((message, descriptors)) => {
+                if let Some(newer) = &self.newer {
+                    newer.send(&message, &descriptors).await;
+                }
+                Flow::On
+            }
+            None => Flow::Then(Event::AllSent),
+        }
+    }
+
+    fn hand_over(&mut self, claimed: &[SocketAddr]) {
+        info!("hot restart: the newer process accepts; handing over");
+        if let Some(proxy) = &self.proxy {
+            proxy.data_plane.hand_over(claimed);
+        }
+    }
+
+    fn discourage(&mut self) {
+        let drain_time = self.options.drain_time;
+        let over = if self.options.is_immediate { Duration::ZERO } else { drain_time };
+        info!("hot restart: handed over; draining over {over:?}");
+        if let Some(proxy) = &self.proxy {
+            proxy.status.set_draining(true);
+            proxy.data_plane.discourage(over);
+        }
+    }
+
+    fn resume(&mut self) {
+        warn!("hot restart: the newer process is gone; serving again");
+        self.cut_at = None;
+        if let Some(proxy) = &self.proxy {
+            proxy.data_plane.open();
+            proxy.status.set_draining(false);
+        }
+        self.serve_pages();
+    }
+
+    async fn refuse(&mut self, reason: Reason) {
+        let Some(asking) = self.asking.take() else { return };
+        let Hello { epoch, pid, version, build } = &asking.hello;
+        info!(epoch, pid, version, build, "hot restart: refused a newer process: {reason:?}");
+        Link::new(asking.channel, *pid).send(&refused(reason), &[]).await;
+    }
+
+    fn hello(&self) -> Message {
+        let (pid, build) = (std::process::id(), BUILD.to_owned());
+        Message::Hello(Hello { version: VERSION, epoch: self.options.epoch, pid, build })
+    }
+
+    fn welcome(&self) -> Message {
+        Message::Welcome(Welcome {
+            epoch: self.options.epoch,
+            pid: std::process::id(),
+            generation: self.generation,
+            uptime_s: (self.earlier_uptime + self.started.elapsed()).as_secs(),
+        })
+    }
+
+    async fn say_older(&self, message: Message) {
+        if let Some(older) = &self.older {
+            older.send(&message, &[]).await;
+        }
+    }
+
+    async fn say_newer(&self, message: Message) {
+        if let Some(newer) = &self.newer {
+            newer.send(&message, &[]).await;
+        }
+    }
+
+    /// There is one drain of everything, whoever asks first.
+    fn begin_drain(&mut self, time: Duration) {
+        let Some(proxy) = &self.proxy else { return };
+        let data_plane = proxy.data_plane.clone();
+        proxy.status.set_draining(true);
+        self.drain.get_or_insert_with(|| tokio::spawn(async move { data_plane.drain(time).await }));
+    }
+
+    /// Waits until everything has drained.
+    async fn end(mut self, signals: &mut Signals) {
+        let drain_time = self.options.drain_time;
+        info!("draining for at most {drain_time:?}");
+        // Who comes now finds nobody to take over from.
+        self.claim = None;
+        self.asked.close();
+        self.begin_drain(drain_time);
+        let Some(drain) = self.drain.take() else { return };
+        tokio::select! {
+            _ = drain => info!("drained"),
+            signal = signals.next() => warn!("{signal} again: ending at once"),
+        }
+    }
+}
+
+/// What is to be watched for, depending on where the machine is.
+struct Watch {
+    stage: bool,
+    census: bool,
+    tick: bool,
+}
+
+impl Watch {
+    fn of(machine: &Machine, proxy: Option<&Proxy>) -> Self {
+        let is_there = proxy.is_some();
+        let is_starting = machine.own == Own::Starting;
+        let may_be_warm = matches!(machine.older, Older::Warming | Older::None);
+        let is_draining = matches!(machine.newer, Newer::Draining { is_empty: false, .. });
+        Self {
+            stage: is_there && is_starting && may_be_warm,
+            census: is_there && (is_draining || machine.newer == Newer::Released),
+            tick: is_draining,
+        }
+    }
+}
+
+/// Whether the process died with its connection.
+async fn lost(link: Option<Link>, error: &ChannelError) -> bool {
+    let Some(link) = link else { return true };
+    let is_dead = link.is_dead().await;
+    let state = if is_dead { "it is dead" } else { "it lives" };
+    warn!(pid = link.pid, "hot restart: {error}; {state}");
+    is_dead
+}
+
+fn refused(reason: Reason) -> Message {
+    let (reason, build) = (reason.into(), BUILD.to_owned());
+    Message::Refused(Refused { reason, version: VERSION, build })
+}
+
+async fn receive(link: &mut Option<Link>) -> Result<Received, ChannelError> {
+    match link {
+        Some(link) => link.receive().await,
+        None => pending().await,
+    }
+}
+
+async fn page(proxy: Option<&Proxy>) -> Asked {
+    match proxy {
+        Some(proxy) => proxy.status.asked().await,
+        None => pending().await,
+    }
+}
+
+async fn live(proxy: Option<&Proxy>) {
+    if let Some(proxy) = proxy
+        && proxy.stage.clone().wait_for(|stage| *stage == Stage::Live).await.is_ok()
+    {
+        return;
+    }
+    // Whoever tells is gone: with the process.
+    pending().await
+}
+
+async fn empty(proxy: Option<&Proxy>) {
+    match proxy {
+        Some(proxy) => proxy.data_plane.shared().census.empty().await,
+        None => pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => pending().await,
+    }
+}
+
+/// `None` for a time too long to come.
+fn from_now(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}

@@ -1,0 +1,144 @@
+//! Nothing is lost.
+
+use std::net::TcpStream;
+
+use mesh_testkit::client::Client;
+use mesh_testkit::{eventually, eventually_async};
+
+use crate::load::Load;
+use crate::site::{Site, connect, echoes, local, websocket};
+
+#[test]
+fn no_connection_is_refused_and_no_request_lost_whatever_the_number_of_workers() {
+    let site = Site::new();
+    let workers = ["1", "3", "1", "2", "2", "4"];
+    let flags = |workers| ["--concurrency", workers, "--drain-time-s", "1"];
+    let mut old = site.first(&flags(workers[0]));
+    let load = Load::start(site.http, 4);
+    load.until_more(20);
+    for (epoch, workers) in (1..).zip(&workers[1..]) {
+        let new = site.start(epoch, &flags(workers));
+        site.until_epoch(epoch);
+        load.until_more(20);
+        assert!(old.wait().success(), "{}", old.log());
+        load.until_more(20);
+        old = new;
+    }
+    load.end().assert_nothing_lost();
+}
+
+#[test]
+fn what_cannot_be_asked_to_leave_lives_on() {
+    let site = Site::new();
+    let mut old = site.first(&["--drain-time-s", "1"]);
+    let (mut tcp, mut ws) = (site.greeted(), websocket(site.http));
+    assert!(echoes(&mut ws));
+    let _new = site.start(1, &[]);
+    site.until_epoch(1);
+    for _ in 0..3 {
+        site.until_stat("server.parent_connections", 2);
+        assert!(echoes(&mut tcp) && echoes(&mut ws));
+    }
+    // New ones are the new process's.
+    let other = site.greeted();
+    site.until_stat("server.total_connections", 3);
+    drop(ws);
+    site.until_stat("server.parent_connections", 1);
+    assert!(old.exited().is_none() && echoes(&mut tcp));
+    drop(tcp);
+    assert!(old.wait().success());
+    site.until_stat("server.total_connections", 1);
+    drop(other);
+    site.until_stat("server.total_connections", 0);
+}
+
+#[test]
+fn the_time_of_the_old_process_is_limited() {
+    let site = Site::new();
+    let mut old = site.first(&["--drain-time-s", "1"]);
+    let mut tcp = site.greeted();
+    let _new = site.start(1, &["--parent-shutdown-time-s", "1"]);
+    site.until_epoch(1);
+    assert!(old.wait().success(), "{}", old.log());
+    assert!(!echoes(&mut tcp));
+    site.until_stat("server.total_connections", 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_and_http2_connections_are_asked_to_leave_within_the_drain_time() {
+    for strategy in ["gradual", "immediate"] {
+        let site = Site::new();
+        let mut old = site.first(&["--drain-time-s", "2", "--drain-strategy", strategy]);
+        let mut http2 = Client::http2(site.http).await.unwrap();
+        assert_eq!(http2.get("a", "/").await.unwrap().status, 200);
+        let idle = connect(site.http).unwrap();
+        site.until_stat("server.total_connections", 2);
+        let _new = site.start(1, &[]);
+        site.until_epoch(1);
+        // Until it is told, the connection serves.
+        eventually_async("GOAWAY", async || match http2.get("a", "/").await {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200);
+                None
+            }
+            Err(_) => Some(()),
+        })
+        .await;
+        assert!(old.wait().success(), "{}", old.log());
+        drop(idle);
+    }
+}
+
+#[test]
+fn a_listener_that_the_new_configuration_lacks_ends_and_comes_back_with_the_old_process() {
+    let site = Site::new();
+    let _old = site.first(&[]);
+    let mut open = site.greeted();
+    let mut new = site.start_with(&site.file_without_tcp(), 1, &[]);
+    site.until_epoch(1);
+    eventually("the old listener to go", || TcpStream::connect(site.tcp).err());
+    assert!(echoes(&mut open));
+    new.kill();
+    site.until_epoch(0);
+    site.greeted();
+    // It was asked to leave with its listener, which TCP cannot be.
+    assert!(echoes(&mut open));
+    let _next = site.start(2, &[]);
+    site.until_epoch(2);
+    site.greeted();
+}
+
+#[test]
+fn listeners_may_be_added_also_on_a_port_of_the_old_process() {
+    let site = Site::new();
+    let mut old = site.first(&["--drain-time-s", "1"]);
+    let added = local(mesh_testkit::free_port());
+    let wildcard = format!("0.0.0.0:{}", site.tcp.port()).parse().unwrap();
+    let filter = crate::common::tcp_proxy("cluster: hello");
+    let more = [
+        crate::common::listener("added", added, "", &filter),
+        crate::common::listener("any", wildcard, "", &filter),
+    ];
+    let _new = site.start_with(&site.file("more.yaml", &more), 1, &[]);
+    site.until_epoch(1);
+    assert_eq!(crate::common::hears(added), "hello");
+    assert!(old.wait().success());
+    assert_eq!(crate::common::hears(([127, 0, 0, 2], site.tcp.port()).into()), "hello");
+}
+
+#[test]
+fn a_third_process_waits_until_the_first_has_left() {
+    let site = Site::new();
+    let mut first = site.first(&["--drain-time-s", "1"]);
+    let mut open = site.greeted();
+    let mut second = site.start(1, &["--drain-time-s", "1"]);
+    site.until_epoch(1);
+    let third = site.start(2, &[]);
+    eventually("it to wait", || third.log().contains("has to leave first").then_some(()));
+    assert!(echoes(&mut open) && first.exited().is_none());
+    assert_eq!(site.epoch(), Some(1));
+    drop(open);
+    assert!(first.wait().success());
+    site.until_epoch(2);
+    assert!(second.wait().success());
+}

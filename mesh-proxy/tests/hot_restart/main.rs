@@ -1,0 +1,13 @@
+//! One process takes over from another: the real program, under load.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod handover;
+mod killed;
+mod load;
+mod refused;
+mod site;
+mod stats;
+mod termination;
