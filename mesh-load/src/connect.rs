@@ -1,6 +1,5 @@
 //! Connections to what is under load, in plain or by mutual TLS.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::book::Book;
 use crate::failure::Failure;
@@ -25,7 +25,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Makes connections to one address.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    address: SocketAddr,
+    address: String,
     tls: Option<Arc<ClientConfig>>,
 }
 
@@ -36,30 +36,30 @@ pub(crate) struct Connection {
 }
 
 impl Connector {
-    pub(crate) fn new(address: SocketAddr, tls: Option<Arc<ClientConfig>>) -> Self {
-        Self { address, tls }
+    /// To HOST:PORT.
+    pub(crate) fn new(address: &str, tls: Option<Arc<ClientConfig>>) -> Self {
+        Self { address: address.to_owned(), tls }
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Makes a connection, with the handshake when there is TLS, and enters it.
     pub(crate) async fn connect(&self, book: &Book) -> Result<Connection, Failure> {
-        let stream = TcpStream::connect(self.address).await.map_err(Failure::Connect)?;
+        let stream = TcpStream::connect(&self.address).await.map_err(Failure::Connect)?;
         let since = Instant::now();
         stream.set_nodelay(true).map_err(Failure::Connect)?;
+        let peer = stream.peer_addr().map_err(Failure::Connect)?;
         let stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(stream),
             Some(config) => {
                 // No SNI is sent for an address; who the server is, its SPIFFE ID says.
-                let name = ServerName::IpAddress(self.address.ip().into());
+                let name = ServerName::IpAddress(peer.ip().into());
                 let connector = TlsConnector::from(Arc::clone(config));
                 let stream = connector.connect(name, stream).await.map_err(Failure::Handshake)?;
-                if let Some([leaf, ..]) = stream.get_ref().1.peer_certificates()
-                    && let Ok(details) = CertificateDetails::parse(leaf)
-                {
-                    book.certificate(details.serial);
+                if let Some(serial) = serial(&stream) {
+                    book.certificate(serial);
                 }
                 Box::new(stream)
             }
@@ -67,6 +67,12 @@ impl Connector {
         book.connected();
         Ok(Connection { stream, since })
     }
+}
+
+/// The serial number of the server's certificate.
+pub(crate) fn serial(stream: &TlsStream<TcpStream>) -> Option<String> {
+    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+    CertificateDetails::parse(leaf).ok().map(|details| details.serial)
 }
 
 /// A client's TLS with these files. Each connection shows the certificates: no session is

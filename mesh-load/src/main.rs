@@ -13,6 +13,7 @@ mod pace;
 mod pattern;
 mod run;
 mod scenario;
+mod serial;
 mod upstream;
 
 use clap::{Parser, Subcommand};
@@ -31,6 +32,8 @@ enum What {
     Upstream(upstream::Args),
     /// Make the load of a scenario file and report.
     Run(run::Args),
+    /// Print the serial number of the certificate that a server shows now.
+    Serial(serial::Args),
     /// Make an authority and certificates of it.
     Certificates(certificates::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         match &args.what {
             What::Upstream(args) => upstream::run(args).await,
             What::Run(args) => run::run(args).await,
+            What::Serial(args) => serial::run(args).await,
             What::Certificates(args) => certificates::run(args),
         }
     });

@@ -27,7 +27,11 @@ const FIRST_PHASE: &str = "start";
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to do, in JSON.
-    scenario: PathBuf,
+    #[arg(required_unless_present = "text")]
+    scenario: Option<PathBuf>,
+    /// The same as text.
+    #[arg(long, value_name = "JSON", conflicts_with = "scenario")]
+    text: Option<String>,
     /// Take commands from standard input, a line each: `phase NAME`, under which the times
     /// from then on are counted, and `stop`. Its end is a stop too.
     #[arg(long)]
@@ -39,7 +43,10 @@ pub(crate) struct Args {
 /// # Errors
 /// When the scenario cannot be read. Failed requests are in the report, and no error.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let scenario = Scenario::read(&args.scenario)?;
+    let scenario = match (&args.scenario, &args.text) {
+        (Some(path), _) => Scenario::read(path)?,
+        (None, text) => Scenario::parse(text.as_deref().unwrap_or_default())?,
+    };
     let goal = Arc::new(Goal::new(scenario.requests));
     let phase = FIRST_PHASE.into();
     let mut books = Vec::new();

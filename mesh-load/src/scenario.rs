@@ -1,6 +1,5 @@
 //! What load to make, as a JSON file says it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -42,7 +41,8 @@ pub(crate) struct Clients {
     /// For the report.
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
-    pub(crate) address: SocketAddr,
+    /// HOST:PORT.
+    pub(crate) address: String,
     #[serde(default = "one")]
     pub(crate) connections: u32,
     /// Streams on each connection, where the protocol has them.
@@ -95,10 +95,16 @@ impl Scenario {
     /// # Errors
     /// When the file cannot be read, or says something that cannot be done.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let name = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| name.to_string())?;
-        let scenario: Self = serde_json::from_str(&text).with_context(|| name.to_string())?;
-        scenario.check().with_context(|| name.to_string())?;
+        let name = || path.display().to_string();
+        let text = std::fs::read_to_string(path).with_context(name)?;
+        Self::parse(&text).with_context(name)
+    }
+
+    /// # Errors
+    /// When the text is none, or says something that cannot be done.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let scenario: Self = serde_json::from_str(text)?;
+        scenario.check()?;
         Ok(scenario)
     }
 
@@ -106,6 +112,11 @@ impl Scenario {
         ensure!(!self.clients.is_empty(), "clients: expected at least one");
         for clients in &self.clients {
             let name = &clients.name;
+            let address = clients.address.rsplit_once(':');
+            let good = address.is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok() && http_host(&clients.address)
+            });
+            ensure!(good, "{name}: address: {:?} is not HOST:PORT", clients.address);
             ensure!(clients.connections > 0, "{name}: connections: expected at least 1");
             ensure!(clients.streams > 0, "{name}: streams: expected at least 1");
             ensure!(clients.messages > 0, "{name}: messages: expected at least 1");
@@ -125,13 +136,17 @@ impl Scenario {
     }
 }
 
+/// Whether it can stand in a request's URI.
+fn http_host(address: &str) -> bool {
+    address.parse::<http::uri::Authority>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(clients: &str) -> Result<()> {
-        let text = format!(r#"{{"seconds": 1, "clients": [{clients}]}}"#);
-        serde_json::from_str::<Scenario>(&text)?.check()
+        Scenario::parse(&format!(r#"{{"seconds": 1, "clients": [{clients}]}}"#)).map(drop)
     }
 
     #[test]
@@ -144,6 +159,10 @@ mod tests {
         with("").unwrap();
         for bad in [r#","rate":0"#, r#","body":70000"#, r#","tls":true"#, r#","x":1"#] {
             assert!(with(bad).is_err(), "{bad}");
+        }
+        for address in ["a", ":80", "a:http", "a b:80"] {
+            let client = r#"{"name": "a", "protocol": "tcp", "address": "ADDRESS"}"#;
+            assert!(parse(&client.replace("ADDRESS", address)).is_err(), "{address}");
         }
         assert!(parse("").is_err());
     }

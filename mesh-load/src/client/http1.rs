@@ -80,8 +80,7 @@ fn request(kind: &Kind, seed: u64) -> Request<Full<Bytes>> {
         true => Request::get(kind.path(seed)),
         false => Request::post("/echo"),
     };
-    let host = kind.connector.address().to_string();
-    let request = builder.header(header::HOST, host).body(Full::new(body));
+    let request = builder.header(header::HOST, kind.connector.address()).body(Full::new(body));
     // The parts are all valid.
     request.unwrap_or_default()
 }

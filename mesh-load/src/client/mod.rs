@@ -69,7 +69,7 @@ impl Kind {
         };
         let files = files.filter(|_| clients.tls);
         let tls = files.map(|files| tls(files, alpn)).transpose()?;
-        let connector = Connector::new(clients.address, tls);
+        let connector = Connector::new(&clients.address, tls);
         Ok(Self { clients: clients.clone(), connector, book, goal: Arc::clone(goal) })
     }
 
