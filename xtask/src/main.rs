@@ -12,6 +12,7 @@ mod codegen;
 mod command;
 mod hot_restart;
 mod http;
+mod local_mesh;
 mod paths;
 mod process;
 mod test;

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::leftovers::Leftovers;
-use super::mesh::Mesh;
+use super::mesh;
 use super::rules::{self, RARE, Shares};
 use super::traffic::{self, Load, Tally};
+use crate::local_mesh::LocalMesh;
 
 /// Every version; least request gives more to the faster ones, so the shares are not tested.
 const ALL: Shares = &[("v1", 1.0 / 3.0), ("v2", 1.0 / 3.0), ("v3", 1.0 / 3.0)];
@@ -31,8 +32,8 @@ pub(super) fn run(
 ) -> Result<()> {
     let start = Instant::now();
     let before = Leftovers::now(folder)?;
-    let mut mesh = Mesh::up(folder, envoy)?;
-    let took = mesh.wait_for_page(stop)?;
+    let mut mesh = mesh::up(folder, envoy)?;
+    let took = mesh::wait_for_page(&mut mesh, stop)?;
     mesh.wait_for_pods(stop)?;
     say(&format!("the first good page came {:.1} s after the start", took.as_secs_f64()));
 
@@ -74,7 +75,7 @@ fn all_versions() -> Result<()> {
 }
 
 /// Changes rules under load, ends with 50/50, and counts.
-fn shift_under_load(mesh: &Mesh) -> Result<()> {
+fn shift_under_load(mesh: &LocalMesh) -> Result<()> {
     let load = Load::start();
     let changes: [(&[&str], Shares); 4] = [
         (&["v1=50", "v3=50"], HALVES),
@@ -105,7 +106,7 @@ fn expect(count: u64, shares: Shares, significance: f64) -> Result<Tally> {
     Ok(tally)
 }
 
-fn route(mesh: &Mesh, weights: &[&str]) -> Result<()> {
+fn route(mesh: &LocalMesh, weights: &[&str]) -> Result<()> {
     let start = Instant::now();
     let said = mesh.ask(&[&["route", "set", "reviews"], weights].concat())?;
     let took = start.elapsed().as_millis();
@@ -113,7 +114,7 @@ fn route(mesh: &Mesh, weights: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn sidecar_shows_the_split(mesh: &Mesh) -> Result<()> {
+fn sidecar_shows_the_split(mesh: &LocalMesh) -> Result<()> {
     let dump = admin(mesh, "config_dump")?;
     let dump: Value = serde_json::from_str(&dump).context("/config_dump is not JSON")?;
     let (v1, v3) = (subset("v1"), subset("v3"));
@@ -132,7 +133,7 @@ fn sidecar_shows_the_split(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-fn admin(mesh: &Mesh, page: &str) -> Result<String> {
+fn admin(mesh: &LocalMesh, page: &str) -> Result<String> {
     let url = format!("127.0.0.1:15000/{page}");
     mesh.ask_as_root(&["local", "exec", "productpage", "--", "curl", "-sS", "--fail", &url])
 }
@@ -167,7 +168,7 @@ fn endpoints<'a>(clusters: &'a str, name: &str) -> BTreeSet<&'a str> {
         .collect()
 }
 
-fn refuses_what_does_not_exist(mesh: &Mesh) -> Result<()> {
+fn refuses_what_does_not_exist(mesh: &LocalMesh) -> Result<()> {
     for args in [["route", "set", "reviews", "v9=100"], ["route", "set", "nobody", "v1=100"]] {
         let Err(error) = mesh.ask(&args) else { bail!("{} was accepted", args.join(" ")) };
         say(&format!("refused, as it must be: {}", format!("{error:#}").replace('\n', "\n     ")));

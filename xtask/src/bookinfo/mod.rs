@@ -7,14 +7,11 @@ mod rules;
 mod traffic;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use anyhow::Result;
 
-use crate::bookinfo::mesh::Mesh;
 use crate::command::{as_root, is_root};
+use crate::local_mesh::{LocalMesh, stop_signals};
 use crate::{build, paths, tools};
 
 #[derive(clap::Args)]
@@ -63,29 +60,15 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     if args.check {
         return check::run(folder, envoy.as_deref(), &stop, args.keep);
     }
-    let mut mesh = Mesh::up(folder, envoy.as_deref())?;
-    let took = mesh.wait_for_page(&stop)?;
+    let mut mesh = mesh::up(folder, envoy.as_deref())?;
+    let took = mesh::wait_for_page(&mut mesh, &stop)?;
     mesh.wait_for_pods(&stop)?;
     eprintln!("\nthe first good page came {:.1} s after the start\n", took.as_secs_f64());
     eprintln!("{}", what_next(&mesh));
     mesh.wait(&stop)
 }
 
-/// A flag that Ctrl-C and SIGTERM set instead of ending this program: meshctl gets Ctrl-C
-/// too and must be waited for.
-fn stop_signals() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone()).context("registering a signal")?;
-    }
-    Ok(stop)
-}
-
-fn stopped(stop: &AtomicBool) -> bool {
-    stop.load(Ordering::Relaxed)
-}
-
-fn what_next(mesh: &Mesh) -> String {
+fn what_next(mesh: &LocalMesh) -> String {
     let meshctl = paths::typed(mesh.meshctl());
     let root = if is_root() { "" } else { "sudo " };
     let rules = "samples/bookinfo/rules";

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::mesh::Mesh;
 use super::traffic::{self, Headers, Tally};
 use crate::binomial::two_sided;
+use crate::local_mesh::LocalMesh;
 use crate::paths;
 
 /// For the many small tests of one run: together they fail by chance once in some ten
@@ -47,7 +47,7 @@ const RULES: [Rule; 4] = [
 ///
 /// # Errors
 /// When one is refused or does not have it.
-pub(super) fn check(mesh: &Mesh) -> Result<()> {
+pub(super) fn check(mesh: &LocalMesh) -> Result<()> {
     apply(mesh, "destination-rule-all.yaml")?;
     for rule in &RULES {
         apply(mesh, rule.file)?;
@@ -61,7 +61,7 @@ pub(super) fn check(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-fn apply(mesh: &Mesh, file: &str) -> Result<()> {
+fn apply(mesh: &LocalMesh, file: &str) -> Result<()> {
     let path = paths::root().join("samples/bookinfo/rules").join(file);
     let path = path.to_str().context("the checkout's path is not UTF-8")?;
     mesh.ask_as_root(&["local", "apply", "-f", path]).map(drop)
