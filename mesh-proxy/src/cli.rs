@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::admin::Trim;
-use crate::hot_restart::Failure;
+use crate::hot_restart::{self, Failure};
 use args::{Args, Mode};
 
 /// The running proxy speaks another version of hot restart's protocol: it has to be ended
@@ -38,6 +38,10 @@ pub fn main(trim: fn()) -> ExitCode {
 }
 
 fn go(args: &Args, trim: Trim) -> anyhow::Result<()> {
+    if args.hot_restart_version {
+        println!("{}", hot_restart::VERSION);
+        return Ok(());
+    }
     let level = args.log_level.as_str();
     mesh_runtime::telemetry::init(level)?;
     let (config, message) = file::load(args)?;

@@ -26,6 +26,7 @@ pub(crate) enum StartError {
 pub(crate) struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    is_inherited: bool,
     pages: Pages,
     answering: Option<Answering>,
 }
@@ -44,16 +45,23 @@ impl Server {
         pages: Pages,
     ) -> Result<Self, StartError> {
         let of_address = |socket: &TcpListener| socket.local_addr().is_ok_and(|of| of == address);
-        let listener = match inherited.filter(of_address) {
+        let inherited = inherited.filter(of_address);
+        let is_inherited = inherited.is_some();
+        let listener = match inherited {
             Some(listener) => listener,
             None => admin::bind_std(address, "the admin pages")?,
         };
         let address = listener.local_addr()?;
-        Ok(Self { listener, address, pages, answering: None })
+        Ok(Self { listener, address, is_inherited, pages, answering: None })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether the socket was another process's, which has to stop answering there.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     /// The socket, for another process.

@@ -10,9 +10,19 @@ use serde_json::{Value, json};
 
 use crate::hot_restart::{self, Place};
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  ended as asked, or handed over to a newer process
+  1  a bad configuration, or a start that failed; a running proxy goes on
+  2  bad flags
+  3  hot restart: the running proxy speaks another version of the protocol, and goes on; it
+     has to be ended before this one is started
+  4  hot restart: the running proxy refused for now (it is starting, ending, or handing over
+     already), and goes on";
+
 /// The data plane of the mesh: Envoy's configuration in, connections and requests through.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "mesh-proxy", version)]
+#[command(name = "mesh-proxy", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// The bootstrap file, YAML or JSON (Envoy's Bootstrap).
     #[arg(short = 'c', long, value_name = "FILE")]
@@ -60,6 +70,10 @@ pub(crate) struct Args {
     /// the drain time, or all at once.
     #[arg(long, value_enum, default_value = "gradual")]
     pub(crate) drain_strategy: DrainStrategy,
+    /// Print the version of hot restart's protocol, and end: a proxy takes over only from one
+    /// with the same.
+    #[arg(long)]
+    pub(crate) hot_restart_version: bool,
     /// No hot restart, whatever the other flags say.
     #[arg(long)]
     pub(crate) disable_hot_restart: bool,

@@ -80,10 +80,10 @@ async fn serve(
         status.set_serving();
     }
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
-    let stage = control.stage();
+    let warm = control.warm();
     // Ends only with the runtime.
     tokio::spawn(control.run());
-    driver.run(Proxy { data_plane, pages, status, stage }, &mut signals).await?;
+    driver.run(Proxy { data_plane, pages, status, warm }, &mut signals).await?;
     Ok(())
 }
 

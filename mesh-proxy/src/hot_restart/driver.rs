@@ -30,7 +30,6 @@ use crate::admin::{self, Asked, Status};
 use crate::listener::Inherited;
 use crate::server::DataPlane;
 use crate::stats::{Export, Registry};
-use crate::xds::Stage;
 
 /// What two processes call themselves in each other's logs.
 const BUILD: &str = concat!("mesh-proxy/", env!("CARGO_PKG_VERSION"));
@@ -44,7 +43,8 @@ pub(crate) struct Proxy {
     /// Started when [`Start::is_alone`].
     pub(crate) pages: Option<admin::Server>,
     pub(crate) status: Arc<Status>,
-    pub(crate) stage: watch::Receiver<Stage>,
+    /// Whether its configuration may take the older process's place.
+    pub(crate) warm: watch::Receiver<bool>,
 }
 
 /// How this process starts.
@@ -251,7 +251,7 @@ impl Driver {
                 self.cut_at = None;
                 Event::Deadline
             }
-            () = live(proxy.as_ref()), if watch.stage => Event::Warm,
+            () = warm(proxy.as_ref()), if watch.warm => Event::Warm,
             () = empty(proxy.as_ref()), if watch.census => Event::Empty,
             _ = tick.tick(), if watch.tick => Event::Tick,
         };
@@ -341,6 +341,7 @@ impl Driver {
             Message::Taken(_) => NewerSaid::Taken,
             Message::Ready(ready) => NewerSaid::Ready {
                 claimed: ready.claimed(),
+                takes_pages: ready.takes_pages,
                 parent_shutdown: Duration::from_millis(ready.parent_shutdown_ms),
             },
             Message::Ending(_) => NewerSaid::Ending,
@@ -359,7 +360,9 @@ impl Driver {
             Action::AddCounts => self.add_counts(),
             Action::SayTaken => self.say_older(Message::Taken(Taken {})).await,
             Action::SayReady => {
-                let ready = Ready::new(&self.claimed, self.options.parent_shutdown);
+                let takes_pages = self.has_their_pages();
+                let time = self.options.parent_shutdown;
+                let ready = Ready::new(&self.claimed, takes_pages, time);
                 self.say_older(Message::Ready(ready)).await;
             }
             Action::SayEnding => self.say_older(Message::Ending(Ending {})).await,
@@ -495,6 +498,12 @@ impl Driver {
         }
     }
 
+    /// Whether the pages here are on the older process's socket.
+    fn has_their_pages(&self) -> bool {
+        let pages = self.proxy.as_ref().and_then(|proxy| proxy.pages.as_ref());
+        pages.is_some_and(admin::Server::is_inherited)
+    }
+
     fn serve_pages(&mut self) {
         let pages = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut());
         if let Some(Err(error)) = pages.map(admin::Server::start) {
@@ -617,7 +626,7 @@ impl Driver {
 
 /// What is to be watched for, depending on where the machine is.
 struct Watch {
-    stage: bool,
+    warm: bool,
     census: bool,
     tick: bool,
 }
@@ -629,7 +638,7 @@ impl Watch {
         let may_be_warm = matches!(machine.older, Older::Warming | Older::None);
         let is_draining = matches!(machine.newer, Newer::Draining { is_empty: false, .. });
         Self {
-            stage: is_there && is_starting && may_be_warm,
+            warm: is_there && is_starting && may_be_warm,
             census: is_there && (is_draining || machine.newer == Newer::Released),
             tick: is_draining,
         }
@@ -664,9 +673,9 @@ async fn page(proxy: Option<&Proxy>) -> Asked {
     }
 }
 
-async fn live(proxy: Option<&Proxy>) {
+async fn warm(proxy: Option<&Proxy>) {
     if let Some(proxy) = proxy
-        && proxy.stage.clone().wait_for(|stage| *stage == Stage::Live).await.is_ok()
+        && proxy.warm.clone().wait_for(|is_warm| *is_warm).await.is_ok()
     {
         return;
     }

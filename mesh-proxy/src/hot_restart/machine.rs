@@ -140,7 +140,7 @@ pub(super) enum OlderSaid {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum NewerSaid {
     Taken,
-    Ready { claimed: Vec<SocketAddr>, parent_shutdown: Duration },
+    Ready { claimed: Vec<SocketAddr>, takes_pages: bool, parent_shutdown: Duration },
     Ending,
     Nonsense,
 }

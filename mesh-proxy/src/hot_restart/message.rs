@@ -30,6 +30,7 @@
 //! two versions tell each other that they do not fit.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use prost::{Message as _, Oneof};
 
@@ -198,6 +199,9 @@ pub(crate) struct Ready {
     /// The addresses that it listens on.
     #[prost(string, repeated, tag = "1")]
     pub(crate) claimed: Vec<String>,
+    /// It is about to answer on the old process's socket of the admin pages.
+    #[prost(bool, tag = "3")]
+    pub(crate) takes_pages: bool,
     /// After this time the old process ends with all that is left.
     #[prost(uint64, tag = "2")]
     pub(crate) parent_shutdown_ms: u64,
@@ -259,8 +263,13 @@ impl Message {
 }
 
 impl Ready {
-    pub(super) fn new(claimed: &[SocketAddr], parent_shutdown: std::time::Duration) -> Self {
+    pub(super) fn new(
+        claimed: &[SocketAddr],
+        takes_pages: bool,
+        parent_shutdown: Duration,
+    ) -> Self {
         Self {
+            takes_pages,
             claimed: claimed.iter().map(SocketAddr::to_string).collect(),
             parent_shutdown_ms: u64::try_from(parent_shutdown.as_millis()).unwrap_or(u64::MAX),
         }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub(crate) use driver::{Driver, Proxy};
 pub(crate) use machine::Failure;
+pub(crate) use message::VERSION;
 pub(crate) use place::Place;
 
 /// What the command line says of it.

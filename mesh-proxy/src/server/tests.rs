@@ -339,3 +339,98 @@ async fn a_client_that_waits_to_be_spoken_to_is_not_kept_for_ever() {
     plane.remove_listener("l");
     assert_eq!(io.read(&mut [0]).await.unwrap(), 0);
 }
+
+/// The sockets of another data plane, which both then accept from.
+fn inherited(old: &DataPlane) -> Inherited {
+    let mut inherited = Inherited::default();
+    for (address, socket) in old.sockets().unwrap() {
+        inherited.add(address, [socket]);
+    }
+    inherited
+}
+
+/// A data plane whose listener answers with "two", on the sockets of `old`, not open yet.
+async fn successor(old: &DataPlane, address: SocketAddr, workers: usize) -> DataPlane {
+    let plane = DataPlane::start(workers, Shared::new(workers), LONG).unwrap();
+    plane.inherit(inherited(old));
+    plane.shared.clusters.put(cluster("two", upstream("two").await));
+    plane.put_listener(listener("l", &address.to_string(), "two")).unwrap();
+    plane
+}
+
+#[tokio::test]
+async fn sockets_are_accepted_from_by_whoever_is_open() {
+    for workers in [1, 2, 5] {
+        let (old, address) = serving().await;
+        let new = successor(&old, address, workers).await;
+        for _ in 0..10 {
+            assert_eq!(greeting(address).await.1, "one");
+        }
+        assert_eq!(new.open(), [address]);
+        old.hand_over(&[address]);
+        // The old one may be about to accept one more.
+        while greeting(address).await.1 == "one" {}
+        for _ in 0..20 {
+            assert_eq!(greeting(address).await.1, "two");
+        }
+        // As many as there were, for the next one.
+        assert_eq!(new.sockets().unwrap().len(), 2);
+        new.drain(Duration::ZERO).await;
+        assert_eq!(old.open(), [address]);
+        for _ in 0..20 {
+            assert_eq!(greeting(address).await.1, "one");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_waits_while_nobody_accepts_is_served_by_who_opens_next() {
+    let (old, address) = serving().await;
+    old.hand_over(&[address]);
+    // Perhaps one to the loops that are about to end.
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(TcpStream::connect(address).await.unwrap());
+    }
+    old.open();
+    for mut io in waiting {
+        let mut name = [0; 3];
+        io.read_exact(&mut name).await.unwrap();
+        assert_eq!(&name, b"one");
+    }
+}
+
+#[tokio::test]
+async fn listeners_wait_for_their_turn_while_another_process_accepts() {
+    let (plane, address) = serving().await;
+    let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    plane.put_listener(listener("gone", "127.0.0.1:0", "one")).unwrap();
+    let gone = plane.listeners()[0].address;
+    plane.hand_over(&[address]);
+    assert!(TcpStream::connect(gone).await.is_err());
+    plane.put_listener(listener("l", "127.0.0.1:0", "two")).unwrap();
+    plane.put_listener(listener("new", &free.to_string(), "one")).unwrap();
+    assert!(TcpStream::connect(free).await.is_err());
+    let mut open = plane.open();
+    open.sort();
+    assert!(open.contains(&address));
+    // Those that were deferred listen, too.
+    assert_eq!(plane.listeners().len(), 3);
+    assert_eq!(greeting(address).await.1, "two");
+    assert_eq!(greeting(free).await.1, "one");
+}
+
+#[tokio::test]
+async fn after_a_cut_the_data_plane_can_go_on() {
+    let (plane, address) = serving().await;
+    let (mut open, _) = greeting(address).await;
+    plane.hand_over(&[address]);
+    plane.discourage(LONG);
+    assert!(echoes(&mut open).await);
+    plane.cut();
+    assert_eq!(open.read(&mut [0]).await.unwrap_or_default(), 0);
+    plane.shared.census.empty().await;
+    plane.open();
+    let (mut open, name) = greeting(address).await;
+    assert!(name == "one" && echoes(&mut open).await);
+}

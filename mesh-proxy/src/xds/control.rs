@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::state::{Action, Now, Stage, State};
+use super::state::{Action, Now, State};
 use crate::config::{Discovery, Name};
 use crate::server::{DataPlane, ListenerError};
 use crate::stats::{Counter, Level, Registry};
@@ -28,7 +28,7 @@ pub(crate) struct Control {
     subscribed: HashMap<ResourceType, Names>,
     stats: Stats,
     drain_time: Duration,
-    stage: watch::Sender<Stage>,
+    warm: watch::Sender<bool>,
 }
 
 /// What is counted of it, under Envoy's names.
@@ -90,9 +90,9 @@ impl Control {
     ) -> Result<Self, ListenerError> {
         let stats = Stats::new(&data_plane.shared().registry);
         let subscribed = HashMap::new();
-        let (stage, _) = watch::channel(Stage::PreInitializing);
+        let (warm, _) = watch::channel(false);
         let mut control =
-            Self { state, data_plane, ads: None, subscribed, stats, drain_time, stage };
+            Self { state, data_plane, ads: None, subscribed, stats, drain_time, warm };
         let (listeners, others): (Vec<_>, Vec<_>) = control
             .lock()
             .settle(Now::read())
@@ -109,15 +109,15 @@ impl Control {
         Ok(control)
     }
 
-    /// How far the start has come.
-    pub(crate) fn stage(&self) -> watch::Receiver<Stage> {
-        self.stage.subscribe()
+    /// [`State::is_warm`].
+    pub(crate) fn warm(&self) -> watch::Receiver<bool> {
+        self.warm.subscribe()
     }
 
     fn publish(&self) {
         let state = self.lock();
         self.stats.read(&state);
-        self.stage.send_replace(state.stage());
+        self.warm.send_replace(state.is_warm());
     }
 
     /// Waits for the first answer of DNS, which may also be that there is no such name.

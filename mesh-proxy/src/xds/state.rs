@@ -81,6 +81,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(super) struct Fetch {
     pub(super) is_done: bool,
+    /// Done, and not only because it took too long.
+    has_come: bool,
     deadline: Option<Instant>,
     pub(super) version: Arc<str>,
 }
@@ -88,12 +90,14 @@ pub(super) struct Fetch {
 impl Fetch {
     pub(super) fn answered(&mut self, version: &Arc<str>) {
         self.is_done = true;
+        self.has_come = true;
         self.version = Arc::clone(version);
     }
 
     fn new(timeout: Option<Option<Duration>>, now: Now) -> Self {
         Self {
             is_done: timeout.is_none(),
+            has_come: timeout.is_none(),
             deadline: timeout.flatten().map(|timeout| now.instant + timeout),
             version: "".into(),
         }
@@ -175,6 +179,13 @@ impl State {
             (false, true) => Stage::Initializing,
             (false, false) => Stage::PreInitializing,
         }
+    }
+
+    /// Whether this configuration may take another process's place: [`Stage::Live`], and the
+    /// control plane has said which clusters and listeners there are. One that says nothing
+    /// for too long must not take everything away.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.is_live && self.cluster_fetch.has_come && self.listener_fetch.has_come
     }
 
     /// Whether dynamic listeners may open: not before the first clusters are there.

@@ -4,10 +4,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod discovery;
 mod handover;
 mod killed;
 mod load;
 mod refused;
+mod silent;
 mod site;
 mod stats;
 mod termination;

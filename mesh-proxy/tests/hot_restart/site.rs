@@ -59,13 +59,24 @@ impl Site {
 
     fn file_of(&self, name: &str, listeners: &[String]) -> PathBuf {
         let (listeners, clusters) = (listeners.concat(), &self.clusters);
+        self.write(
+            name,
+            &format!("static_resources:\n  listeners:\n{listeners}  clusters:\n{clusters}"),
+        )
+    }
+
+    /// A file with this beside the admin pages.
+    pub(crate) fn file_with(&self, text: &str) -> PathBuf {
+        self.write("other.yaml", text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
         let port = self.admin.port();
-        let text = format!(
-            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n\
-             static_resources:\n  listeners:\n{listeners}  clusters:\n{clusters}"
+        let admin = format!(
+            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}}}\n"
         );
         let path = self.folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, admin + text).unwrap();
         path
     }
 

@@ -1,6 +1,5 @@
 //! Steps of the older process: from being asked to its end, or back.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::message::{Hello, Reason, VERSION};
@@ -55,8 +54,12 @@ impl Machine {
                 NewerSaid::Taken,
             ) => sent().into(),
             (Newer::Draining { .. }, NewerSaid::Taken) => vec![Action::SendNext],
-            (Newer::Warming, NewerSaid::Ready { claimed, parent_shutdown }) => {
-                self.hand_over(claimed, parent_shutdown)
+            (Newer::Warming, NewerSaid::Ready { claimed, takes_pages, parent_shutdown }) => {
+                self.newer = Newer::Pausing { parent_shutdown };
+                let hand_over = [Action::TimeNewer(None), Action::HandOver(claimed)];
+                // Pages at another address go on.
+                let then = if takes_pages { vec![Action::StopPages] } else { self.pages_stopped() };
+                hand_over.into_iter().chain(then).collect()
             }
             (Newer::Draining { .. }, NewerSaid::Ending) => self.release(self.drain_time),
             // It is the proxy, whatever it says.
@@ -65,11 +68,6 @@ impl Machine {
             (_, NewerSaid::Ending) => self.go_on(),
             (_, _) => self.withdraw(),
         }
-    }
-
-    fn hand_over(&mut self, claimed: Vec<SocketAddr>, parent_shutdown: Duration) -> Vec<Action> {
-        self.newer = Newer::Pausing { parent_shutdown };
-        vec![Action::TimeNewer(None), Action::HandOver(claimed), Action::StopPages]
     }
 
     pub(super) fn pages_stopped(&mut self) -> Vec<Action> {

@@ -19,7 +19,12 @@ fn claimed() -> Vec<SocketAddr> {
 }
 
 fn ready() -> Event {
-    Event::NewerSaid(NewerSaid::Ready { claimed: claimed(), parent_shutdown: SHUTDOWN })
+    ready_with(true)
+}
+
+fn ready_with(takes_pages: bool) -> Event {
+    let (claimed, parent_shutdown) = (claimed(), SHUTDOWN);
+    Event::NewerSaid(NewerSaid::Ready { claimed, takes_pages, parent_shutdown })
 }
 
 const TAKEN: Event = Event::NewerSaid(NewerSaid::Taken);
@@ -154,6 +159,15 @@ fn the_older_process_hands_over_step_by_step() {
     assert_eq!(machine.step(Event::Empty), leave);
     assert_eq!(machine.step(TAKEN), send);
     assert_eq!(machine.step(Event::AllSent), [Action::Exit]);
+}
+
+#[test]
+fn pages_at_another_address_go_on() {
+    let mut machine = as_older().remove(2).1;
+    let actions = machine.step(ready_with(false));
+    assert_eq!(actions[..2], [Action::TimeNewer(None), Action::HandOver(claimed())]);
+    assert_eq!(actions[2..4], [Action::LoadCounts, Action::SendNext]);
+    assert_eq!(machine.newer, Newer::Committing { parent_shutdown: SHUTDOWN });
 }
 
 #[test]
