@@ -1,4 +1,4 @@
-//! Every chore of the project: build, test, bench, bookinfo.
+//! Every chore of the project: build, test, bench, bookinfo, images, a cluster.
 //!
 //! It is the first thing that a new user compiles, so it uses few crates and no runtime.
 
@@ -8,13 +8,17 @@ mod bookinfo;
 mod bootstrap;
 mod build;
 mod ci;
+mod cluster;
 mod codegen;
 mod command;
+mod docker;
 mod hot_restart;
 mod http;
+mod images;
 mod local_mesh;
 mod paths;
 mod process;
+mod progress;
 mod test;
 mod tools;
 
@@ -49,7 +53,12 @@ enum Chore {
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
     /// the rest from Debian's packages.
     Tools(tools::Args),
-    /// Make mesh-proto's checked-in files from their .proto sources.
+    /// Build the container images.
+    Images(images::Args),
+    /// A Kubernetes cluster on this machine, by kind.
+    Cluster(cluster::Args),
+    /// Make the checked-in files that are generated: mesh-proto's from their .proto sources, the
+    /// custom resource definitions from mesh-rules.
     Codegen {
         /// Only say whether they are up to date.
         #[arg(long)]
@@ -66,6 +75,8 @@ fn main() -> anyhow::Result<()> {
         Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::Ci => ci::run(),
         Chore::Tools(args) => tools::run(&args),
+        Chore::Images(args) => images::run(&args),
+        Chore::Cluster(args) => cluster::run(&args),
         Chore::Codegen { check } => codegen::run(check),
     }
 }

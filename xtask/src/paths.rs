@@ -22,11 +22,19 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
 /// # Errors
 /// When neither `XDG_CACHE_HOME` nor `HOME` is set.
 pub(crate) fn tools_dir() -> Result<PathBuf> {
+    cache_dir("tools")
+}
+
+/// The folder `mesh/<name>` in the user's cache folder.
+///
+/// # Errors
+/// As [`tools_dir`].
+pub(crate) fn cache_dir(name: &str) -> Result<PathBuf> {
     let set = |key| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME")
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .context("no folder to keep tools in: set HOME or XDG_CACHE_HOME")?;
-    Ok(cache.join("mesh/tools"))
+    Ok(cache.join("mesh").join(name))
 }
 
 /// The full path of a command, looked for in `PATH` and in the folders that only root's

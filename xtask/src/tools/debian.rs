@@ -13,13 +13,13 @@ struct Tool {
     /// A command, or a file by its full path.
     what: &'static str,
     package: &'static str,
-    /// `Purpose::All` needs every tool and is not listed.
+    /// `Purpose::All` is not listed: it needs every tool but those of the cluster alone.
     needed_for: &'static [Purpose],
 }
 
-const TOOLS: [Tool; 10] = [
-    tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench]),
-    tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench]),
+const TOOLS: [Tool; 13] = [
+    tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
+    tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
     // mesh-local's tests run it by this path.
     tool("/usr/bin/python3", "python3", &[Purpose::Test]),
@@ -30,6 +30,9 @@ const TOOLS: [Tool; 10] = [
     tool("haproxy", "haproxy", &[Purpose::Bench]),
     tool("wrk", "wrk", &[Purpose::Bench]),
     tool("h2load", "nghttp2-client", &[Purpose::Bench]),
+    tool("dockerd", "docker.io", &[Purpose::Cluster]),
+    tool("debootstrap", "debootstrap", &[Purpose::Cluster]),
+    tool("kill", "procps", &[Purpose::Cluster]),
 ];
 
 /// What fetches Envoy.
@@ -40,6 +43,13 @@ const fn tool(what: &'static str, package: &'static str, needed_for: &'static [P
 }
 
 impl Tool {
+    fn is_needed_for(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::All => self.needed_for != [Purpose::Cluster],
+            _ => self.needed_for.contains(&purpose),
+        }
+    }
+
     fn is_there(&self) -> bool {
         if self.what.starts_with('/') {
             return Path::new(self.what).is_file();
@@ -54,7 +64,7 @@ impl Tool {
 /// When the user says no, and when this machine has no apt or this user no right to use it;
 /// the message lists what to install by hand.
 pub(super) fn install(purpose: Purpose, with_pip: bool, yes: bool) -> Result<()> {
-    let needed = |tool: &&Tool| purpose == Purpose::All || tool.needed_for.contains(&purpose);
+    let needed = |tool: &&Tool| tool.is_needed_for(purpose);
     let pip = with_pip.then_some(&PIP);
     let missing: Vec<&Tool> =
         TOOLS.iter().filter(needed).chain(pip).filter(|tool| !tool.is_there()).collect();
@@ -90,8 +100,9 @@ fn ask(packages: &[&str], by_hand: &str) -> Result<()> {
         packages.join(", ")
     );
     eprintln!("To be installed with apt-get: {}", packages.join(" "));
-    if packages.iter().any(|package| ["nginx", "haproxy"].contains(package)) {
-        eprintln!("Debian starts nginx and haproxy as services; stop them if you want none.");
+    let services = ["nginx", "haproxy", "docker.io"];
+    if packages.iter().any(|package| services.contains(package)) {
+        eprintln!("Debian starts {} as services; stop them if you want none.", services.join(", "));
     }
     eprint!("Go on? [y/N] ");
     std::io::stderr().flush()?;

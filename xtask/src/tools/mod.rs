@@ -35,7 +35,9 @@ pub(crate) enum Purpose {
     Bench,
     /// `cargo xtask codegen`.
     Codegen,
-    /// All of these.
+    /// `cargo xtask cluster up --from-packages`: a Docker engine.
+    Cluster,
+    /// All of these but the cluster.
     All,
 }
 
