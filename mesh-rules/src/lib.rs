@@ -5,6 +5,7 @@
 //! skipped silently: a field that we do not honour is refused by name.
 
 mod check;
+pub mod crd;
 mod document;
 pub mod istio;
 mod nearest;

@@ -1,4 +1,4 @@
-//! The files that are generated from protos and checked in.
+//! The files that are generated and checked in.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,19 +9,45 @@ use anyhow::{Context, Result, ensure};
 use crate::command::{self, cargo};
 use crate::{paths, tools};
 
-/// Makes `mesh-proto/src/generated` anew; with `check` only compares.
+/// A folder, and cargo's arguments for the program that makes what is in it.
+struct Generated {
+    folder: &'static str,
+    generator: &'static [&'static str],
+}
+
+const GENERATED: [Generated; 2] = [
+    Generated {
+        folder: "mesh-proto/src/generated",
+        generator: &["--package", "mesh-proto-codegen"],
+    },
+    Generated {
+        folder: "deploy/crds",
+        generator: &["--package", "mesh-rules", "--example", "crds"],
+    },
+];
+
+/// Makes every generated file anew; with `check` only compares.
 ///
 /// # Errors
-/// When the generator fails; with `check` also when a file differs.
+/// When a generator fails; with `check` also when a file differs.
 pub(crate) fn run(check: bool) -> Result<()> {
     tools::install(tools::Purpose::Codegen, false)?;
-    let folder = paths::root().join("mesh-proto/src/generated");
-    let fresh = tempfile::tempdir().context("making a temporary folder")?;
-    let mut generator = cargo();
-    generator.args(["run", "--quiet", "--package", "mesh-proto-codegen", "--"]).arg(fresh.path());
-    command::run(&mut generator)?;
+    GENERATED.iter().try_for_each(|generated| generated.run(check))
+}
 
-    let (old, new) = (read(&folder)?, read(fresh.path())?);
+impl Generated {
+    fn run(&self, check: bool) -> Result<()> {
+        let folder = paths::root().join(self.folder);
+        let fresh = tempfile::tempdir().context("making a temporary folder")?;
+        let mut generator = cargo();
+        generator.args(["run", "--quiet"]).args(self.generator).arg("--").arg(fresh.path());
+        command::run(&mut generator)?;
+        update(&folder, fresh.path(), check)
+    }
+}
+
+fn update(folder: &Path, fresh: &Path, check: bool) -> Result<()> {
+    let (old, new) = (read(folder)?, read(fresh)?);
     let names = old.keys().chain(new.keys().filter(|name| !old.contains_key(*name)));
     let differing: Vec<_> = names.filter(|name| old.get(*name) != new.get(*name)).collect();
     if check {
@@ -29,7 +55,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
             differing.is_empty(),
             "{} is not what its sources make: {differing:?} differ; run `cargo xtask codegen` \
              and commit the result",
-            paths::typed(&folder)
+            paths::typed(folder)
         );
         return Ok(());
     }
@@ -41,7 +67,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
         }
         .with_context(|| path.display().to_string())?;
     }
-    eprintln!("{} of {} files changed in {}", differing.len(), new.len(), paths::typed(&folder));
+    eprintln!("{} of {} files changed in {}", differing.len(), new.len(), paths::typed(folder));
     Ok(())
 }
 
