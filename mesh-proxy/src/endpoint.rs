@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
+use crate::transport::tls;
+
 /// An address with what is counted about it, for all workers together.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     /// Unique in the process: an address that is removed and comes back is another one.
     pub(crate) id: u64,
     pub(crate) address: SocketAddr,
+    /// How it is spoken to; `None` for plain text. Part of what it is: spoken to otherwise, it
+    /// is another one.
+    pub(crate) tls: Option<Arc<tls::Client>>,
     pub(crate) stats: EndpointStats,
     is_removed: AtomicBool,
     removal: Notify,
@@ -48,15 +53,21 @@ impl Drop for ActiveRequest {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr, tls: Option<Arc<tls::Client>>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             address,
+            tls,
             stats: EndpointStats::default(),
             is_removed: AtomicBool::new(false),
             removal: Notify::new(),
         }
+    }
+
+    /// Whether it is the one at this address, spoken to in this way.
+    pub(crate) fn is(&self, address: SocketAddr, tls: Option<&Arc<tls::Client>>) -> bool {
+        self.address == address && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
     }
 
     pub(crate) fn active_requests(&self) -> u64 {

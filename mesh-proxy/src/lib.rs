@@ -16,6 +16,7 @@ mod pool;
 mod random;
 mod router;
 mod routes;
+mod secrets;
 mod server;
 mod stats;
 mod transport;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,11 +13,15 @@ use mesh_proto::envoy::service::discovery::v3::aggregated_discovery_service_serv
 use mesh_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use mesh_proto::envoy::service::secret::v3::secret_discovery_service_server::{
+    SecretDiscoveryService, SecretDiscoveryServiceServer,
+};
 use prost::{Message, Name};
 use prost_types::Any;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{TcpListenerStream, UnboundedReceiverStream, UnixListenerStream};
 use tokio_stream::{Stream, StreamExt};
+use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::background::Background;
@@ -42,14 +47,15 @@ pub struct Seen {
     pub node: Option<Node>,
 }
 
-/// Serves aggregated discovery (ADS, state of the world) over plain gRPC to any number of
-/// clients, all with the same resources.
+/// Serves aggregated discovery (ADS, state of the world), and discovery of secrets (SDS) by
+/// itself, over plain gRPC to any number of clients, all with the same resources.
 ///
 /// A type's resources are sent to each stream that asks for the type: when it first does,
 /// when its names change, and when the test sets other ones. A type that was never set gets
 /// no answer.
 pub struct XdsServer {
-    address: SocketAddr,
+    /// `None` on a Unix socket.
+    address: Option<SocketAddr>,
     state: Arc<Mutex<State>>,
     _server: Background,
 }
@@ -88,23 +94,58 @@ impl XdsServer {
     pub fn start_at(address: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let service = AggregatedDiscoveryServiceServer::new(Service(state.clone()));
+        let address = Some(listener.local_addr().unwrap());
+        let (state, router) = router();
         let server = Background::start(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let _ = tonic::transport::Server::builder()
-                .add_service(service)
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await;
+            let _ = router.serve_with_incoming(TcpListenerStream::new(listener)).await;
         });
         Self { address, state, _server: server }
     }
 
+    /// Starts one on a free port of 127.0.0.1 that speaks TLS.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    #[must_use]
+    pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = Some(listener.local_addr().unwrap());
+        let (state, router) = router();
+        let server = Background::start(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let (_current, config) = watch::channel(config);
+            let incoming = mesh_tls::incoming(listener, config, Arc::default());
+            let _ = router.serve_with_incoming(incoming).await;
+        });
+        Self { address, state, _server: server }
+    }
+
+    /// Starts one on a Unix socket, in the place of one that may have been there.
+    ///
+    /// # Panics
+    /// When there can be no socket.
+    #[must_use]
+    pub fn start_unix(path: &Path) -> Self {
+        let _ = std::fs::remove_file(path);
+        let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let (state, router) = router();
+        let server = Background::start(async move {
+            let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+            let _ = router.serve_with_incoming(UnixListenerStream::new(listener)).await;
+        });
+        Self { address: None, state, _server: server }
+    }
+
     /// Where it listens.
+    ///
+    /// # Panics
+    /// On a Unix socket.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.unwrap()
     }
 
     /// Sets and sends all resources of one type.
@@ -177,6 +218,15 @@ impl XdsServer {
     }
 }
 
+/// What the server of a new state serves.
+fn router() -> (Arc<Mutex<State>>, Router) {
+    let state = Arc::new(Mutex::new(State::default()));
+    let router = tonic::transport::Server::builder()
+        .add_service(AggregatedDiscoveryServiceServer::new(Service(state.clone())))
+        .add_service(SecretDiscoveryServiceServer::new(Service(state.clone())));
+    (state, router)
+}
+
 impl State {
     /// Sends a type's resources to every stream that has asked for it.
     fn push(&mut self, type_url: &str) {
@@ -232,7 +282,51 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let mut requests = request.into_inner();
+        Ok(Response::new(self.open(request.into_inner())))
+    }
+
+    async fn delta_aggregated_resources(
+        &self,
+        _: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
+        Err(no_delta())
+    }
+}
+
+#[tonic::async_trait]
+impl SecretDiscoveryService for Service {
+    type StreamSecretsStream = Responses<DiscoveryResponse>;
+    type DeltaSecretsStream = Responses<DeltaDiscoveryResponse>;
+
+    async fn stream_secrets(
+        &self,
+        request: Request<Streaming<DiscoveryRequest>>,
+    ) -> Result<Response<Self::StreamSecretsStream>, Status> {
+        Ok(Response::new(self.open(request.into_inner())))
+    }
+
+    async fn delta_secrets(
+        &self,
+        _: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Response<Self::DeltaSecretsStream>, Status> {
+        Err(no_delta())
+    }
+
+    async fn fetch_secrets(
+        &self,
+        _: Request<DiscoveryRequest>,
+    ) -> Result<Response<DiscoveryResponse>, Status> {
+        Err(Status::unimplemented("this server speaks streams"))
+    }
+}
+
+fn no_delta() -> Status {
+    Status::unimplemented("this server speaks state of the world")
+}
+
+impl Service {
+    /// A client's new stream.
+    fn open(&self, mut requests: Streaming<DiscoveryRequest>) -> Responses<DiscoveryResponse> {
         let state = self.0.clone();
         let (sender, responses) = mpsc::unbounded_channel();
         let peer = Peer { sender: sender.clone(), wants: BTreeMap::new() };
@@ -246,14 +340,7 @@ impl AggregatedDiscoveryService for Service {
                 state.request(&sender, request);
             }
         });
-        Ok(Response::new(Box::pin(UnboundedReceiverStream::new(responses))))
-    }
-
-    async fn delta_aggregated_resources(
-        &self,
-        _: Request<Streaming<DeltaDiscoveryRequest>>,
-    ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        Err(Status::unimplemented("this server speaks state of the world"))
+        Box::pin(UnboundedReceiverStream::new(responses))
     }
 }
 

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, Error, ServerConfig, SupportedProtocolVersion};
 
-use crate::{Credentials, provider, tickets};
+use crate::{Credentials, Parameters, tickets};
 
 /// TLS 1.2 and 1.3: what Istio's sidecars speak.
 pub const VERSIONS: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
@@ -24,15 +24,18 @@ pub fn server_config(
     credentials: &Credentials,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     alpn: &[Vec<u8>],
-    versions: &[&'static SupportedProtocolVersion],
+    parameters: impl Into<Parameters>,
 ) -> Result<ServerConfig, Error> {
     let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)?
+    let parameters = parameters.into();
+    let mut config = ServerConfig::builder_with_provider(parameters.provider())
+        .with_protocol_versions(&parameters.versions)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(credentials.chain().to_vec(), credentials.key().to_der())?;
     config.alpn_protocols = alpn.to_vec();
     config.ticketer = tickets::tickets()?;
+    // The tickets hold what a session needs.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
@@ -43,10 +46,11 @@ pub fn client_config(
     credentials: Option<&Credentials>,
     verifier: Arc<dyn ServerCertVerifier>,
     alpn: &[Vec<u8>],
-    versions: &[&'static SupportedProtocolVersion],
+    parameters: impl Into<Parameters>,
 ) -> Result<ClientConfig, Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)?
+    let parameters = parameters.into();
+    let builder = ClientConfig::builder_with_provider(parameters.provider())
+        .with_protocol_versions(&parameters.versions)?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let mut config = match credentials {

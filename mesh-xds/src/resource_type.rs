@@ -12,11 +12,14 @@ pub enum ResourceType {
     Listener,
     /// RDS.
     Route,
+    /// SDS: certificates and roots. They depend on nothing, and nothing is held back for them.
+    Secret,
 }
 
 impl ResourceType {
     /// Every type, in order.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route];
+    pub const ALL: [Self; 5] =
+        [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
 
     /// As in `DiscoveryRequest.type_url`.
     pub fn type_url(self) -> &'static str {
@@ -25,6 +28,7 @@ impl ResourceType {
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         }
     }
 
@@ -34,13 +38,13 @@ impl ResourceType {
     }
 
     /// Whether a response holds the whole set, so that what is absent is removed. True for
-    /// clusters and listeners; a response with endpoints or routes may hold only those that
+    /// clusters and listeners; a response with others may hold only those that
     /// changed, and says nothing of the others.
     pub fn is_whole_set(self) -> bool {
         matches!(self, Self::Cluster | Self::Listener)
     }
 
-    /// 0 to 3, the place in [`Self::ALL`].
+    /// The place in [`Self::ALL`].
     pub(crate) fn index(self) -> usize {
         self as usize
     }
@@ -53,6 +57,7 @@ impl fmt::Display for ResourceType {
             Self::Endpoint => "EDS",
             Self::Listener => "LDS",
             Self::Route => "RDS",
+            Self::Secret => "SDS",
         })
     }
 }
@@ -61,6 +66,7 @@ impl fmt::Display for ResourceType {
 mod tests {
     use super::*;
     use mesh_proto::envoy::config;
+    use mesh_proto::envoy::extensions::transport_sockets::tls;
     use prost::Name;
 
     #[test]
@@ -70,6 +76,7 @@ mod tests {
             config::endpoint::v3::ClusterLoadAssignment::type_url(),
             config::listener::v3::Listener::type_url(),
             config::route::v3::RouteConfiguration::type_url(),
+            tls::v3::Secret::type_url(),
         ];
         for (resource_type, url) in ResourceType::ALL.into_iter().zip(urls) {
             assert_eq!(resource_type.type_url(), url);

@@ -139,7 +139,7 @@ async fn response(ads: &mut Ads) -> Response {
 fn client(addresses: &[SocketAddr]) -> Ads {
     let node = Node { id: "sidecar~test".to_owned(), ..Default::default() };
     let endpoints = addresses.iter().map(|a| endpoint(&format!("http://{a}")).unwrap());
-    let mut config = Config::new(endpoints.collect(), node);
+    let mut config = Config::new(endpoints.map(Into::into).collect(), node);
     config.backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(50));
     Ads::connect(config)
 }

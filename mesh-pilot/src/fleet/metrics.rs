@@ -10,8 +10,8 @@ const BOUNDS: [f64; 12] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 5.0
 /// Counters over all proxies, by Istio's names where it has them.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    pushes: [AtomicU64; 4],
-    rejects: [AtomicU64; 4],
+    pushes: [AtomicU64; ResourceType::ALL.len()],
+    rejects: [AtomicU64; ResourceType::ALL.len()],
     convergence: Histogram,
     last_rollout_micros: AtomicU64,
 }
@@ -58,7 +58,12 @@ pub fn gauge(out: &mut String, name: &str, help: &str, value: f64) {
     let _ = writeln!(out, "{name} {value}");
 }
 
-fn by_type(out: &mut String, name: &str, help: &str, counters: &[AtomicU64; 4]) {
+fn by_type(
+    out: &mut String,
+    name: &str,
+    help: &str,
+    counters: &[AtomicU64; ResourceType::ALL.len()],
+) {
     head(out, name, help, "counter");
     for (resource_type, counter) in ResourceType::ALL.into_iter().zip(counters) {
         let label = resource_type.to_string().to_lowercase();

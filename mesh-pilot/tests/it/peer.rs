@@ -8,7 +8,7 @@ use mesh_proto::envoy::config::core::v3::Node;
 use mesh_proto::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use mesh_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use mesh_proto::google::rpc::Status;
-use mesh_xds::ResourceType::{self, Cluster, Endpoint, Listener, Route};
+use mesh_xds::ResourceType::{self, Cluster, Endpoint, Listener, Route, Secret};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -120,7 +120,7 @@ impl State {
 
 fn request(resource_type: ResourceType) -> DiscoveryRequest {
     let names = match resource_type {
-        Cluster | Listener => Vec::new(),
+        Cluster | Listener | Secret => Vec::new(),
         Endpoint => vec![ENDPOINTS.to_owned()],
         Route => vec![ROUTES.to_owned()],
     };

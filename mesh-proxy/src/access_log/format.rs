@@ -119,7 +119,7 @@ fn value(operator: &LogOperator, record: &Record<'_>, host: &str, out: &mut Vec<
 
 fn tls(field: TlsField, info: &ConnectionInfo, out: &mut Vec<u8>) -> Wrote {
     let of_peer = |text: fn(&CertificateDetails) -> String| info.peer().map(text);
-    let of_own = |text: fn(&CertificateDetails) -> String| info.local.as_deref().map(text);
+    let of_own = |text: fn(&CertificateDetails) -> String| info.own().map(text);
     let text = match field {
         TlsField::Version => Some(info.version.to_owned()),
         TlsField::Cipher => Some(info.cipher.to_owned()),

@@ -1,6 +1,6 @@
 //! `/config_dump`: Envoy's messages of that name, from the bytes as they came.
 //!
-//! A dump shows what was configured, and so no secret: those come by SDS or are refused.
+//! A dump shows what was configured, but for private keys.
 
 mod inline_routes;
 
@@ -16,9 +16,11 @@ use proto::clusters_config_dump::{DynamicCluster, StaticCluster};
 use proto::endpoints_config_dump::DynamicEndpointConfig;
 use proto::listeners_config_dump::{DynamicListener, DynamicListenerState, StaticListener};
 use proto::routes_config_dump::DynamicRouteConfig;
+use proto::secrets_config_dump::{DynamicSecret, StaticSecret};
 use serde_json::Value;
 
 use super::Pages;
+use super::redact::redact;
 use crate::xds::{Entry, Failure, State, Version};
 
 /// How a resource is written.
@@ -36,11 +38,14 @@ pub(super) fn page(pages: &Pages, include_endpoints: bool) -> Result<Value, Erro
         }
         configs.push(any::pack(&listeners(&state, write)));
         configs.push(any::pack(&routes(&state, write)));
+        configs.push(any::pack(&secrets(&state, write)));
         proto::ConfigDump { configs }
     };
     // A resource that was refused may hold an extension that nobody here knows, which
     // cannot be written; then each is tried by itself.
-    text::to_json(&dump(Any::clone)).or_else(|_| text::to_json(&dump(writable)))
+    let mut page = text::to_json(&dump(Any::clone)).or_else(|_| text::to_json(&dump(writable)))?;
+    redact(&mut page);
+    Ok(page)
 }
 
 /// The resource, or in place of one that cannot be written its type alone.
@@ -141,6 +146,26 @@ fn routes(state: &State, write: Write) -> proto::RoutesConfigDump {
             .collect(),
         dynamic_route_configs: state.routes().values().map(dynamic).collect(),
     }
+}
+
+fn secrets(state: &State, write: Write) -> proto::SecretsConfigDump {
+    let mut dump = proto::SecretsConfigDump::default();
+    for (name, entry) in state.secrets().values().flatten() {
+        let (version_info, secret, last_updated) = parts(entry.active.as_ref(), write);
+        let name = name.to_string();
+        match entry.is_static {
+            true => dump.static_secrets.push(StaticSecret { name, last_updated, secret }),
+            false => dump.dynamic_active_secrets.push(DynamicSecret {
+                name,
+                version_info,
+                last_updated,
+                secret,
+                error_state: failure(entry, write),
+                client_status: 0,
+            }),
+        }
+    }
+    dump
 }
 
 fn endpoints(state: &State, write: Write) -> proto::EndpointsConfigDump {

@@ -1,11 +1,13 @@
 //! The admin pages, on a thread of their own: a big dump holds up neither requests nor
 //! configuration.
 
+mod certs;
 mod clusters;
 mod config_dump;
 mod listeners;
 mod pages;
 mod query;
+mod redact;
 mod serve;
 mod server;
 mod server_info;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Trim;
 use super::query::Query;
 use super::status::{Asked, Phase, Status};
-use super::{clusters, config_dump, listeners, server_info, stats};
+use super::{certs, clusters, config_dump, listeners, server_info, stats};
 use crate::server::DataPlane;
 use crate::xds::State;
 
@@ -26,7 +26,8 @@ pub(crate) struct Pages {
 }
 
 /// Path and what it shows, for the index.
-const INDEX: [(&str, &str); 10] = [
+const INDEX: [(&str, &str); 11] = [
+    ("/certs", "the certificates in use"),
     ("/clusters", "clusters and their endpoints (?format=json)"),
     ("/config_dump", "the configuration in force (?include_eds)"),
     ("/drain_listeners", "POST: stop listening; with ?graceful connections may end well"),
@@ -45,6 +46,7 @@ pub(super) fn router(pages: Pages) -> Router {
         .route("/help", get(index))
         .route("/ready", get(ready))
         .route("/server_info", get(server_info))
+        .route("/certs", get(certs))
         .route("/config_dump", get(config_dump))
         .route("/clusters", get(clusters))
         .route("/listeners", get(listeners))
@@ -87,6 +89,15 @@ async fn ready(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
 
 async fn server_info(Shared(pages): Shared<Pages>) -> Response {
     json(&server_info::page(&pages))
+}
+
+async fn certs(Shared(pages): Shared<Pages>) -> Response {
+    let answer = match certs::page(&pages) {
+        Ok(page) => json(&page),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    };
+    (pages.trim)();
+    answer
 }
 
 async fn config_dump(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> Response {

@@ -99,7 +99,7 @@ impl Args {
         json!({
             "concurrency": self.workers(),
             "config_path": self.config_path,
-            "config_yaml": self.config_yaml.as_deref().unwrap_or_default(),
+            "config_yaml": self.shown_yaml(),
             "drain_time": format!("{}s", self.drain_time_s),
             "log_level": self.log_level,
             "mode": match self.mode {
@@ -138,6 +138,14 @@ impl Args {
             parent_shutdown: Duration::from_secs(self.parent_shutdown_time_s.into()),
             is_immediate: self.drain_strategy == DrainStrategy::Immediate,
         })
+    }
+
+    /// A text with a key in it is not shown.
+    fn shown_yaml(&self) -> &str {
+        match self.config_yaml.as_deref().unwrap_or_default() {
+            text if text.contains("PRIVATE KEY") => "[redacted]",
+            text => text,
+        }
     }
 
     /// How many workers there will be.

@@ -5,16 +5,15 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
-use mesh_xds::client;
 use tracing::info;
 
 use super::Args;
 use crate::admin::{self, Generation, Status, Trim};
-use crate::config::{AdsSource, Bootstrap, Discovery};
+use crate::config::Bootstrap;
 use crate::hot_restart::{Driver, Proxy};
 use crate::server::DataPlane;
 use crate::worker::Shared;
-use crate::xds::{Control, Now, State};
+use crate::xds::{Control, Now, State, Targets};
 
 /// Serves until a signal asks for the end. The control thread is the one that calls it.
 pub(super) fn run(
@@ -37,12 +36,13 @@ async fn serve(
     trim: Trim,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let ads = config.ads.as_ref().map(|ads| ads_client(config, ads, &message)).transpose()?;
     let workers = args.workers();
     let drain_time = args.drain_time();
     let options = args.hot_restart().context("cannot make a folder for hot restart")?;
     let epoch = options.epoch;
     let shared = Shared::new(workers);
+    let node = message.node.clone().unwrap_or_default();
+    let targets = Targets::new(config, node, &shared.secrets)?;
     let begun = Driver::begin(options, &shared.registry, &mut signals).await?;
     let Some((driver, start)) = begun else { return Ok(()) };
     let data_plane = DataPlane::start(workers, Arc::clone(&shared), drain_time)
@@ -73,7 +73,7 @@ async fn serve(
     // The file is known to be good and the state has its own copies.
     drop(message);
     // Its message has its causes in it.
-    let control = Control::start(data_plane.clone(), state, ads, drain_time)
+    let control = Control::start(data_plane.clone(), state, targets, drain_time)
         .await
         .map_err(|error| anyhow!("{error}"))?;
     if start.is_alone {
@@ -85,35 +85,4 @@ async fn serve(
     tokio::spawn(control.run());
     driver.run(Proxy { data_plane, pages, status, warm }, &mut signals).await?;
     Ok(())
-}
-
-/// How to reach the control plane: all endpoints of its cluster, one after the other.
-fn ads_client(
-    config: &Bootstrap,
-    ads: &AdsSource,
-    message: &Message,
-) -> anyhow::Result<client::Config> {
-    let cluster = config.clusters.iter().find(|cluster| cluster.name == ads.cluster);
-    let cluster = cluster.with_context(|| format!("there is no cluster {}", ads.cluster))?;
-    let addresses: Vec<String> = match &cluster.discovery {
-        Discovery::Static(assignment) => {
-            assignment.endpoints.iter().map(|endpoint| endpoint.address.to_string()).collect()
-        }
-        Discovery::StrictDns { names, .. } => {
-            names.iter().map(|(host, port, _)| format!("{}:{port}", bracketed(host))).collect()
-        }
-        Discovery::Eds { .. } | Discovery::OriginalDst => Vec::new(),
-    };
-    let endpoint = |address: &String| {
-        let endpoint = client::endpoint(&format!("http://{address}"))?;
-        Ok(endpoint.connect_timeout(cluster.connect_timeout))
-    };
-    let endpoints = addresses.iter().map(endpoint).collect::<anyhow::Result<Vec<_>>>()?;
-    anyhow::ensure!(!endpoints.is_empty(), "cluster {} has no address", ads.cluster);
-    Ok(client::Config::new(endpoints, message.node.clone().unwrap_or_default()))
-}
-
-/// An IPv6 address stands in brackets in a URI.
-fn bracketed(host: &str) -> String {
-    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }

@@ -40,7 +40,7 @@ pub(super) fn begin(cluster: &Arc<Cluster>, assignments: &Assignments) {
             let family = cluster.config.dns_family;
             tokio::spawn(dns::resolve(weak, names.clone(), family, *refresh))
         }
-        Discovery::OriginalDst => return,
+        Discovery::OriginalDst | Discovery::Pipe(_) => return,
     };
     // Empty until now: a cluster begins once.
     let _ = cluster.discovering.set(task.abort_handle());

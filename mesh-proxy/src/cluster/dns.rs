@@ -6,17 +6,14 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::config::{DnsFamily, Endpoint, LoadAssignment};
-
-/// Names with their port and weight.
-pub(super) type Names = Vec<(String, u16, u32)>;
+use crate::config::{DnsFamily, DnsName, Endpoint, LoadAssignment};
 
 /// Looks the names up again and again, until the cluster is retired or gone. A name that cannot be
 /// looked up keeps the last good answer; a cluster is warm after the first attempt, so
 /// that one bad name does not keep the proxy from starting (as in Envoy).
 pub(super) async fn resolve(
     cluster: Weak<Cluster>,
-    names: Names,
+    names: Vec<DnsName>,
     family: DnsFamily,
     refresh: Duration,
 ) {
@@ -26,7 +23,7 @@ pub(super) async fn resolve(
             match look_up(name, family).await {
                 Ok(found) => *answer = found,
                 Err(error) => {
-                    let host = &name.0;
+                    let host = &name.host;
                     tracing::warn!(host, %error, "DNS lookup failed; keeping the last answer");
                 }
             }
@@ -39,10 +36,13 @@ pub(super) async fn resolve(
 }
 
 /// The endpoints of one name.
-async fn look_up(name: &(String, u16, u32), family: DnsFamily) -> io::Result<Vec<Endpoint>> {
-    let (host, port, weight) = name;
+async fn look_up(name: &DnsName, family: DnsFamily) -> io::Result<Vec<Endpoint>> {
+    let DnsName { host, port, weight, labels } = name;
     let found = tokio::net::lookup_host((host.as_str(), *port)).await?;
-    let endpoint = |address| Endpoint { address, weight: *weight, healthy: true };
+    let endpoint = |address| {
+        let labels = labels.clone();
+        Endpoint { address, weight: *weight, healthy: true, labels }
+    };
     Ok(of_family(found.collect(), family).into_iter().map(endpoint).collect())
 }
 
@@ -64,8 +64,13 @@ fn of_family(mut addresses: Vec<SocketAddr>, family: DnsFamily) -> Vec<SocketAdd
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::config::Labels;
+
+    pub(in crate::cluster) fn name(host: &str, port: u16) -> DnsName {
+        DnsName { host: host.to_owned(), port, weight: 2, labels: Labels::new() }
+    }
 
     #[test]
     fn keeps_the_wanted_family() {
@@ -81,8 +86,9 @@ mod tests {
 
     #[tokio::test]
     async fn looks_up_a_name() {
-        let found = look_up(&("localhost".to_owned(), 81, 2), DnsFamily::V4Only).await.unwrap();
-        let expected = Endpoint { address: ([127, 0, 0, 1], 81).into(), weight: 2, healthy: true };
+        let found = look_up(&name("localhost", 81), DnsFamily::V4Only).await.unwrap();
+        let address = ([127, 0, 0, 1], 81).into();
+        let expected = Endpoint { address, weight: 2, healthy: true, labels: Labels::new() };
         assert_eq!(found, [expected]);
     }
 }

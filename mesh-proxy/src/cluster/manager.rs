@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use super::Cluster;
 use super::discovery::{self, Assignments};
 use crate::config::{self, LoadAssignment, Name};
+use crate::secrets::Secrets;
 use crate::stats::Registry;
 
 type Map = HashMap<Name, Arc<Cluster>, RandomState>;
@@ -16,14 +17,15 @@ type Map = HashMap<Name, Arc<Cluster>, RandomState>;
 /// Keeps the clusters. Workers read without a lock; the control side writes.
 pub(crate) struct Manager {
     registry: Registry,
+    secrets: Arc<Secrets>,
     clusters: ArcSwap<Map>,
     // Held for as long as a change takes: one change at a time.
     assignments: Mutex<Assignments>,
 }
 
 impl Manager {
-    pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, clusters: ArcSwap::default(), assignments: Mutex::default() }
+    pub(crate) fn new(registry: Registry, secrets: Arc<Secrets>) -> Self {
+        Self { registry, secrets, clusters: ArcSwap::default(), assignments: Mutex::default() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Cluster>> {
@@ -39,7 +41,7 @@ impl Manager {
         if old.as_ref().is_some_and(|old| old.config == config) {
             return;
         }
-        let cluster = Arc::new(Cluster::new(config, &self.registry, old.as_deref()));
+        let cluster = Arc::new(Cluster::new(config, &self.registry, &self.secrets, old.as_deref()));
         discovery::begin(&cluster, &assignments);
         if let Some(old) = old {
             old.retire(Some(&cluster));

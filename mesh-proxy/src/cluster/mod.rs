@@ -9,10 +9,12 @@ mod limits;
 mod manager;
 mod original_dst;
 mod stats;
+mod transports;
 
 pub(crate) use limits::{Overflow, Permit};
 pub(crate) use manager::Manager;
 pub(crate) use stats::ClusterStats;
+pub(crate) use transports::Transports;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +26,9 @@ use tokio::task::AbortHandle;
 use crate::config::{self, Discovery, LoadAssignment, Thresholds};
 use crate::endpoint::Endpoint;
 use crate::load_balancer::{Balancer, Host, Hosts};
+use crate::secrets::Secrets;
 use crate::stats::{Level, Registry};
+use crate::transport::tls::SslStats;
 use limits::Limits;
 use original_dst::OriginalDestinations;
 
@@ -35,6 +39,8 @@ pub(crate) struct Cluster {
     registry: Registry,
     /// Made when the first request or connection asks for them.
     stats: OnceLock<ClusterStats>,
+    ssl_stats: OnceLock<SslStats>,
+    transports: Transports,
     membership: Membership,
     members: ArcSwap<Members>,
     balancer: Arc<Balancer>,
@@ -70,7 +76,12 @@ pub(crate) struct PickContext<'a> {
 
 impl Cluster {
     /// A cluster without endpoints yet, or with those of the one that it replaces.
-    fn new(config: Arc<config::Cluster>, registry: &Registry, old: Option<&Self>) -> Self {
+    fn new(
+        config: Arc<config::Cluster>,
+        registry: &Registry,
+        secrets: &Secrets,
+        old: Option<&Self>,
+    ) -> Self {
         let prefix = format!("cluster.{}", config.stat_name);
         let membership = Membership {
             total: registry.level(&format!("{prefix}.membership_total")),
@@ -78,15 +89,29 @@ impl Cluster {
         };
         let same_policy = old.filter(|old| old.config.lb_policy == config.lb_policy);
         let balancer = same_policy.map(|old| Arc::clone(&old.balancer));
+        let transports =
+            Transports::new(&config.transports, secrets, old.map(|old| &old.transports));
         let old = old.filter(|old| old.config.bind_address == config.bind_address);
+        let originals = old.filter(|old| {
+            let (before, now) = (old.transports.of_nobody(), transports.of_nobody());
+            before.map(Arc::as_ptr) == now.map(Arc::as_ptr)
+        });
+        let originals = originals.map(|old| Arc::clone(&old.originals));
+        let members = old.map(|old| {
+            let members = old.members.load();
+            let configs = members.all.iter().map(|(_, config)| config.clone());
+            Arc::new(Members::new(configs, &transports, &members))
+        });
         Self {
             limits: old.map_or_else(Arc::default, |old| Arc::clone(&old.limits)),
             registry: registry.clone(),
             stats: OnceLock::new(),
+            ssl_stats: OnceLock::new(),
+            transports,
             membership,
-            members: old.map_or_else(ArcSwap::default, |old| ArcSwap::new(old.members.load_full())),
+            members: members.map_or_else(ArcSwap::default, ArcSwap::new),
             balancer: balancer.unwrap_or_else(|| Arc::new(Balancer::new(config.lb_policy))),
-            originals: old.map_or_else(Arc::default, |old| Arc::clone(&old.originals)),
+            originals: originals.unwrap_or_default(),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
             discovering: OnceLock::new(),
             config,
@@ -97,13 +122,21 @@ impl Cluster {
     /// lock, except for an original destination that is met for the first time.
     pub(crate) fn pick(&self, context: PickContext<'_>) -> Option<Arc<Endpoint>> {
         if matches!(self.config.discovery, Discovery::OriginalDst) {
-            return context.destination.map(|address| self.originals.endpoint(address));
+            let tls = self.transports.of_nobody();
+            return context.destination.map(|address| self.originals.endpoint(address, tls));
         }
         self.balancer.pick(&self.members.load().available, context.tried).cloned()
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {
         self.stats.get_or_init(|| ClusterStats::new(&self.registry, &self.config.stat_name))
+    }
+
+    /// What is counted of TLS handshakes with its endpoints.
+    pub(crate) fn ssl_stats(&self) -> &SslStats {
+        self.ssl_stats.get_or_init(|| {
+            SslStats::of_cluster(&self.registry, &format!("cluster.{}", self.config.stat_name))
+        })
     }
 
     pub(crate) fn thresholds(&self) -> &Thresholds {
@@ -121,31 +154,24 @@ impl Cluster {
             see(endpoint, config);
         }
         self.originals.visit(&mut |endpoint| {
-            let config = config::Endpoint { address: endpoint.address, weight: 1, healthy: true };
+            let config = config::Endpoint {
+                address: endpoint.address,
+                weight: 1,
+                healthy: true,
+                labels: config::Labels::new(),
+            };
             see(endpoint, &config);
         });
     }
 
-    /// Takes these endpoints: what was there at the same address stays with all that it
-    /// counts, what is gone closes its idle connections. Called by the control side alone.
+    /// Takes these endpoints: what was there at the same address, and is spoken to in the same
+    /// way, stays with all that it counts, what is gone closes its idle connections. Called by the control side alone.
     fn assign(&self, assignment: &LoadAssignment) {
         let old = self.members.load_full();
-        let all: Vec<_> = assignment
-            .endpoints
-            .iter()
-            .map(|config| (old.endpoint(config.address), config.clone()))
-            .collect();
-        let available = all
-            .iter()
-            .filter(|(_, config)| config.healthy)
-            .map(|(endpoint, config)| Host {
-                endpoint: Arc::clone(endpoint),
-                weight: config.weight.max(1),
-            })
-            .collect::<Vec<_>>();
-        self.membership.total.set(all.len() as u64);
-        self.membership.healthy.set(available.len() as u64);
-        let new = Arc::new(Members { all, available: Hosts::new(available) });
+        let endpoints = assignment.endpoints.iter().cloned();
+        let new = Arc::new(Members::new(endpoints, &self.transports, &old));
+        self.membership.total.set(new.all.len() as u64);
+        self.membership.healthy.set(new.available.all().len() as u64);
         self.members.store(Arc::clone(&new));
         self.warm.store(true, Ordering::Release);
         for (endpoint, _) in &old.all {
@@ -179,10 +205,27 @@ impl Cluster {
 }
 
 impl Members {
-    /// The endpoint at this address, or a new one.
-    fn endpoint(&self, address: SocketAddr) -> Arc<Endpoint> {
-        let known = self.all.iter().find(|(endpoint, _)| endpoint.address == address);
-        known.map_or_else(|| Arc::new(Endpoint::new(address)), |(known, _)| Arc::clone(known))
+    /// These endpoints, those of `old` where they are the same.
+    fn new(
+        configs: impl Iterator<Item = config::Endpoint>,
+        transports: &Transports,
+        old: &Self,
+    ) -> Self {
+        let endpoint = |config: config::Endpoint| {
+            let tls = transports.of(&config.labels);
+            let mut known = old.all.iter().map(|(endpoint, _)| endpoint);
+            let known = known.find(|endpoint| endpoint.is(config.address, tls)).cloned();
+            let new = || Arc::new(Endpoint::new(config.address, tls.cloned()));
+            (known.unwrap_or_else(new), config)
+        };
+        let all: Vec<_> = configs.map(endpoint).collect();
+        let healthy = all.iter().filter(|(_, config)| config.healthy);
+        let available = healthy.map(|(endpoint, config)| Host {
+            endpoint: Arc::clone(endpoint),
+            weight: config.weight.max(1),
+        });
+        let available = Hosts::new(available.collect());
+        Self { all, available }
     }
 
     fn has(&self, endpoint: &Arc<Endpoint>) -> bool {
@@ -215,6 +258,7 @@ mod tests {
             http2: config::Http2Options::default(),
             dns_family: config::DnsFamily::default(),
             initial_fetch_timeout: None,
+            transports: config::Transports::default(),
         })
     }
 
@@ -223,6 +267,7 @@ mod tests {
             address: ([127, 0, 0, 1], *port).into(),
             weight: 1,
             healthy: *port != 9,
+            labels: config::Labels::new(),
         };
         LoadAssignment { endpoints: ports.iter().map(endpoint).collect() }
     }
@@ -230,13 +275,23 @@ mod tests {
     #[test]
     fn an_endpoint_survives_updates_at_its_address() {
         let registry = Registry::new(1);
-        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &registry, None);
+        let cluster = Cluster::new(
+            config(config::LbPolicy::RoundRobin),
+            &registry,
+            &Secrets::default(),
+            None,
+        );
         assert!(cluster.pick(PickContext::default()).is_none());
         cluster.assign(&assignment(&[1]));
         let first = cluster.pick(PickContext::default()).unwrap();
         first.test_active_requests(7);
         cluster.assign(&assignment(&[2, 1]));
-        let next = Cluster::new(config(config::LbPolicy::Random), &registry, Some(&cluster));
+        let next = Cluster::new(
+            config(config::LbPolicy::Random),
+            &registry,
+            &Secrets::default(),
+            Some(&cluster),
+        );
         cluster.retire(Some(&next));
         next.assign(&assignment(&[1]));
         let again = next.pick(PickContext::default()).unwrap();
@@ -249,7 +304,12 @@ mod tests {
     #[test]
     fn the_balancer_survives_updates_that_keep_the_policy() {
         let registry = Registry::new(1);
-        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &registry, None);
+        let cluster = Cluster::new(
+            config(config::LbPolicy::RoundRobin),
+            &registry,
+            &Secrets::default(),
+            None,
+        );
         cluster.assign(&assignment(&[1, 2, 3]));
         let mut picked = Vec::new();
         let mut current = cluster;
@@ -257,7 +317,7 @@ mod tests {
             picked.push(current.pick(PickContext::default()).unwrap().address.port());
             let mut next = config::Cluster::clone(&current.config);
             next.connect_timeout += Duration::from_secs(1);
-            current = Cluster::new(Arc::new(next), &registry, Some(&current));
+            current = Cluster::new(Arc::new(next), &registry, &Secrets::default(), Some(&current));
         }
         assert_eq!(picked[..3], picked[3..]);
         picked.truncate(3);
@@ -272,10 +332,10 @@ mod tests {
         config.discovery = Discovery::OriginalDst;
         let context =
             PickContext { destination: Some(([10, 0, 0, 1], 80).into()), ..Default::default() };
-        let old = Cluster::new(Arc::new(config.clone()), &registry, None);
+        let old = Cluster::new(Arc::new(config.clone()), &registry, &Secrets::default(), None);
         let endpoint = old.pick(context).unwrap();
         config.connect_timeout += Duration::from_secs(1);
-        let new = Cluster::new(Arc::new(config), &registry, Some(&old));
+        let new = Cluster::new(Arc::new(config), &registry, &Secrets::default(), Some(&old));
         old.retire(Some(&new));
         assert_eq!(new.pick(context).unwrap().id, endpoint.id);
         assert!(!endpoint.is_removed());
@@ -285,10 +345,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_replaced_cluster_asks_dns_no_more() {
-        let manager = Manager::new(Registry::new(1));
+        let manager = Manager::new(Registry::new(1), Arc::default());
         let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
         config.discovery = Discovery::StrictDns {
-            names: vec![("localhost".to_owned(), 80, 1)],
+            names: vec![dns::tests::name("localhost", 80)],
             refresh: Duration::from_millis(1),
         };
         manager.put(Arc::new(config.clone()));
@@ -308,7 +368,12 @@ mod tests {
 
     #[test]
     fn unhealthy_endpoints_get_nothing() {
-        let cluster = Cluster::new(config(config::LbPolicy::Random), &Registry::new(1), None);
+        let cluster = Cluster::new(
+            config(config::LbPolicy::Random),
+            &Registry::new(1),
+            &Secrets::default(),
+            None,
+        );
         cluster.assign(&assignment(&[9]));
         assert!(cluster.is_warm());
         assert!(cluster.pick(PickContext::default()).is_none());
@@ -319,7 +384,12 @@ mod tests {
 
     #[test]
     fn avoids_what_was_tried() {
-        let cluster = Cluster::new(config(config::LbPolicy::RoundRobin), &Registry::new(1), None);
+        let cluster = Cluster::new(
+            config(config::LbPolicy::RoundRobin),
+            &Registry::new(1),
+            &Secrets::default(),
+            None,
+        );
         cluster.assign(&assignment(&[1, 2]));
         let first = cluster.pick(PickContext::default()).unwrap();
         for _ in 0..10 {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use super::Endpoint;
+use crate::transport::tls::Client;
 
 type Map = HashMap<SocketAddr, Arc<Endpoint>, RandomState>;
 
@@ -20,8 +21,8 @@ pub(super) struct OriginalDestinations {
 }
 
 impl OriginalDestinations {
-    /// The endpoint at `address`.
-    pub(super) fn endpoint(&self, address: SocketAddr) -> Arc<Endpoint> {
+    /// The endpoint at `address`. `tls` is the same for all.
+    pub(super) fn endpoint(&self, address: SocketAddr, tls: Option<&Arc<Client>>) -> Arc<Endpoint> {
         if let Some(known) = self.map.load().get(&address) {
             return Arc::clone(known);
         }
@@ -32,7 +33,7 @@ impl OriginalDestinations {
         }
         // Two: the old map's and the copy's. Pools and requests hold more.
         map.retain(|_, endpoint| Arc::strong_count(endpoint) > 2);
-        let endpoint = Arc::new(Endpoint::new(address));
+        let endpoint = Arc::new(Endpoint::new(address, tls.cloned()));
         map.insert(address, Arc::clone(&endpoint));
         self.map.store(Arc::new(map));
         endpoint
@@ -51,10 +52,10 @@ mod tests {
     fn forgets_what_nobody_uses() {
         let destinations = OriginalDestinations::default();
         let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
-        let used = destinations.endpoint(at(1));
-        assert_eq!(destinations.endpoint(at(1)).id, used.id);
-        drop(destinations.endpoint(at(2)));
-        destinations.endpoint(at(3));
+        let used = destinations.endpoint(at(1), None);
+        assert_eq!(destinations.endpoint(at(1), None).id, used.id);
+        drop(destinations.endpoint(at(2), None));
+        destinations.endpoint(at(3), None);
         let mut ports = Vec::new();
         destinations.visit(&mut |endpoint| ports.push(endpoint.address.port()));
         ports.sort_unstable();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cluster, Listener, Name};
+use super::{Cluster, Listener, Name, Secret};
 
 /// Envoy's `Bootstrap`, as far as it is honoured.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,17 @@ pub(crate) struct Bootstrap {
     pub(crate) listeners: Vec<Arc<Listener>>,
     /// `static_resources.clusters`.
     pub(crate) clusters: Vec<Arc<Cluster>>,
+    /// `static_resources.secrets`
+    pub(crate) secrets: Vec<(Name, Arc<Secret>)>,
     /// `dynamic_resources.ads_config`, when listeners or clusters come by ADS.
     pub(crate) ads: Option<AdsSource>,
+}
+
+impl Bootstrap {
+    /// The static clusters that gRPC may go to.
+    pub(crate) fn grpc_targets(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.clusters.iter().filter(|cluster| cluster.is_grpc_target())
+    }
 }
 
 /// Where the aggregated discovery stream comes from.

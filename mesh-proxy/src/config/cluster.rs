@@ -1,10 +1,12 @@
 //! Clusters and their endpoints.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Name;
+use super::{Name, SecretConfig, UpstreamTls};
 
 /// Envoy's `Cluster`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,19 @@ pub(crate) struct Cluster {
     /// endpoints before it counts as there without any. `None`: for ever. Envoy's default
     /// is 15 seconds.
     pub(crate) initial_fetch_timeout: Option<Duration>,
+    pub(crate) transports: Transports,
+}
+
+impl Cluster {
+    /// Whether it has addresses that need no control plane to be known.
+    pub(crate) fn is_grpc_target(&self) -> bool {
+        match &self.discovery {
+            Discovery::Static(assignment) => !assignment.endpoints.is_empty(),
+            Discovery::StrictDns { names, .. } => !names.is_empty(),
+            Discovery::Pipe(_) => true,
+            Discovery::Eds { .. } | Discovery::OriginalDst => false,
+        }
+    }
 }
 
 /// Which addresses of a name are used.
@@ -65,11 +80,24 @@ pub(crate) enum Discovery {
     Static(Arc<LoadAssignment>),
     /// STRICT_DNS: all addresses of all names, looked up again every `refresh`
     /// (`dns_refresh_rate`, five seconds by default).
-    StrictDns { names: Vec<(String, u16, u32)>, refresh: Duration },
+    StrictDns { names: Vec<DnsName>, refresh: Duration },
     /// EDS by ADS, under this name (`service_name`, or the cluster's).
     Eds { service_name: Name },
     /// ORIGINAL_DST: the connection's own original destination.
     OriginalDst,
+    /// STATIC with a Unix socket as its one endpoint: for gRPC to a control plane alone, no
+    /// request is routed there.
+    Pipe(PathBuf),
+}
+
+/// A name whose addresses are endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DnsName {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// At least 1.
+    pub(crate) weight: u32,
+    pub(crate) labels: Labels,
 }
 
 /// `lb_policy`, or the `load_balancing_policy` that says the same.
@@ -118,4 +146,52 @@ pub(crate) struct Endpoint {
     pub(crate) weight: u32,
     /// `health_status`: UNHEALTHY, DRAINING and TIMEOUT get no requests.
     pub(crate) healthy: bool,
+    /// For the cluster's `transport_socket_matches`.
+    pub(crate) labels: Labels,
+}
+
+/// How the endpoints of a cluster are spoken to: the first match that fits an endpoint, else
+/// the default.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Transports {
+    /// `transport_socket`
+    pub(crate) default: Transport,
+    /// `transport_socket_matches`
+    pub(crate) matches: Vec<TransportMatch>,
+}
+
+/// Envoy's transport socket towards an upstream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Transport {
+    #[default]
+    RawBuffer,
+    Tls(Arc<UpstreamTls>),
+}
+
+/// Envoy's `TransportSocketMatch`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TransportMatch {
+    pub(crate) name: Name,
+    /// All of them must be among the endpoint's.
+    pub(crate) labels: Labels,
+    pub(crate) transport: Transport,
+}
+
+/// Texts by their keys, as under `envoy.transport_socket_match` in an endpoint's metadata.
+pub(crate) type Labels = BTreeMap<Name, Name>;
+
+impl Transports {
+    /// All that may be in use.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Transport> {
+        self.matches.iter().map(|found| &found.transport).chain([&self.default])
+    }
+
+    /// The secrets that they need.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretConfig> {
+        let contexts = self.all().filter_map(|transport| match transport {
+            Transport::Tls(tls) => Some(tls),
+            Transport::RawBuffer => None,
+        });
+        contexts.flat_map(|tls| tls.common.secrets())
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AccessLog, HttpConnectionManager, Name, Target};
+use super::{AccessLog, DownstreamTls, HttpConnectionManager, Name, SecretConfig, Target};
 
 /// Envoy's `Listener`.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +43,24 @@ pub(crate) struct FilterChain {
     /// Empty when the file gave none.
     pub(crate) name: Name,
     pub(crate) matcher: FilterChainMatch,
+    /// `transport_socket`; `None` for plain text.
+    pub(crate) tls: Option<Arc<DownstreamTls>>,
+    /// `transport_socket_connect_timeout`: how long a handshake may take. `None`, Envoy's
+    /// default: for ever.
+    pub(crate) handshake_timeout: Option<Duration>,
     pub(crate) filter: NetworkFilter,
+}
+
+impl Listener {
+    /// All filter chains, the default one too.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = &Arc<FilterChain>> {
+        self.filter_chains.iter().chain(&self.default_filter_chain)
+    }
+
+    /// The secrets that its filter chains need.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretConfig> {
+        self.chains().filter_map(|chain| chain.tls.as_ref()).flat_map(|tls| tls.common.secrets())
+    }
 }
 
 /// Envoy's `FilterChainMatch`: what is empty matches everything; the most specific chain

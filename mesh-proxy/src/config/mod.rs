@@ -11,13 +11,14 @@ mod error;
 mod http;
 mod listener;
 mod route;
+mod tls;
 pub(crate) mod wire;
 
 pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget, TlsField};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
-    Cluster, Discovery, DnsFamily, Endpoint, Http2Options, HttpProtocol, LbPolicy, LoadAssignment,
-    Thresholds,
+    Cluster, Discovery, DnsFamily, DnsName, Endpoint, Http2Options, HttpProtocol, Labels, LbPolicy,
+    LoadAssignment, Thresholds, Transport, TransportMatch, Transports,
 };
 pub(crate) use error::{Error, Path};
 pub(crate) use http::{
@@ -29,6 +30,10 @@ pub(crate) use route::{
     Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, Redirect, RetryOn,
     RetryPolicy, Rewrite, Route, RouteMatch, RouteTable, StringMatch, StringPattern, Target,
     VirtualHost, WeightedCluster,
+};
+pub(crate) use tls::{
+    Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,
+    SecretKey, SecretSource, UpstreamTls, Validation,
 };
 
 /// The name of a resource, shared by all that refer to it.

@@ -16,7 +16,7 @@ use crate::worker::Shared;
 pub(crate) struct Active {
     pub(crate) config: Arc<config::Listener>,
     pub(super) stats: Stats,
-    /// Of connections that no filter chain takes.
+    /// Of connections that no filter chain takes, and of handshakes that failed.
     pub(super) logs: Vec<Log>,
     tls_inspector: Option<TlsInspectorStats>,
     matcher: Matcher,
@@ -31,11 +31,12 @@ impl Active {
         shared: &Arc<Shared>,
         old: Option<&Self>,
     ) -> io::Result<Self> {
+        let address = config.address;
         let chain = |config: &Arc<config::FilterChain>| {
             let same = old.and_then(|old| old.chains().find(|chain| chain.config == *config));
             match same {
                 Some(chain) => Ok(Arc::clone(chain)),
-                None => Chain::new(Arc::clone(config), shared).map(Arc::new),
+                None => Chain::new(Arc::clone(config), address, shared).map(Arc::new),
             }
         };
         let logs = config.access_logs.iter().map(|log| shared.access_logs.open(log));

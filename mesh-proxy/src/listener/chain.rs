@@ -1,13 +1,16 @@
 //! A filter chain at work.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_runtime::drain::{self, Trigger, Watcher};
 
+use super::stats;
 use crate::config;
 use crate::network::Filter;
+use crate::transport::tls;
 use crate::worker::Shared;
 
 /// A filter chain and the means to end the connections that it took. It outlives the
@@ -15,15 +18,26 @@ use crate::worker::Shared;
 pub(crate) struct Chain {
     pub(crate) config: Arc<config::FilterChain>,
     pub(super) filter: Filter,
+    /// `None` for plain text.
+    pub(super) tls: Option<tls::Server>,
     // Taken out when the chain is retired: the drain ends when each watcher is gone,
     // this one too.
     drain: Mutex<Option<(Trigger, Watcher)>>,
 }
 
 impl Chain {
-    pub(super) fn new(config: Arc<config::FilterChain>, shared: &Arc<Shared>) -> io::Result<Self> {
+    /// A chain of the listener of this address. An error is that of opening an access log.
+    pub(super) fn new(
+        config: Arc<config::FilterChain>,
+        address: SocketAddr,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
         let filter = Filter::new(&config.filter, shared)?;
-        Ok(Self { config, filter, drain: Mutex::new(Some(drain::channel())) })
+        let tls = config.tls.as_ref().map(|config| {
+            let prefix = stats::prefix(address);
+            tls::Server::new(config, &shared.secrets, &shared.registry, &prefix)
+        });
+        Ok(Self { config, filter, tls, drain: Mutex::new(Some(drain::channel())) })
     }
 
     /// What a connection watches; `None` when the chain takes no connection any more.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use mesh_runtime::drain::Watcher;
 use tokio::net::TcpStream;
@@ -17,6 +17,7 @@ use super::{Chain, Slot};
 use crate::access_log::{Flags, Record};
 use crate::network::{Connection, Counted};
 use crate::transport::Io;
+use crate::transport::tls::{self, Accepted, HandshakeError};
 use crate::worker::{Member, Worker};
 
 /// A connection on its way to a filter chain.
@@ -50,9 +51,12 @@ pub(super) async fn handle(
     if !goes_on {
         return;
     }
-    let Some((listener, chain, drain)) = arrival.filter_chain(&slot) else { return };
+    let Some((listener, chain, mut drain)) = arrival.filter_chain(&slot) else { return };
     drop(accepting);
     let connection = arrival.connection(&listener);
+    // Boxed, so that a connection does not carry it to its end.
+    let shaking = Box::pin(secured(connection, &listener, &chain, &mut drain));
+    let Some(connection) = shaking.await else { return };
     // The connection keeps its filter chain, not the listener's version.
     drop((listener, slot));
     chain.filter.serve(connection, worker, drain).await;
@@ -170,4 +174,53 @@ impl Arrival {
             ),
         }
     }
+}
+
+/// Shakes hands with the client where the chain says so. `None` when that failed, which is
+/// counted and logged, or when the end of the drain came before.
+async fn secured(
+    connection: Connection,
+    listener: &Active,
+    chain: &Chain,
+    drain: &mut Watcher,
+) -> Option<Connection> {
+    let Some(tls) = &chain.tls else { return Some(connection) };
+    let Connection { io: Io::Plain(io), .. } = connection else { return Some(connection) };
+    let began = Instant::now();
+    let shaken = tokio::select! {
+        shaken = shake(tls, io, listener, chain) => shaken,
+        () = drain.immediate() => return None,
+    };
+    match shaken {
+        Ok(Accepted { io, info, server_name }) => {
+            Some(Connection { io, tls: Some(Box::new(info)), server_name, ..connection })
+        }
+        Err(error) => {
+            let Connection { accepted, remote, local, server_name, .. } = connection;
+            debug!(%remote, listener = %listener.config.name, %error, "a TLS handshake failed");
+            let record = Record {
+                duration: began.elapsed(),
+                downstream_failure: Some(&error.reason),
+                server_name: server_name.as_deref(),
+                ..Record::new(accepted, remote, local)
+            };
+            let logs = listener.logs.iter().chain(chain.filter.connection_logs());
+            logs.for_each(|log| log.write(&record));
+            None
+        }
+    }
+}
+
+/// Within the time that the chain gives a handshake.
+async fn shake(
+    tls: &tls::Server,
+    io: TcpStream,
+    listener: &Active,
+    chain: &Chain,
+) -> Result<Accepted, HandshakeError> {
+    let Some(timeout) = chain.config.handshake_timeout else { return tls.accept(io).await };
+    tokio::time::timeout(timeout, tls.accept(io)).await.unwrap_or_else(|_| {
+        listener.stats.handshake_timeout.inc();
+        Err(HandshakeError::timeout())
+    })
 }

@@ -107,8 +107,8 @@ fn protocol_score(names: &[Name], offered: &[Box<str>]) -> Option<Reverse<usize>
     if names.is_empty() {
         return Some(Reverse(usize::MAX));
     }
-    let taken = |offered: &Box<str>| names.iter().any(|name| **name == **offered);
-    offered.iter().position(taken).map(Reverse)
+    let is_taken = |offered: &str| names.iter().any(|name| **name == *offered);
+    offered.iter().position(|offered| is_taken(offered)).map(Reverse)
 }
 
 fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {

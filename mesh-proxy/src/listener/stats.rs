@@ -12,11 +12,12 @@ pub(super) struct Stats {
     pub(super) pre_cx_active: Gauge,
     pub(super) pre_cx_timeout: Counter,
     pub(super) no_filter_chain_match: Counter,
+    pub(super) handshake_timeout: Counter,
 }
 
 impl Stats {
     pub(super) fn new(registry: &Registry, address: SocketAddr) -> Self {
-        let prefix = format!("listener.{}", address.to_string().replace(':', "_"));
+        let prefix = prefix(address);
         let counter = |name| registry.counter(&format!("{prefix}.{name}"));
         let gauge = |name| registry.gauge(&format!("{prefix}.{name}"));
         Self {
@@ -26,6 +27,12 @@ impl Stats {
             pre_cx_active: gauge("downstream_pre_cx_active"),
             pre_cx_timeout: counter("downstream_pre_cx_timeout"),
             no_filter_chain_match: counter("no_filter_chain_match"),
+            handshake_timeout: counter("downstream_cx_transport_socket_connect_timeout"),
         }
     }
+}
+
+/// What the names of a listener's statistics begin with.
+pub(super) fn prefix(address: SocketAddr) -> String {
+    format!("listener.{}", address.to_string().replace(':', "_"))
 }

@@ -69,7 +69,7 @@ impl Hosts {
 #[cfg(test)]
 pub(crate) fn test_hosts(weights: &[u32]) -> Hosts {
     let host = |(port, weight): (usize, &u32)| Host {
-        endpoint: Arc::new(Endpoint::new(([127, 0, 0, 1], 8000 + port as u16).into())),
+        endpoint: Arc::new(Endpoint::new(([127, 0, 0, 1], 8000 + port as u16).into(), None)),
         weight: *weight,
     };
     Hosts::new(weights.iter().enumerate().map(host).collect())

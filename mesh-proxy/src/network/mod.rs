@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use mesh_runtime::drain::Watcher;
 
+use crate::access_log::Log;
 use crate::config::NetworkFilter;
 use crate::worker::{Shared, Worker};
 use http_connection_manager::HttpConnectionManager;
@@ -32,6 +33,14 @@ impl Filter {
             }
             NetworkFilter::Tcp(config) => Self::Tcp(TcpProxy::new(Arc::clone(config), shared)?),
         })
+    }
+
+    /// The logs that tell of connections, not of requests.
+    pub(crate) fn connection_logs(&self) -> &[Log] {
+        match self {
+            Self::Http(_) => &[],
+            Self::Tcp(filter) => filter.logs(),
+        }
     }
 
     /// Serves a connection to its end. It ends soon when `drain` begins, and at once when

@@ -14,8 +14,8 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::{AcquireError, Maps, keeper};
 use crate::cluster::{Cluster, Permit};
-use crate::codec::Body;
 use crate::codec::client::{Http1, SendError};
+use crate::codec::{Body, Protocol};
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected, OpenConnection};
 
@@ -157,7 +157,7 @@ impl Pool {
     ) -> Result<Http1Lease, AcquireError> {
         let slot = Slot::new(self);
         let Connected { io, local, open } =
-            transport::connect(cluster, &self.endpoint, permit).await?;
+            transport::connect(cluster, &self.endpoint, permit, Some(Protocol::Http1)).await?;
         cluster.stats().cx_http1_total.inc();
         let (codec, driver) = Http1::new(io)
             .await

@@ -15,8 +15,8 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::{AcquireError, Maps, keeper};
 use crate::cluster::{Cluster, Permit};
-use crate::codec::Body;
 use crate::codec::client::{Http2, SendError};
+use crate::codec::{Body, Protocol};
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected};
 
@@ -244,7 +244,8 @@ async fn add_connection(
     endpoint: &Arc<Endpoint>,
     permit: Permit,
 ) -> Result<(), AcquireError> {
-    let Connected { io, local, open } = transport::connect(cluster, endpoint, permit).await?;
+    let Connected { io, local, open } =
+        transport::connect(cluster, endpoint, permit, Some(Protocol::Http2)).await?;
     cluster.stats().cx_http2_total.inc();
     let (codec, driver) = Http2::new(io, &cluster.config.http2)
         .await

@@ -16,7 +16,8 @@ fn start() -> DataPlane {
 
 /// A cluster of one endpoint.
 fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
-    let endpoint = config::Endpoint { address, weight: 1, healthy: true };
+    let endpoint =
+        config::Endpoint { address, weight: 1, healthy: true, labels: config::Labels::new() };
     let assignment = config::LoadAssignment { endpoints: vec![endpoint] };
     Arc::new(config::Cluster {
         name: name.into(),
@@ -37,6 +38,7 @@ fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
         http2: config::Http2Options::default(),
         dns_family: config::DnsFamily::default(),
         initial_fetch_timeout: None,
+        transports: config::Transports::default(),
     })
 }
 
@@ -59,7 +61,13 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),
         continue_on_listener_filters_timeout: false,
-        filter_chains: vec![Arc::new(FilterChain { name: "".into(), matcher, filter })],
+        filter_chains: vec![Arc::new(FilterChain {
+            name: "".into(),
+            matcher,
+            tls: None,
+            handshake_timeout: None,
+            filter,
+        })],
         default_filter_chain: None,
         access_logs: Vec::new(),
     })

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::cluster::{Cluster, Permit};
+use crate::codec::Protocol;
 use crate::endpoint::Endpoint;
 use tls::HandshakeError;
 
@@ -53,25 +54,26 @@ pub(crate) struct OpenConnection {
     _permit: Permit,
 }
 
-/// Connects to an endpoint within the cluster's `connect_timeout`. The permit comes from
-/// [`Cluster::permit_connection`]. Dropping the future gives up.
+/// Connects to an endpoint within the cluster's `connect_timeout`, the TLS handshake
+/// included. The permit comes from [`Cluster::permit_connection`]; `protocol` is what will be
+/// spoken, if it is known. Dropping the future gives up.
 pub(crate) async fn connect(
     cluster: &Arc<Cluster>,
     endpoint: &Arc<Endpoint>,
     permit: Permit,
+    protocol: Option<Protocol>,
 ) -> Result<Connected, ConnectError> {
     let open = OpenConnection::new(cluster, endpoint, permit);
-    let connecting = dial(endpoint.address, cluster.config.bind_address);
+    let connecting = establish(cluster, endpoint, protocol);
     let outcome = match tokio::time::timeout(cluster.config.connect_timeout, connecting).await {
-        Ok(Ok(io)) => Ok(io),
-        Ok(Err(error)) => Err(ConnectError::Io(Arc::new(error))),
+        Ok(outcome) => outcome,
         Err(_) => {
             cluster.stats().cx_connect_timeout.inc();
             Err(ConnectError::Timeout)
         }
     };
     match outcome {
-        Ok(io) => Ok(Connected { local: io.local_addr().ok(), io: Io::Plain(io), open }),
+        Ok((io, local)) => Ok(Connected { io, local, open }),
         Err(error) => {
             cluster.stats().cx_connect_fail.inc();
             endpoint.stats.cx_connect_fail.fetch_add(1, Relaxed);
@@ -79,6 +81,23 @@ pub(crate) async fn connect(
                 "connecting failed");
             Err(error)
         }
+    }
+}
+
+/// The connection with its own address.
+async fn establish(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+    protocol: Option<Protocol>,
+) -> Result<(Io, Option<SocketAddr>), ConnectError> {
+    let tls = endpoint.tls.as_ref().map(|tls| tls.ready(protocol)).transpose();
+    let tls = tls.map_err(|error| cluster.ssl_stats().failed(error))?;
+    let io = dial(endpoint.address, cluster.config.bind_address).await;
+    let io = io.map_err(|error| ConnectError::Io(Arc::new(error)))?;
+    let local = io.local_addr().ok();
+    match tls {
+        Some(tls) => Ok((tls.connect(io, cluster.ssl_stats()).await?, local)),
+        None => Ok((Io::Plain(io), local)),
     }
 }
 

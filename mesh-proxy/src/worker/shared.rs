@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Census, Workers};
 use crate::stats::Registry;
-use crate::{access_log, cluster, routes};
+use crate::{access_log, cluster, routes, secrets};
 
 /// What all workers and the control side share. No lock is taken on a request's path.
 pub(crate) struct Shared {
@@ -12,6 +12,7 @@ pub(crate) struct Shared {
     pub(crate) workers: Workers,
     pub(crate) clusters: cluster::Manager,
     pub(crate) routes: routes::Tables,
+    pub(crate) secrets: Arc<secrets::Secrets>,
     pub(crate) access_logs: access_log::Writers,
     pub(crate) census: Census,
 }
@@ -21,9 +22,11 @@ impl Shared {
     pub(crate) fn new(concurrency: usize) -> Arc<Self> {
         let registry = Registry::new(concurrency);
         let access_logs = access_log::Writers::new(&registry);
+        let secrets = Arc::<secrets::Secrets>::default();
         Arc::new(Self {
             census: Census::new(&registry),
-            clusters: cluster::Manager::new(registry.clone()),
+            clusters: cluster::Manager::new(registry.clone(), Arc::clone(&secrets)),
+            secrets,
             routes: routes::Tables::default(),
             registry,
             workers: Workers::default(),

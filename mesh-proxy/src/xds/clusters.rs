@@ -7,24 +7,48 @@ use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 
 use super::resource::Table;
 use super::response::{Incoming, Kind};
+use super::secrets;
 use super::state::{Action, Now, Outcome, State};
 use crate::config::{Cluster, Discovery, LoadAssignment, Path, wire};
 
 const CLUSTERS: Kind<WireCluster, Cluster> =
-    Kind { label: "cluster", name: |message| &message.name, deadline };
+    Kind { label: "cluster", name: |message| &message.name, deadline, kept: |wire, _| wire };
 
-const ENDPOINTS: Kind<ClusterLoadAssignment, LoadAssignment> =
-    Kind { label: "endpoints of", name: |message| &message.cluster_name, deadline: |_, _| None };
+const ENDPOINTS: Kind<ClusterLoadAssignment, LoadAssignment> = Kind {
+    label: "endpoints of",
+    name: |message| &message.cluster_name,
+    deadline: |_, _| None,
+    kept: |wire, _| wire,
+};
 
-/// When a cluster stops waiting for its endpoints.
+/// When a cluster stops waiting for its endpoints and secrets: with the most patient of them.
 pub(super) fn deadline(cluster: &Cluster, now: Now) -> Option<Instant> {
-    cluster.initial_fetch_timeout.map(|timeout| now.instant + timeout)
+    let endpoints = match cluster.discovery {
+        Discovery::Eds { .. } => {
+            Some(cluster.initial_fetch_timeout.map(|timeout| now.instant + timeout))
+        }
+        _ => None,
+    };
+    secrets::deadline(cluster.transports.secrets(), endpoints.into_iter(), now)
 }
 
 impl State {
     pub(super) fn cluster_response(&mut self, response: Incoming<'_>) -> Outcome {
         self.cluster_fetch.answered(response.version);
-        let convert = |message| wire::cluster(message, &Path::default());
+        let sources = wire::SecretSources {
+            is_static: &|name| secrets::is_static(&self.secrets, name),
+            is_target: &|name| self.targets.contains(name),
+            has_ads: self.ads.is_some(),
+        };
+        let convert = |message| {
+            let path = Path::default();
+            let cluster = wire::cluster(message, &path)?;
+            if matches!(cluster.discovery, Discovery::Pipe(_)) {
+                return Err(path.error("found a pipe, which only a static cluster may have"));
+            }
+            sources.check(&path, cluster.transports.secrets())?;
+            Ok(cluster)
+        };
         let taken = CLUSTERS.take_all(&mut self.clusters, response, convert);
         let actions = taken.result.into_iter().map(Action::RemoveCluster).collect();
         Outcome { actions, refused: taken.refused }
@@ -38,7 +62,7 @@ impl State {
         Outcome { actions: taken.result.into_iter().map(put).collect(), refused: taken.refused }
     }
 
-    /// Puts clusters in force whose endpoints are known, or have been waited for enough.
+    /// Puts clusters in force whose endpoints and secrets are known, or have been waited for enough.
     pub(super) fn settle_clusters(&mut self, now: Now, actions: &mut Vec<Action>) {
         for entry in self.clusters.values_mut() {
             let Some(warming) = &entry.warming else { continue };
@@ -47,9 +71,14 @@ impl State {
                     self.endpoints.get(service_name).is_some_and(|entry| entry.active.is_some())
                 }
                 // The start waits for the first answer of DNS.
-                Discovery::Static(_) | Discovery::StrictDns { .. } | Discovery::OriginalDst => true,
+                Discovery::Static(_)
+                | Discovery::StrictDns { .. }
+                | Discovery::OriginalDst
+                | Discovery::Pipe(_) => true,
             };
-            if is_warm || entry.is_overdue(now.instant) {
+            let has_secrets =
+                secrets::are_there(&self.secrets, warming.version.config.transports.secrets());
+            if (is_warm && has_secrets) || entry.is_overdue(now.instant) {
                 actions.extend(entry.promote().map(Action::PutCluster));
             }
         }

@@ -5,14 +5,16 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use mesh_xds::client::{Ads, Event, Response};
+use mesh_xds::client::{Ads, Event, Response, Service};
 use mesh_xds::{Names, ResourceType};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::state::{Action, Now, State};
-use crate::config::{Discovery, Name};
+use super::grpc::Targets;
+use super::sds::Sds;
+use super::state::{Action, Now, Outcome, State};
+use crate::config::{Discovery, Name, SecretSource};
 use crate::server::{DataPlane, ListenerError};
 use crate::stats::{Counter, Level, Registry};
 
@@ -25,6 +27,7 @@ pub(crate) struct Control {
     state: Arc<Mutex<State>>,
     data_plane: DataPlane,
     ads: Option<Ads>,
+    sds: Sds,
     subscribed: HashMap<ResourceType, Names>,
     stats: Stats,
     drain_time: Duration,
@@ -35,7 +38,7 @@ pub(crate) struct Control {
 struct Stats {
     connected: Level,
     attempts: Counter,
-    updates: [(ResourceType, Counter, Counter); 4],
+    updates: [(ResourceType, Counter, Counter); 5],
     active_clusters: Level,
     warming_clusters: Level,
     warming_listeners: Level,
@@ -55,6 +58,7 @@ impl Stats {
                 update(ResourceType::Endpoint, "cluster_manager.eds"),
                 update(ResourceType::Listener, "listener_manager.lds"),
                 update(ResourceType::Route, "listener_manager.rds"),
+                update(ResourceType::Secret, "sds"),
             ],
             active_clusters: registry.level("cluster_manager.active_clusters"),
             warming_clusters: registry.level("cluster_manager.warming_clusters"),
@@ -85,14 +89,15 @@ impl Control {
     pub(crate) async fn start(
         data_plane: DataPlane,
         state: Arc<Mutex<State>>,
-        ads: Option<mesh_xds::client::Config>,
+        targets: Targets,
         drain_time: Duration,
     ) -> Result<Self, ListenerError> {
         let stats = Stats::new(&data_plane.shared().registry);
         let subscribed = HashMap::new();
         let (warm, _) = watch::channel(false);
+        let sds = Sds::new(targets);
         let mut control =
-            Self { state, data_plane, ads: None, subscribed, stats, drain_time, warm };
+            Self { state, data_plane, ads: None, sds, subscribed, stats, drain_time, warm };
         let (listeners, others): (Vec<_>, Vec<_>) = control
             .lock()
             .settle(Now::read())
@@ -102,11 +107,18 @@ impl Control {
         control.resolve_names().await;
         match control.apply(listeners).into_iter().next() {
             Some(error) => return Err(error),
-            None => control.ads = ads.map(Ads::connect),
+            None => control.ads = control.connect(),
         }
         control.subscribe();
         control.publish();
         Ok(control)
+    }
+
+    /// Begins to ask for what comes by ADS.
+    fn connect(&self) -> Option<Ads> {
+        let state = self.lock();
+        let cluster = state.ads_cluster()?;
+        self.sds.targets().client(cluster, Service::Aggregated).map(Ads::connect)
     }
 
     /// [`State::is_warm`].
@@ -150,6 +162,7 @@ impl Control {
             let deadline = self.lock().next_deadline();
             tokio::select! {
                 event = next(&mut self.ads) => self.event(event),
+                (cluster, event) = self.sds.next() => self.secret_event(&cluster, event),
                 () = sleep_until(deadline) => {
                     let now = Now::read();
                     let actions = self.lock().settle(now);
@@ -184,6 +197,40 @@ impl Control {
         }
     }
 
+    /// An event of SDS by itself.
+    fn secret_event(&mut self, cluster: &Name, event: Event) {
+        let mut response = match event {
+            Event::Connected => return info!(%cluster, "connected for secrets"),
+            Event::Disconnected { error, retry_in } => {
+                return warn!(
+                    %cluster,
+                    "no secrets, the last ones stay: {error}; next attempt in {retry_in:?}"
+                );
+            }
+            Event::Response(response) => response,
+        };
+        let resources = std::mem::take(&mut response.resources);
+        let source = SecretSource::Grpc(cluster.clone());
+        let outcome =
+            self.lock().secret_response(&source, &response.version, resources, Now::read());
+        let refused = self.carry_out(outcome);
+        self.stats.count(ResourceType::Secret, refused.is_empty());
+        if !refused.is_empty() {
+            warn!(%cluster, version = response.version, "SDS: refused: {}", refused.join("; "));
+        }
+        self.sds.answer(cluster, &response, &refused);
+    }
+
+    /// Changes the data plane, then asks for what is needed next, before the answer tells the
+    /// server. Gives what was refused, and why.
+    fn carry_out(&mut self, outcome: Outcome) -> Vec<String> {
+        let mut refused = outcome.refused;
+        let failed = self.apply(outcome.actions);
+        refused.extend(failed.iter().map(ListenerError::to_string));
+        self.subscribe();
+        refused
+    }
+
     fn response(&mut self, mut response: Response) {
         let resource_type = response.resource_type;
         let resources = std::mem::take(&mut response.resources);
@@ -196,11 +243,7 @@ impl Control {
             changes = outcome.actions.len(),
             "{resource_type}"
         );
-        let mut refused = outcome.refused;
-        let failed = self.apply(outcome.actions);
-        refused.extend(failed.iter().map(ListenerError::to_string));
-        // Before the answer, so that the server knows what is needed next.
-        self.subscribe();
+        let refused = self.carry_out(outcome);
         self.stats.count(resource_type, refused.is_empty());
         let Some(ads) = &self.ads else { return };
         if refused.is_empty() {
@@ -226,6 +269,8 @@ impl Control {
                 Action::ForgetEndpoints(name) => shared.clusters.forget_endpoints(&name),
                 Action::PutRoutes(config) => shared.routes.put(config),
                 Action::RemoveRoutes(name) => self.remove_routes_later(name),
+                Action::PutSecret(key, secret) => shared.secrets.put(&key, secret),
+                Action::RemoveSecret(key) => shared.secrets.remove(&key),
                 Action::RemoveListener(name) => self.data_plane.remove_listener(&name),
                 // Together, at the end: one may take the address of another.
                 Action::PutListener(config) => listeners.push(config),
@@ -258,6 +303,8 @@ impl Control {
 
     /// Asks for what is needed now, in the order of ADS.
     fn subscribe(&mut self) {
+        let names = self.lock().secret_names();
+        self.sds.subscribe(names);
         let Some(ads) = &self.ads else { return };
         for resource_type in ResourceType::ALL {
             let Some(names) = lock(&self.state).subscription(resource_type) else { continue };

@@ -9,28 +9,33 @@ use mesh_proto::envoy::config::route::v3::RouteConfiguration;
 use super::clusters::knows_cluster;
 use super::resource::Entry;
 use super::response::{Incoming, Kind};
+use super::secrets;
 use super::state::{Action, Now, Outcome, State};
 use crate::config::{
     HttpConnectionManager, Listener, Name, NetworkFilter, Path, RouteSource, RouteTable, wire,
 };
 
 const LISTENERS: Kind<WireListener, Listener> =
-    Kind { label: "listener", name: |message| &message.name, deadline };
+    Kind { label: "listener", name: |message| &message.name, deadline, kept: |wire, _| wire };
 
-const ROUTES: Kind<RouteConfiguration, RouteTable> =
-    Kind { label: "route table", name: |message| &message.name, deadline: |_, _| None };
+const ROUTES: Kind<RouteConfiguration, RouteTable> = Kind {
+    label: "route table",
+    name: |message| &message.name,
+    deadline: |_, _| None,
+    kept: |wire, _| wire,
+};
 
-/// When a listener stops waiting for its route tables: with the most patient of them.
+/// When a listener stops waiting for its route tables and secrets: with the most patient of
+/// them.
 pub(super) fn deadline(listener: &Listener, now: Now) -> Option<Instant> {
-    let timeouts = managers_by_rds(listener).map(|(_, manager)| manager.rds_initial_fetch_timeout);
-    let longest = timeouts.reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b))).flatten();
-    longest.map(|timeout| now.instant + timeout)
+    let routes = managers_by_rds(listener)
+        .map(|(_, manager)| manager.rds_initial_fetch_timeout.map(|timeout| now.instant + timeout));
+    secrets::deadline(listener.secrets(), routes, now)
 }
 
 /// The connection managers whose routes come by RDS, with the names of their tables.
 fn managers_by_rds(listener: &Listener) -> impl Iterator<Item = (&Name, &HttpConnectionManager)> {
-    let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
-    chains.filter_map(|chain| match &chain.filter {
+    listener.chains().filter_map(|chain| match &chain.filter {
         NetworkFilter::Http(manager) => match &manager.routes {
             RouteSource::Rds(name) => Some((name, &**manager)),
             RouteSource::Inline(_) => None,
@@ -43,7 +48,17 @@ impl State {
     pub(super) fn listener_response(&mut self, response: Incoming<'_>) -> Outcome {
         self.listener_fetch.answered(response.version);
         let known = |name: &str| knows_cluster(&self.clusters, name);
-        let convert = |message| wire::listener(message, &Path::default(), &known);
+        let sources = wire::SecretSources {
+            is_static: &|name| secrets::is_static(&self.secrets, name),
+            is_target: &|name| self.targets.contains(name),
+            has_ads: self.ads.is_some(),
+        };
+        let convert = |message| {
+            let path = Path::default();
+            let listener = wire::listener(message, &path, &known)?;
+            sources.check(&path, listener.secrets())?;
+            Ok(listener)
+        };
         let taken = LISTENERS.take_all(&mut self.listeners, response, convert);
         let actions = taken.result.into_iter().map(Action::RemoveListener).collect();
         Outcome { actions, refused: taken.refused }
@@ -58,7 +73,7 @@ impl State {
         Outcome { actions: taken.result.into_iter().map(put).collect(), refused: taken.refused }
     }
 
-    /// Puts listeners in force whose route tables are known, or have been waited for
+    /// Puts listeners in force whose route tables and secrets are known, or have been waited for
     /// enough. Dynamic ones wait for the first clusters, too.
     pub(super) fn settle_listeners(&mut self, now: Now, actions: &mut Vec<Action>) {
         let clusters_ready = self.clusters_ready();
@@ -68,6 +83,7 @@ impl State {
             let is_warm = {
                 let mut names = managers_by_rds(&warming.version.config).map(|(name, _)| name);
                 names.all(|name| self.routes.get(name).is_some_and(|entry| entry.active.is_some()))
+                    && secrets::are_there(&self.secrets, warming.version.config.secrets())
             };
             let is_due = is_warm || entry.is_overdue(now.instant);
             if is_due && (clusters_ready || entry.is_static) {

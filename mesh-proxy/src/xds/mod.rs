@@ -6,14 +6,18 @@
 
 mod clusters;
 mod control;
+mod grpc;
 mod listeners;
 mod open;
 mod resource;
 mod response;
+mod sds;
+mod secrets;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use control::Control;
+pub(crate) use grpc::Targets;
 pub(crate) use resource::{Entry, Failure, Version};
 pub(crate) use state::{Now, Stage, State};

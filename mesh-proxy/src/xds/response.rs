@@ -19,6 +19,8 @@ pub(super) struct Kind<M, T> {
     pub(super) name: fn(&M) -> &str,
     /// When one stops waiting for what it needs.
     pub(super) deadline: fn(&T, Now) -> Option<Instant>,
+    /// What the admin pages show of one.
+    pub(super) kept: fn(Arc<Any>, &M) -> Arc<Any>,
 }
 
 /// A response.
@@ -148,7 +150,7 @@ impl<M: Message + prost::Name + Default, T: PartialEq> Kind<M, T> {
         let (wire, message) = open::<M>(any)?;
         match (self.name)(&message) {
             "" => Err(format!("is a {} without a name", self.label)),
-            name => Ok(Named { name: name.into(), wire, message }),
+            name => Ok(Named { name: name.into(), wire: (self.kept)(wire, &message), message }),
         }
     }
 }

@@ -11,8 +11,10 @@ use prost_types::Any;
 
 use super::resource::{Entry, Table, Version};
 use super::response::Incoming;
+use super::secrets::SecretTables;
 use crate::config::{
-    AdsSource, Bootstrap, Cluster, Discovery, Listener, LoadAssignment, Name, RouteTable,
+    AdsSource, Bootstrap, Cluster, Discovery, Listener, LoadAssignment, Name, RouteTable, Secret,
+    SecretKey, SecretSource, wire,
 };
 
 /// A change of the data plane. A list of them is done in order.
@@ -27,6 +29,9 @@ pub(crate) enum Action {
     RemoveListener(Name),
     PutRoutes(Arc<RouteTable>),
     RemoveRoutes(Name),
+    PutSecret(SecretKey, Arc<Secret>),
+    /// Nobody asks for it any more.
+    RemoveSecret(SecretKey),
 }
 
 /// What follows from a response.
@@ -69,6 +74,9 @@ pub(crate) struct State {
     pub(super) endpoints: Table<LoadAssignment>,
     pub(super) listeners: Table<Listener>,
     pub(super) routes: Table<RouteTable>,
+    pub(super) secrets: SecretTables,
+    /// The static clusters that gRPC may go to.
+    pub(super) targets: BTreeSet<Name>,
     pub(super) bootstrap: Arc<Any>,
     pub(super) started: SystemTime,
     pub(super) cluster_fetch: Fetch,
@@ -123,6 +131,8 @@ impl State {
             endpoints: Table::new(),
             listeners: Table::new(),
             routes: Table::new(),
+            secrets: SecretTables::new(),
+            targets: config.grpc_targets().map(|cluster| cluster.name.clone()).collect(),
             bootstrap: Arc::new(any::pack(file)),
             started: now.wall,
             cluster_fetch,
@@ -131,6 +141,12 @@ impl State {
             is_live: false,
         };
         let resources = file.static_resources.clone().unwrap_or_default();
+        let secrets =
+            config.secrets.iter().zip(&resources.secrets).map(|((name, secret), file)| {
+                let file = any::pack(&wire::redacted(file));
+                (name.clone(), static_entry(Arc::clone(secret), file, None, now))
+            });
+        state.secrets.insert(SecretSource::Static, secrets.collect());
         for (config, wire) in config.clusters.iter().zip(&resources.clusters) {
             let deadline = super::clusters::deadline(config, now);
             state.clusters.insert(
@@ -152,6 +168,7 @@ impl State {
     /// [`Self::next_deadline`] has come.
     pub(crate) fn settle(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.settle_secrets(&mut actions);
         self.settle_clusters(now, &mut actions);
         self.cluster_fetch.settle(now);
         self.clusters_ready |= self.cluster_fetch.is_done && !is_warming(&self.clusters);
@@ -181,6 +198,11 @@ impl State {
         }
     }
 
+    /// The static cluster that ADS comes from.
+    pub(crate) fn ads_cluster(&self) -> Option<&Name> {
+        self.ads.as_ref().map(|ads| &ads.cluster)
+    }
+
     /// Whether this configuration may take another process's place: [`Stage::Live`], and the
     /// control plane has said which clusters and listeners there are. One that says nothing
     /// for too long must not take everything away.
@@ -201,6 +223,10 @@ impl State {
             ResourceType::Endpoint => Some(self.service_names().into_iter().collect()),
             ResourceType::Listener => ads.listeners.map(|_| Names::Wildcard),
             ResourceType::Route => Some(self.route_names().into_iter().collect()),
+            ResourceType::Secret => {
+                let names = self.secret_names().remove(&SecretSource::Ads);
+                Some(names.unwrap_or_default().into_iter().collect())
+            }
         }
     }
 
@@ -229,10 +255,12 @@ impl State {
             ResourceType::Endpoint => self.endpoint_response(response),
             ResourceType::Listener => self.listener_response(response),
             ResourceType::Route => self.route_response(response),
+            ResourceType::Secret => self.take_secrets(&SecretSource::Ads, response),
         };
         outcome.actions.extend(self.settle(now));
         outcome.actions.extend(self.forget_endpoints());
         outcome.actions.extend(self.forget_routes());
+        outcome.actions.extend(self.forget_secrets());
         outcome
     }
 

@@ -8,13 +8,15 @@ use mesh_proto::envoy::config::cluster::v3::Cluster;
 use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::config::listener::v3::Listener;
 use mesh_proto::envoy::config::route::v3::RouteConfiguration;
+use mesh_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use mesh_proto::text;
 use mesh_xds::{Names, ResourceType};
 use prost::{Message, Name};
 use prost_types::Any;
 
 use super::state::{Action, Now, Outcome, Stage, State};
-use crate::config::wire;
+use crate::config::{SecretSource, wire};
+use crate::transport::tls::tests::credentials;
 
 fn parse<M: Message + Name + Default>(yaml: &str) -> Any {
     any::pack(&text::from_yaml::<M>(yaml).unwrap())
@@ -101,6 +103,8 @@ fn said(actions: &[Action]) -> Vec<String> {
         Action::RemoveListener(name) => format!("-listener {name}"),
         Action::PutRoutes(config) => format!("routes {}", config.name),
         Action::RemoveRoutes(name) => format!("-routes {name}"),
+        Action::PutSecret(key, _) => format!("secret {}", key.name),
+        Action::RemoveSecret(key) => format!("-secret {}", key.name),
     };
     actions.iter().map(say).collect()
 }
@@ -282,4 +286,90 @@ fn clusters_of_one_service_share_its_endpoints() {
     // The endpoints are known: nothing is asked for again.
     assert_eq!(bench.good(ResourceType::Cluster, vec![eds("a", ""), shared]), ["cluster b"]);
     assert_eq!(bench.names(ResourceType::Endpoint), Names::from_iter(["a"]));
+}
+
+/// A cluster that needs a secret from this `sds_config`.
+fn secured(name: &str, source: &str) -> Any {
+    let context = format!(
+        "common_tls_context: {{ tls_certificate_sds_secret_configs: [{{ name: default, sds_config: {source} }}] }}"
+    );
+    eds(
+        name,
+        &format!(
+            ", transport_socket: {{ name: tls, typed_config: {{ '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, {context} }} }}"
+        ),
+    )
+}
+
+fn secret(name: &str) -> Any {
+    let own = credentials("spiffe://cluster.local/ns/a/sa/own");
+    parse::<Secret>(&format!(
+        "{{ name: {name}, tls_certificate: {{ certificate_chain: {{ inline_string: {:?} }}, private_key: {{ inline_string: {:?} }} }} }}",
+        own.chain_pem(),
+        own.key().to_pem()
+    ))
+}
+
+const BY_GRPC: &str = "{ api_config_source: { api_type: GRPC, grpc_services: [{ envoy_grpc: { cluster_name: pilot } }] }, initial_fetch_timeout: 0s }";
+
+#[test]
+fn clusters_wait_for_their_secrets_from_either_source() {
+    let source = SecretSource::Grpc("pilot".into());
+    let mut bench = Bench::new();
+    let both = vec![secured("a", BY_GRPC), secured("b", "{ ads: {} }")];
+    assert_eq!(bench.good(ResourceType::Cluster, both), NOTHING);
+    assert_eq!(bench.names(ResourceType::Secret), Names::from_iter(["default"]));
+    assert!(bench.state.secret_names()[&source].contains("default"));
+    let known = vec![endpoints("a", 80), endpoints("b", 80)];
+    assert_eq!(bench.good(ResourceType::Endpoint, known), ["endpoints a", "endpoints b"]);
+    let actions = bench.good(ResourceType::Secret, vec![secret("default")]);
+    assert_eq!(actions, ["secret default", "cluster b"]);
+    assert_eq!(bench.state.stage(), Stage::PreInitializing);
+    // What nobody asked for is nothing.
+    let outcome = bench.state.secret_response(&source, "1", vec![secret("other")], bench.now);
+    assert_eq!((said(&outcome.actions), outcome.refused), (vec![], vec![]));
+    let outcome = bench.state.secret_response(&source, "2", vec![secret("default")], bench.now);
+    assert_eq!(said(&outcome.actions), ["secret default", "cluster a"]);
+
+    // A bad one changes nothing, and no key is kept for the admin pages.
+    let bad = parse::<Secret>(
+        "{ name: default, tls_certificate: { private_key: { inline_string: hush } } }",
+    );
+    let outcome = bench.state.secret_response(&source, "3", vec![bad], bench.now);
+    assert_eq!(said(&outcome.actions), NOTHING);
+    assert_eq!(
+        outcome.refused,
+        ["secret default: tls_certificate.certificate_chain: missing: it is required"]
+    );
+    let kept = &bench.state.secrets()[&source]["default"];
+    let shown = format!("{:?}{:?}", kept.active.as_ref().unwrap().wire, kept.failure);
+    let hidden = "hush".bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    assert!(!shown.contains(&hidden) && !shown.contains("hush"), "{shown}");
+
+    assert_eq!(
+        bench.good(ResourceType::Cluster, vec![secured("a", BY_GRPC)]),
+        ["-cluster b", "-endpoints b", "-secret default"]
+    );
+    assert!(!bench.state.secret_names().contains_key(&SecretSource::Ads));
+}
+
+#[test]
+fn a_secret_is_waited_for_as_long_as_it_says() {
+    let mut bench = Bench::new();
+    bench.good(ResourceType::Cluster, vec![secured("a", "{ ads: {} }")]);
+    bench.good(ResourceType::Endpoint, vec![endpoints("a", 80)]);
+    let deadline = bench.state.next_deadline().unwrap();
+    assert_eq!(deadline - bench.now.instant, Duration::from_secs(15));
+    bench.now.instant = deadline;
+    assert_eq!(said(&bench.state.settle(bench.now)), ["cluster a"]);
+    // It comes all the same.
+    assert_eq!(bench.good(ResourceType::Secret, vec![secret("default")]), ["secret default"]);
+}
+
+#[test]
+fn secrets_come_from_static_clusters_alone() {
+    let mut bench = Bench::new();
+    let elsewhere = BY_GRPC.replace("pilot", "a");
+    let outcome = bench.send(ResourceType::Cluster, vec![secured("a", &elsewhere)]);
+    assert!(outcome.refused[0].contains("found cluster_name \"a\", expected a static cluster"));
 }

@@ -4,16 +4,18 @@
 use std::future::Future;
 
 use mesh_proto::envoy::service::discovery::v3::{
-    DiscoveryRequest,
-    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Client,
+    DiscoveryRequest, DiscoveryResponse,
+    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient as Aggregated,
 };
+use mesh_proto::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient as Secrets;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 use tracing::{debug, warn};
 
 use super::subscriptions::{Answer, Subscriptions};
-use super::{Config, Event, Response};
+use super::{Config, Event, Response, Server, Service};
 use crate::{Names, ResourceType};
 
 /// A control plane is trusted to this length of one message.
@@ -45,22 +47,9 @@ enum End {
     Failed(String),
 }
 
-impl From<tonic::Status> for End {
-    fn from(status: tonic::Status) -> Self {
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
         Self::Failed(format!("{}: {}", status.code(), status.message()))
-    }
-}
-
-impl From<tonic::transport::Error> for End {
-    fn from(error: tonic::transport::Error) -> Self {
-        // tonic says "transport error" and keeps the reason in the sources.
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self::Failed(message)
     }
 }
 
@@ -100,31 +89,29 @@ impl Driver {
         }
     }
 
-    /// The next address: one that is gone must not keep us from the others.
-    fn next_endpoint(&mut self) -> Result<Endpoint, End> {
-        let endpoints = &self.config.endpoints;
-        let at = self.attempts.checked_rem(endpoints.len()).unwrap_or_default();
+    /// The next one: a server that is gone must not keep us from the others.
+    fn next_server(&mut self) -> Result<Server, End> {
+        let servers = &self.config.servers;
+        let at = self.attempts.checked_rem(servers.len()).unwrap_or_default();
         self.attempts = self.attempts.wrapping_add(1);
-        let endpoint = endpoints.get(at).cloned();
-        endpoint.ok_or_else(|| End::Failed("the control plane has no address".to_owned()))
+        let server = servers.get(at).cloned();
+        server.ok_or_else(|| End::Failed("the control plane has no address".to_owned()))
     }
 
     async fn try_connection(&mut self) -> Result<(), End> {
-        let endpoint = self.next_endpoint()?;
-        let channel = self.meanwhile(endpoint.connect()).await??;
-        let mut client = Client::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-
+        let server = self.next_server()?;
+        let channel = self.meanwhile((server.0)()).await?.map_err(End::Failed)?;
         let (requests, request_stream) = mpsc::unbounded_channel();
         for request in self.subscriptions.stream_opened() {
             send(&requests, request);
         }
         // Some servers send no headers before their first response, so the requests made
         // meanwhile are already on their way.
-        let open = client.stream_aggregated_resources(UnboundedReceiverStream::new(request_stream));
+        let open = open(self.config.service, channel, UnboundedReceiverStream::new(request_stream));
         tokio::pin!(open);
         let mut responses = loop {
             tokio::select! {
-                opened = &mut open => break opened?.into_inner(),
+                opened = &mut open => break opened?,
                 command = self.commands.recv() => self.command(command, Some(&requests))?,
             }
         };
@@ -140,10 +127,7 @@ impl Driver {
         }
     }
 
-    async fn response(
-        &mut self,
-        message: mesh_proto::envoy::service::discovery::v3::DiscoveryResponse,
-    ) -> Result<(), End> {
+    async fn response(&mut self, message: DiscoveryResponse) -> Result<(), End> {
         self.config.backoff.reset();
         match self.subscriptions.response(message) {
             Ok(response) => self.event(Event::Response(response)).await,
@@ -186,6 +170,25 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Opens the stream of a service.
+async fn open(
+    service: Service,
+    channel: Channel,
+    requests: UnboundedReceiverStream<DiscoveryRequest>,
+) -> Result<Streaming<DiscoveryResponse>, Status> {
+    let opened = match service {
+        Service::Aggregated => {
+            let mut client = Aggregated::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+            client.stream_aggregated_resources(requests).await
+        }
+        Service::Secrets => {
+            let mut client = Secrets::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
+            client.stream_secrets(requests).await
+        }
+    };
+    opened.map(tonic::Response::into_inner)
 }
 
 fn send(requests: &mpsc::UnboundedSender<DiscoveryRequest>, request: DiscoveryRequest) {

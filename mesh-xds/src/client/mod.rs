@@ -5,7 +5,7 @@
 //! use mesh_xds::client::{Ads, Config, Event, endpoint};
 //! use mesh_xds::{Names, ResourceType};
 //!
-//! let mut ads = Ads::connect(Config::new(vec![endpoint("http://10.244.0.1:15010")?], node));
+//! let mut ads = Ads::connect(Config::new(vec![endpoint("http://10.244.0.1:15010")?.into()], node));
 //! ads.subscribe(ResourceType::Cluster, Names::Wildcard);
 //! loop {
 //!     match ads.next().await {
@@ -23,12 +23,15 @@ mod backoff;
 mod driver;
 mod subscriptions;
 
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_proto::envoy::config::core::v3::Node;
 use prost_types::Any;
 use tokio::sync::mpsc;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::{Names, ResourceType};
 pub use backoff::Backoff;
@@ -38,9 +41,10 @@ use driver::Command;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to: the servers of one control plane, each attempt at the next one, in turn.
-    /// See [`endpoint`]. Without any, every attempt fails. Transport security will be part
-    /// of it.
-    pub endpoints: Vec<Endpoint>,
+    /// Without any, every attempt fails.
+    pub servers: Vec<Server>,
+    /// Which of its services.
+    pub service: Service,
     /// Sent in the first request of each stream.
     pub node: Node,
     /// The wait before each new attempt.
@@ -48,10 +52,62 @@ pub struct Config {
 }
 
 impl Config {
-    /// With the default back-off.
-    pub fn new(endpoints: Vec<Endpoint>, node: Node) -> Self {
-        Self { endpoints, node, backoff: Backoff::default() }
+    /// With the default back-off, for aggregated discovery.
+    pub fn new(servers: Vec<Server>, node: Node) -> Self {
+        Self { servers, service: Service::Aggregated, node, backoff: Backoff::default() }
     }
+}
+
+/// A service of xDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// ADS: every type on one stream.
+    Aggregated,
+    /// SDS by itself: [`ResourceType::Secret`] alone.
+    Secrets,
+}
+
+/// One server of a control plane.
+#[derive(Clone)]
+pub struct Server(Arc<dyn Fn() -> Connecting + Send + Sync>);
+
+/// A connection that is being made; the error is for people.
+pub type Connecting = Pin<Box<dyn Future<Output = Result<Channel, String>> + Send>>;
+
+impl Server {
+    /// One that is connected to by `connect`, which may take as long as it needs to: it is
+    /// dropped when nobody waits any more.
+    pub fn new(connect: impl Fn() -> Connecting + Send + Sync + 'static) -> Self {
+        Self(Arc::new(connect))
+    }
+}
+
+impl From<Endpoint> for Server {
+    /// One without TLS. See [`endpoint`].
+    fn from(endpoint: Endpoint) -> Self {
+        Self::new(move || {
+            let endpoint = endpoint.clone();
+            Box::pin(async move { endpoint.connect().await.map_err(|error| explain(&error)) })
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Server(..)")
+    }
+}
+
+/// An error of a connection in full: tonic says "transport error" and keeps the reason in
+/// the sources.
+pub fn explain(error: &tonic::transport::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        message = format!("{message}: {cause}");
+        source = cause.source();
+    }
+    message
 }
 
 /// The server's address is no URI.
@@ -99,8 +155,8 @@ pub struct Response {
     pub resource_type: ResourceType,
     /// The server's version of them.
     pub version: String,
-    /// Clusters and listeners: the whole set, and what is absent is removed. Endpoints and
-    /// routes: what changed, and nothing is said of the others; what is no longer wanted is
+    /// Clusters and listeners: the whole set, and what is absent is removed. The others: what
+    /// changed, and nothing is said of the others; what is no longer wanted is
     /// unsubscribed from instead ([`ResourceType::is_whole_set`]). An item may be of another
     /// type than asked for, and is then the caller's to reject.
     pub resources: Vec<Any>,

@@ -21,8 +21,8 @@
 //!
 //! # What is sent when
 //!
-//! * Clusters and listeners: the whole set when anything in it changed. Endpoints and routes:
-//!   those that changed. A version is a hash of all that the client has of the type then, so
+//! * Clusters and listeners: the whole set when anything in it changed. Endpoints, routes and
+//!   secrets: those that changed. A version is a hash of all that the client has of the type then, so
 //!   it means the same in every stream and after a restart of the control plane: a client
 //!   which returns with it is sent nothing.
 //! * A name newly asked for is answered, with an empty `ClusterLoadAssignment` for an unknown

@@ -68,13 +68,13 @@ impl Stream {
     /// The next response to send; to be called until `None`, after each request and each
     /// change of the resources, and at [`Self::deadline`].
     pub fn next_response(&mut self, now: Instant) -> Option<DiscoveryResponse> {
-        use ResourceType::{Cluster, Endpoint, Listener, Route};
+        use ResourceType::{Cluster, Endpoint, Listener, Route, Secret};
         let resources = self.resources.clone()?;
         let clusters_ready = self.is_settled(&resources, Cluster, now);
         let endpoints_ready = self.is_settled(&resources, Endpoint, now);
         let due = ResourceType::ALL.into_iter().find(|&resource_type| {
             let may = match resource_type {
-                Cluster | Endpoint => true,
+                Cluster | Endpoint | Secret => true,
                 Listener | Route => clusters_ready && endpoints_ready,
             };
             may && !self.is_busy(resource_type, now) && self.is_due(&resources, resource_type)

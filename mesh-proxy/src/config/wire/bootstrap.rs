@@ -10,15 +10,13 @@ use proto::bootstrap::{DynamicResources, StaticResources};
 
 use super::access_log::access_logs;
 use super::cluster::cluster;
-use super::common::{
-    ads_source, api_version, enumeration, ip_and_port, not_honoured, refuse_set, required,
-    required_name,
-};
+use super::common::{ads_source, grpc_source, ip_and_port, not_honoured, refuse_set};
 use super::listener::listener;
 use super::runtime::layered_runtime;
+use super::secret::{SecretSources, secret};
 use crate::config::{
     AdsSource, Bootstrap, Cluster, Discovery, Error, Listener, LogTarget, Name, NetworkFilter,
-    Path, RouteSource, Subscription,
+    Path, RouteSource, Secret, Subscription,
 };
 
 /// Envoy's `Bootstrap`, as a whole or not at all.
@@ -128,7 +126,7 @@ pub(crate) fn bootstrap(bootstrap: proto::Bootstrap) -> Result<Bootstrap, Error>
     layered_runtime(&path.field("layered_runtime"), runtime)?;
     let StaticResources { listeners, clusters, secrets } = static_resources.unwrap_or_default();
     let path_of_static = path.field("static_resources");
-    refuse_set!(&path_of_static, StaticResources, secrets);
+    let secrets = static_secrets(&path_of_static.field("secrets"), secrets)?;
     let clusters = static_clusters(&path_of_static.field("clusters"), clusters)?;
     let listeners = static_listeners(&path_of_static.field("listeners"), listeners, &clusters)?;
     let dynamic = path.field("dynamic_resources");
@@ -137,12 +135,47 @@ pub(crate) fn bootstrap(bootstrap: proto::Bootstrap) -> Result<Bootstrap, Error>
     if ads.is_none() {
         needs_no_ads(&path_of_static, &listeners, &clusters)?;
     }
-    Ok(Bootstrap {
+    let found = Bootstrap {
         admin: admin_pages.map_or(Ok(None), |pages| admin(&path.field("admin"), pages))?,
         listeners,
         clusters,
+        secrets,
         ads,
-    })
+    };
+    check_secrets(&path_of_static, &found)?;
+    Ok(found)
+}
+
+fn static_secrets(
+    path: &Path,
+    wire: Vec<mesh_proto::envoy::extensions::transport_sockets::tls::v3::Secret>,
+) -> Result<Vec<(Name, Arc<Secret>)>, Error> {
+    let mut names = HashSet::new();
+    let mut found = Vec::with_capacity(wire.len());
+    for (index, wire) in wire.into_iter().enumerate() {
+        let path = path.index(index);
+        let name = Name::from(wire.name.as_str());
+        let secret = secret(wire, &path)?;
+        only_one(&path, "secret", &mut names, &name)?;
+        found.push((name, Arc::new(secret)));
+    }
+    Ok(found)
+}
+
+/// Refuses secrets that could never come.
+fn check_secrets(path: &Path, found: &Bootstrap) -> Result<(), Error> {
+    let sources = SecretSources {
+        is_static: &|name| found.secrets.iter().any(|(known, _)| **known == *name),
+        is_target: &|name| found.grpc_targets().any(|cluster| *cluster.name == *name),
+        has_ads: found.ads.is_some(),
+    };
+    for (index, cluster) in found.clusters.iter().enumerate() {
+        sources.check(&path.field("clusters").index(index), cluster.transports.secrets())?;
+    }
+    for (index, listener) in found.listeners.iter().enumerate() {
+        sources.check(&path.field("listeners").index(index), listener.secrets())?;
+    }
+    Ok(())
 }
 
 fn static_clusters(
@@ -209,8 +242,7 @@ fn needs_no_ads(
         }
     }
     for (index, listener) in listeners.iter().enumerate() {
-        let chains = listener.filter_chains.iter().chain(&listener.default_filter_chain);
-        for chain in chains {
+        for chain in listener.chains() {
             if let NetworkFilter::Http(manager) = &chain.filter
                 && let RouteSource::Rds(name) = &manager.routes
             {
@@ -279,18 +311,14 @@ fn ads(
         return Ok(None);
     };
     let path = path.field("ads_config");
-    let (path, name) = ads_cluster(&path, config)?;
+    let (path, name) = grpc_source(&path, config)?;
     let Some(cluster) = clusters.iter().find(|cluster| cluster.name == name) else {
         return Err(path.error(format!("found {name:?}, expected the name of a static cluster")));
     };
-    match &cluster.discovery {
-        Discovery::Static(assignment) if !assignment.endpoints.is_empty() => {}
-        Discovery::StrictDns { names, .. } if !names.is_empty() => {}
-        _ => {
-            return Err(path.error(format!(
-                "cluster {name:?} must be of type STATIC or STRICT_DNS and have an endpoint"
-            )));
-        }
+    if !cluster.is_grpc_target() {
+        return Err(path.error(format!(
+            "cluster {name:?} must be of type STATIC or STRICT_DNS and have an endpoint"
+        )));
     }
     Ok(Some(AdsSource { cluster: name, listeners, clusters: clusters_subscription }))
 }
@@ -304,68 +332,4 @@ fn subscription(
     }
     let initial_fetch_timeout = ads_source(path, source)?;
     Ok(Some(Subscription { initial_fetch_timeout }))
-}
-
-/// The cluster that `ads_config` names, with the path of the name.
-fn ads_cluster(path: &Path, config: core::ApiConfigSource) -> Result<(Path, Name), Error> {
-    use core::api_config_source::ApiType;
-    use core::grpc_service::TargetSpecifier;
-    let core::ApiConfigSource {
-        api_type,
-        transport_api_version,
-        cluster_names,
-        grpc_services,
-        refresh_delay,
-        request_timeout,
-        rate_limit_settings,
-        set_node_on_first_message_only,
-        config_validators,
-    } = config;
-    refuse_set!(
-        path,
-        ApiConfigSource,
-        cluster_names,
-        refresh_delay,
-        request_timeout,
-        rate_limit_settings,
-        set_node_on_first_message_only,
-        config_validators,
-    );
-    let kind: ApiType = enumeration(path, "api_type", api_type)?;
-    if kind != ApiType::Grpc {
-        let message = format!("found {}, expected GRPC", kind.as_str_name());
-        return Err(path.field("api_type").error(message));
-    }
-    api_version(path, "transport_api_version", transport_api_version)?;
-    let path = path.field("grpc_services");
-    let [service] = <[core::GrpcService; 1]>::try_from(grpc_services)
-        .map_err(|services| path.error(format!("found {}, expected one", services.len())))?;
-    let path = path.index(0);
-    let core::GrpcService { timeout, initial_metadata, retry_policy, target_specifier } = service;
-    refuse_set!(&path, GrpcService, timeout, initial_metadata, retry_policy);
-    let envoy_grpc = match target_specifier {
-        Some(TargetSpecifier::EnvoyGrpc(envoy_grpc)) => Some(envoy_grpc),
-        Some(TargetSpecifier::GoogleGrpc(_)) => {
-            return Err(not_honoured(&path.field("google_grpc")));
-        }
-        None => None,
-    };
-    let core::grpc_service::EnvoyGrpc {
-        cluster_name,
-        authority,
-        retry_policy,
-        max_receive_message_length,
-        skip_envoy_headers,
-    } = required(&path, "envoy_grpc", envoy_grpc)?;
-    let path = path.field("envoy_grpc");
-    refuse_set!(
-        &path,
-        EnvoyGrpc,
-        authority,
-        retry_policy,
-        max_receive_message_length,
-        skip_envoy_headers,
-    );
-    let name = required_name(&path, "cluster_name", &cluster_name)?;
-    Ok((path.field("cluster_name"), name))
 }

@@ -12,12 +12,14 @@ use mesh_proto::envoy::extensions::clusters::dns::v3::DnsCluster;
 use prost::Name as _;
 
 use super::common::{
-    ads_source, decode, enumeration, not_honoured, plain_transport, positive, refuse_set,
-    required_name, socket_ip_and_port, unknown_type,
+    ads_source, decode, enumeration, not_honoured, positive, refuse_set, required_name,
+    socket_ip_and_port, unknown_type,
 };
-use super::endpoint::{load_assignment, named_endpoints};
-use super::{http_options, lb_policy};
-use crate::config::{Cluster, Discovery, DnsFamily, Error, Name, Path, Thresholds};
+use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
+use super::{http_options, lb_policy, transport_socket};
+use crate::config::{
+    Cluster, Discovery, DnsFamily, DnsName, Error, Name, Path, Thresholds, Transports,
+};
 
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 
@@ -82,7 +84,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
     refuse_set!(
         path,
         Cluster,
-        transport_socket_matches,
         transport_socket_matcher,
         stats_matcher,
         per_connection_buffer_limit_bytes,
@@ -114,7 +115,8 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         connection_pool_per_downstream_connection,
         queuing_policies,
     );
-    plain_transport(path, transport_socket)?;
+    let transports =
+        transport_socket::of_cluster(path, transport_socket, transport_socket_matches)?;
     common_lb(path, common_lb_config)?;
     let name = required_name(path, "name", &name)?;
     let dns = Dns {
@@ -137,6 +139,11 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
             protocol_selection,
         },
     )?;
+    if matches!(found.discovery, Discovery::Pipe(_)) && transports != Transports::default() {
+        return Err(path
+            .field("transport_socket")
+            .error("expected none: a pipe is spoken to in plain text"));
+    }
     Ok(Cluster {
         stat_name: if alt_stat_name.is_empty() { name.clone() } else { alt_stat_name.into() },
         lb_policy: lb_policy::lb_policy(
@@ -158,6 +165,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         http2: upstream.http2,
         dns_family: found.dns_family,
         initial_fetch_timeout: found.initial_fetch_timeout,
+        transports,
     })
 }
 
@@ -211,13 +219,19 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
     }
     let mut initial_fetch_timeout = None;
     let discovery = match (kind, assignment) {
-        (DiscoveryType::Static, Some(assignment)) => {
-            Discovery::Static(Arc::new(load_assignment(assignment, &inline)?))
-        }
+        (DiscoveryType::Static, Some(assignment)) => match pipe(&assignment, &inline)? {
+            Some(file) => Discovery::Pipe(file),
+            None => Discovery::Static(Arc::new(load_assignment(assignment, &inline)?)),
+        },
         (DiscoveryType::StrictDns, Some(assignment)) => Discovery::StrictDns {
             names: named_endpoints(assignment, &inline)?
                 .into_iter()
-                .map(|endpoint| (endpoint.host, endpoint.port, endpoint.weight))
+                .map(|NamedEndpoint { host, port, weight, labels, .. }| DnsName {
+                    host,
+                    port,
+                    weight,
+                    labels,
+                })
                 .collect(),
             refresh: dns.refresh.unwrap_or(DEFAULT_DNS_REFRESH),
         },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh_proto::any;
 use mesh_proto::envoy::config::core::v3 as core;
-use prost::{Message, Name as _};
+use prost::Message;
 use prost_types::Any;
 
 use super::inert;
@@ -130,7 +130,9 @@ pub(super) fn host_and_port(
             let (host, port) = socket_host_and_port(&path, socket)?;
             Ok((host, port, path))
         }
-        Some(core::address::Address::Pipe(_)) => Err(not_honoured(&path.field("pipe"))),
+        Some(core::address::Address::Pipe(_)) => Err(path.field("pipe").error(
+            "is taken only as the one endpoint of a static cluster, for gRPC to a control plane",
+        )),
         Some(core::address::Address::EnvoyInternalAddress(_)) => {
             Err(not_honoured(&path.field("envoy_internal_address")))
         }
@@ -208,21 +210,6 @@ pub(super) fn unknown_type(path: &Path, any: Option<&Any>, ours: &[String]) -> E
     path.error(format!("found {found}, expected one of {}", ours.join(", ")))
 }
 
-/// Refuses a transport socket other than plain text.
-pub(super) fn plain_transport(
-    path: &Path,
-    socket: Option<core::TransportSocket>,
-) -> Result<(), Error> {
-    use mesh_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
-    let Some(core::TransportSocket { name: _, config_type }) = socket else { return Ok(()) };
-    let path = path.field("transport_socket").field("typed_config");
-    let any = config_type.map(|core::transport_socket::ConfigType::TypedConfig(any)| any);
-    match &any {
-        Some(any) if any::is::<RawBuffer>(any) => decode::<RawBuffer>(&path, any).map(drop),
-        other => Err(unknown_type(&path, other.as_ref(), &[RawBuffer::full_name()])),
-    }
-}
-
 /// Takes a `ConfigSource` that says ADS, and gives its initial fetch timeout: Envoy's
 /// default is 15 seconds, and `None` waits for ever.
 pub(super) fn ads_source(
@@ -247,6 +234,73 @@ pub(super) fn ads_source(
         _ => return Err(path.error("expected ads: {}, the one source that is honoured")),
     }
     timeout(path, "initial_fetch_timeout", initial_fetch_timeout, Some(Duration::from_secs(15)))
+}
+
+/// The cluster that an `ApiConfigSource` names, with the path of the name.
+pub(super) fn grpc_source(
+    path: &Path,
+    config: core::ApiConfigSource,
+) -> Result<(Path, Name), Error> {
+    use core::api_config_source::ApiType;
+    use core::grpc_service::TargetSpecifier;
+    let core::ApiConfigSource {
+        api_type,
+        transport_api_version,
+        cluster_names,
+        grpc_services,
+        refresh_delay,
+        request_timeout,
+        rate_limit_settings,
+        set_node_on_first_message_only,
+        config_validators,
+    } = config;
+    refuse_set!(
+        path,
+        ApiConfigSource,
+        cluster_names,
+        refresh_delay,
+        request_timeout,
+        rate_limit_settings,
+        set_node_on_first_message_only,
+        config_validators,
+    );
+    let kind: ApiType = enumeration(path, "api_type", api_type)?;
+    if kind != ApiType::Grpc {
+        let message = format!("found {}, expected GRPC", kind.as_str_name());
+        return Err(path.field("api_type").error(message));
+    }
+    api_version(path, "transport_api_version", transport_api_version)?;
+    let path = path.field("grpc_services");
+    let [service] = <[core::GrpcService; 1]>::try_from(grpc_services)
+        .map_err(|services| path.error(format!("found {}, expected one", services.len())))?;
+    let path = path.index(0);
+    let core::GrpcService { timeout, initial_metadata, retry_policy, target_specifier } = service;
+    refuse_set!(&path, GrpcService, timeout, initial_metadata, retry_policy);
+    let envoy_grpc = match target_specifier {
+        Some(TargetSpecifier::EnvoyGrpc(envoy_grpc)) => Some(envoy_grpc),
+        Some(TargetSpecifier::GoogleGrpc(_)) => {
+            return Err(not_honoured(&path.field("google_grpc")));
+        }
+        None => None,
+    };
+    let core::grpc_service::EnvoyGrpc {
+        cluster_name,
+        authority,
+        retry_policy,
+        max_receive_message_length,
+        skip_envoy_headers,
+    } = required(&path, "envoy_grpc", envoy_grpc)?;
+    let path = path.field("envoy_grpc");
+    refuse_set!(
+        &path,
+        EnvoyGrpc,
+        authority,
+        retry_policy,
+        max_receive_message_length,
+        skip_envoy_headers,
+    );
+    let name = required_name(&path, "cluster_name", &cluster_name)?;
+    Ok((path.field("cluster_name"), name))
 }
 
 /// V3, or AUTO, which has no other meaning left.

@@ -1,12 +1,14 @@
 //! `ClusterLoadAssignment` and its parts.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::endpoint::v3 as proto;
 
 use super::common::{enumeration, host_and_port, ip, not_honoured, refuse_set, required_name};
-use crate::config::{Endpoint, Error, LoadAssignment, Path};
+use super::transport_socket::endpoint_labels;
+use crate::config::{Endpoint, Error, Labels, LoadAssignment, Path};
 
 /// An endpoint whose address may still be a name.
 pub(super) struct NamedEndpoint {
@@ -15,6 +17,7 @@ pub(super) struct NamedEndpoint {
     pub(super) port: u16,
     pub(super) weight: u32,
     pub(super) healthy: bool,
+    pub(super) labels: Labels,
 }
 
 /// Endpoints that are all IP addresses. An address that occurs twice counts once.
@@ -28,10 +31,31 @@ pub(crate) fn load_assignment(
         let address = ip(&named.path, &named.host)?;
         let address = std::net::SocketAddr::new(address, named.port);
         if seen.insert(address) {
-            endpoints.push(Endpoint { address, weight: named.weight, healthy: named.healthy });
+            let NamedEndpoint { weight, healthy, labels, .. } = named;
+            endpoints.push(Endpoint { address, weight, healthy, labels });
         }
     }
     Ok(LoadAssignment { endpoints })
+}
+
+/// The Unix socket that is the one endpoint of a static cluster.
+pub(super) fn pipe(
+    assignment: &proto::ClusterLoadAssignment,
+    path: &Path,
+) -> Result<Option<PathBuf>, Error> {
+    use core::address::Address::Pipe;
+    use proto::lb_endpoint::HostIdentifier;
+    let [locality] = &assignment.endpoints[..] else { return Ok(None) };
+    let [only] = &locality.lb_endpoints[..] else { return Ok(None) };
+    let Some(HostIdentifier::Endpoint(endpoint)) = &only.host_identifier else { return Ok(None) };
+    let address = endpoint.address.as_ref().and_then(|address| address.address.as_ref());
+    let Some(Pipe(core::Pipe { path: file, mode: _ })) = address else { return Ok(None) };
+    let path = path.field("endpoints[0].lb_endpoints[0].endpoint.address.pipe");
+    // `mode` is for whoever listens.
+    match file.starts_with('/') {
+        true => Ok(Some(file.into())),
+        false => Err(path.field("path").error(format!("found {file:?}, expected /PATH"))),
+    }
 }
 
 /// Endpoints whose addresses may be names, for DNS.
@@ -100,7 +124,7 @@ fn lb_endpoint(endpoint: proto::LbEndpoint, path: &Path) -> Result<NamedEndpoint
     use core::HealthStatus;
     let proto::LbEndpoint { health_status, metadata, load_balancing_weight, host_identifier } =
         endpoint;
-    refuse_set!(path, LbEndpoint, metadata);
+    let labels = endpoint_labels(metadata);
     let healthy = match enumeration(path, "health_status", health_status)? {
         HealthStatus::Unknown | HealthStatus::Healthy => true,
         HealthStatus::Unhealthy | HealthStatus::Draining | HealthStatus::Timeout => false,
@@ -117,7 +141,7 @@ fn lb_endpoint(endpoint: proto::LbEndpoint, path: &Path) -> Result<NamedEndpoint
     match host_identifier {
         Some(proto::lb_endpoint::HostIdentifier::Endpoint(endpoint)) => {
             let (path, host, port) = endpoint_address(endpoint, &path.field("endpoint"))?;
-            Ok(NamedEndpoint { path, host, port, weight, healthy })
+            Ok(NamedEndpoint { path, host, port, weight, healthy, labels })
         }
         Some(proto::lb_endpoint::HostIdentifier::EndpointName(_)) => {
             Err(not_honoured(&path.field("endpoint_name")))

@@ -12,9 +12,10 @@ use mesh_proto::envoy::extensions::filters::network::{
 use prost::Name as _;
 
 use super::KnownClusters;
-use super::common::{decode, ip, not_honoured, plain_transport, port, refuse_set, unknown_type};
+use super::common::{decode, ip, not_honoured, port, refuse_set, timeout, unknown_type};
 use super::http_connection_manager::http_connection_manager;
 use super::tcp_proxy::tcp_proxy;
+use super::transport_socket;
 use crate::config::{Error, FilterChain, FilterChainMatch, Name, NetworkFilter, Path};
 
 /// Envoy's `FilterChain`.
@@ -33,12 +34,18 @@ pub(super) fn filter_chain(
         name,
     } = chain;
     let use_proxy_proto = use_proxy_proto == Some(true);
-    refuse_set!(path, FilterChain, use_proxy_proto, metadata, transport_socket_connect_timeout);
-    plain_transport(path, transport_socket)?;
+    refuse_set!(path, FilterChain, use_proxy_proto, metadata);
     let matcher = filter_chain_match.unwrap_or_default();
     Ok(FilterChain {
         name: name.into(),
         matcher: filter_chain_match_of(&path.field("filter_chain_match"), matcher)?,
+        tls: transport_socket::of_filter_chain(path, transport_socket)?,
+        handshake_timeout: timeout(
+            path,
+            "transport_socket_connect_timeout",
+            transport_socket_connect_timeout,
+            None,
+        )?,
         filter: network_filter(&path.field("filters"), filters, known)?,
     })
 }
@@ -68,7 +75,6 @@ fn filter_chain_match_of(
         direct_source_prefix_ranges,
         source_type,
         source_ports,
-        server_names,
     );
     let destination_port = match destination_port {
         None => None,
@@ -80,20 +86,33 @@ fn filter_chain_match_of(
     };
     let transport_protocol: Option<Name> = match transport_protocol.as_str() {
         "" => None,
-        "raw_buffer" => Some("raw_buffer".into()),
+        known @ ("raw_buffer" | "tls") => Some(known.into()),
         other => {
             let path = path.field("transport_protocol");
-            return Err(path.error(format!("found {other:?}, expected \"raw_buffer\"")));
+            return Err(path.error(format!("found {other:?}, expected \"tls\" or \"raw_buffer\"")));
         }
     };
     Ok(FilterChainMatch {
         destination_port,
         prefix_ranges: ranges(&path.field("prefix_ranges"), prefix_ranges)?,
-        server_names: Vec::new(),
+        server_names: server_names_of(&path.field("server_names"), server_names)?,
         transport_protocol,
         application_protocols: application_protocols.into_iter().map(Name::from).collect(),
         source_prefix_ranges: ranges(&path.field("source_prefix_ranges"), source_prefix_ranges)?,
     })
+}
+
+/// "*.a" is a wildcard; Envoy takes none in any other place.
+fn server_names_of(path: &Path, names: Vec<String>) -> Result<Vec<Name>, Error> {
+    let name = |(index, name): (usize, String)| {
+        let plain = name.strip_prefix("*.").unwrap_or(&name);
+        if plain.is_empty() || plain.contains('*') {
+            let message = format!("found {name:?}, expected a name such as \"a.b\" or \"*.b\"");
+            return Err(path.index(index).error(message));
+        }
+        Ok(Name::from(name))
+    };
+    names.into_iter().enumerate().map(name).collect()
 }
 
 fn ranges(path: &Path, ranges: Vec<CidrRange>) -> Result<Vec<(IpAddr, u8)>, Error> {

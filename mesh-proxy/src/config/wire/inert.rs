@@ -8,7 +8,6 @@ const INERT: &[&str] = &[
     "Endpoint.hostname", // for health checks and host rewriting, each refused where asked for
     "Endpoint.observability_name",
     "FilterChain.metadata",
-    "LbEndpoint.metadata",
     "Listener.metadata",
     "Listener.traffic_direction",
     "LocalityLbEndpoints.locality",
@@ -64,6 +63,7 @@ const INERT: &[&str] = &[
     "Listener.ignore_global_conn_limit",
     "Listener.max_connections_to_accept_per_socket_event",
     "Listener.per_connection_buffer_limit_bytes",
+    "TlsInspector.initial_read_buffer_size",
     "HttpConnectionManager.delayed_close_timeout",
     // The second GOAWAY follows as soon as the client has answered a ping: it has then seen
     // the first one. The time is only waited for a client that does not answer.
@@ -78,14 +78,17 @@ const INERT: &[&str] = &[
     "ClusterLoadAssignment.overprovisioning_factor", // one priority
     "ClusterLoadAssignment.weighted_priority_health",
     "CommonLbConfig.update_merge_window",
-    "Endpoint.health_check_config", // no active health checks
-    "FilterChain.transport_socket_connect_timeout", // no handshakes
+    "CertificateValidationContext.only_verify_leaf_cert_crl", // revocation lists are refused
+    "DownstreamTlsContext.disable_stateful_session_resumption", // by tickets alone
+    "DownstreamTlsContext.full_scan_certs_on_sni_mismatch",   // one certificate
+    "Endpoint.health_check_config",                           // no active health checks
     "HttpConnectionManager.add_proxy_protocol_connection_state",
     "LocalityLbEndpoints.load_balancing_weight", // no locality weighted balancing
     "LocalityLbEndpoints.proximity",
     "Route.tracing", // no tracer
     "Router.reject_connect_request_early_data",
-    "WeightedCluster.runtime_key_prefix", // no runtime
+    "UpstreamTlsContext.enforce_rsa_key_usage", // keys only sign: no suite encrypts with them
+    "WeightedCluster.runtime_key_prefix",       // no runtime
 ];
 
 /// Whether `field`, as "Message.field", may be set without effect.

@@ -7,6 +7,7 @@ use mesh_proto::any;
 use mesh_proto::envoy::config::listener::v3 as proto;
 use mesh_proto::envoy::extensions::filters::listener::{
     http_inspector::v3::HttpInspector, original_dst::v3::OriginalDst,
+    tls_inspector::v3::TlsInspector,
 };
 use prost::Name as _;
 
@@ -119,7 +120,7 @@ pub(crate) fn listener(
         bind_to_port,
         use_original_dst: use_original_dst.unwrap_or(false),
         original_dst: filters.original_dst,
-        tls_inspector: false,
+        tls_inspector: filters.tls_inspector,
         http_inspector: filters.http_inspector,
         listener_filters_timeout: timeout(
             path,
@@ -137,6 +138,7 @@ pub(crate) fn listener(
 #[derive(Default)]
 struct ListenerFilters {
     original_dst: bool,
+    tls_inspector: bool,
     http_inspector: bool,
 }
 
@@ -160,6 +162,10 @@ fn listener_filters_of(
                 let HttpInspector {} = decode(&path, &any)?;
                 found.http_inspector = true;
             }
+            Some(ConfigType::TypedConfig(any)) if any::is::<TlsInspector>(&any) => {
+                tls_inspector(decode(&path, &any)?, &path)?;
+                found.tls_inspector = true;
+            }
             Some(ConfigType::ConfigDiscovery(_)) => return Err(not_honoured(&path)),
             Some(ConfigType::TypedConfig(any)) => {
                 return Err(unknown_type(&path, Some(&any), &our_listener_filters()));
@@ -170,8 +176,30 @@ fn listener_filters_of(
     Ok(found)
 }
 
-fn our_listener_filters() -> [String; 2] {
-    [OriginalDst::full_name(), HttpInspector::full_name()]
+fn tls_inspector(wire: TlsInspector, path: &Path) -> Result<(), Error> {
+    let TlsInspector {
+        enable_ja3_fingerprinting,
+        enable_ja4_fingerprinting,
+        initial_read_buffer_size,
+        max_client_hello_size,
+        close_connection_on_client_hello_parsing_errors,
+    } = wire;
+    let enable_ja3_fingerprinting = enable_ja3_fingerprinting == Some(true);
+    let enable_ja4_fingerprinting = enable_ja4_fingerprinting == Some(true);
+    refuse_set!(
+        path,
+        TlsInspector,
+        enable_ja3_fingerprinting,
+        enable_ja4_fingerprinting,
+        initial_read_buffer_size,
+        max_client_hello_size,
+        close_connection_on_client_hello_parsing_errors,
+    );
+    Ok(())
+}
+
+fn our_listener_filters() -> [String; 3] {
+    [OriginalDst::full_name(), TlsInspector::full_name(), HttpInspector::full_name()]
 }
 
 /// No two chains may match the same connections, as far as that can be told from their

@@ -10,6 +10,7 @@ mod bootstrap;
 mod client_cert;
 mod cluster;
 mod common;
+mod data_source;
 mod endpoint;
 mod filter_chain;
 mod header;
@@ -19,21 +20,28 @@ mod inert;
 mod lb_policy;
 mod listener;
 mod log_format;
+mod redact;
 mod retry;
 mod route;
 mod route_action;
 mod route_match;
 mod route_table;
 mod runtime;
+mod secret;
 mod tcp_proxy;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod tls_parameters;
+mod transport_socket;
 
 pub(crate) use bootstrap::bootstrap;
 pub(crate) use cluster::cluster;
 pub(crate) use endpoint::load_assignment;
 pub(crate) use listener::listener;
+pub(crate) use redact::redacted;
 pub(crate) use route_table::route_table;
+pub(crate) use secret::{SecretSources, secret};
 
 /// Tells whether a cluster of this name exists, for the tables whose `validate_clusters`
 /// asks for it.

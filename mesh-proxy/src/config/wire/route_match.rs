@@ -106,7 +106,10 @@ fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<HeaderMatch, 
     })
 }
 
-fn string_match(wire: matcher::StringMatcher, path: &Path) -> Result<StringMatch, Error> {
+pub(super) fn string_match(
+    wire: matcher::StringMatcher,
+    path: &Path,
+) -> Result<StringMatch, Error> {
     use matcher::string_matcher::MatchPattern;
     let matcher::StringMatcher { ignore_case, match_pattern } = wire;
     let pattern = match match_pattern {

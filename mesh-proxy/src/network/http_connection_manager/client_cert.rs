@@ -49,7 +49,7 @@ pub(super) fn forward(
 /// What is said of this client.
 fn element(details: ClientCertDetails, tls: &ConnectionInfo) -> String {
     let mut said = Vec::new();
-    let own = tls.local.iter().flat_map(|own| &own.names.uris);
+    let own = tls.own().into_iter().flat_map(|own| &own.names.uris);
     said.extend(own.map(|uri| format!("By={uri}")));
     said.extend(tls.peer_fingerprint().map(|hash| format!("Hash={hash}")));
     let Some(peer) = tls.peer() else { return said.join(";") };

@@ -113,10 +113,9 @@ pub(super) async fn serve(
         let protocol = match manager.config.codec {
             CodecType::Http1 => Protocol::Http1,
             CodecType::Http2 => Protocol::Http2,
-            CodecType::Auto if !alpn.is_empty() => match &*alpn {
-                b"h2" => Protocol::Http2,
-                _ => Protocol::Http1,
-            },
+            CodecType::Auto if &*alpn == b"h2" => Protocol::Http2,
+            CodecType::Auto if &*alpn == b"http/1.1" => Protocol::Http1,
+            // Istio's own protocols do not say which HTTP it is.
             CodecType::Auto => tokio::select! {
                 biased;
                 detected = server::detect(&mut io) => detected.unwrap_or(Protocol::Http1),

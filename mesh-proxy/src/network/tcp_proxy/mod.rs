@@ -46,6 +46,10 @@ impl TcpProxy {
         Ok(Self { stats: Stats::new(&shared.registry, &config.stat_prefix), logs, config })
     }
 
+    pub(crate) fn logs(&self) -> &[Log] {
+        &self.logs
+    }
+
     /// Proxies the connection until both sides have closed, an error, the idle timeout, or
     /// the immediate part of `drain`: what goes over it cannot be asked to end.
     pub(crate) async fn serve(

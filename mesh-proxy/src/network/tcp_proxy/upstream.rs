@@ -59,7 +59,7 @@ async fn attempt(
     };
     outcome.upstream = Some(endpoint.address);
     tried.push(endpoint.id);
-    let connected = match transport::connect(cluster, &endpoint, permit).await {
+    let connected = match transport::connect(cluster, &endpoint, permit, None).await {
         Ok(connected) => connected,
         Err(error) => {
             outcome.failure = error.transport_failure();

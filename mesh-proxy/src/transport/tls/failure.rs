@@ -28,6 +28,8 @@ pub(crate) enum FailureKind {
     Connection,
     /// The peer went, or the time was over: no counter of TLS.
     Ended,
+    /// The proxy itself has no secret to begin with: a counter of its own.
+    NotReady,
 }
 
 impl HandshakeError {
@@ -35,7 +37,12 @@ impl HandshakeError {
     pub(crate) fn secret_missing() -> Self {
         // Envoy's text for a secret that SDS has not given yet.
         let reason = "TLS error: Secret is not supplied by SDS".into();
-        Self { kind: FailureKind::Connection, reason }
+        Self { kind: FailureKind::NotReady, reason }
+    }
+
+    /// Nothing can be made of what there is.
+    pub(crate) fn context(error: &Error) -> Self {
+        Self { kind: FailureKind::NotReady, reason: format!("TLS error: {error}").into() }
     }
 
     /// It took longer than it may.

@@ -1,9 +1,8 @@
 //! What is known of a TLS connection after its handshake.
 
 use std::cell::OnceCell;
-use std::sync::Arc;
 
-use mesh_tls::CertificateDetails;
+use mesh_tls::{CertificateDetails, Credentials};
 use rustls::CommonState;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256 as SUITE;
 use rustls::pki_types::CertificateDer;
@@ -19,25 +18,29 @@ pub(crate) struct ConnectionInfo {
     pub(crate) cipher: &'static str,
     /// What ALPN agreed on; empty when nothing.
     pub(crate) alpn: Box<[u8]>,
-    /// What the proxy's own certificate says, if it gave one.
-    pub(crate) local: Option<Arc<CertificateDetails>>,
+    own: Option<Credentials>,
     peer: Option<CertificateDer<'static>>,
     // Read when somebody asks: most do not.
     peer_said: OnceCell<Option<Box<CertificateDetails>>>,
 }
 
 impl ConnectionInfo {
-    pub(super) fn new(session: &CommonState, local: Option<Arc<CertificateDetails>>) -> Self {
+    pub(super) fn new(session: &CommonState, own: Option<Credentials>) -> Self {
         let peer = session.peer_certificates().and_then(<[_]>::first);
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
         Self {
             version: version_name(session.protocol_version()),
             cipher: cipher_name(suite),
             alpn: session.alpn_protocol().unwrap_or_default().into(),
-            local,
+            own,
             peer: peer.cloned(),
             peer_said: OnceCell::new(),
         }
+    }
+
+    /// What the proxy's own certificate says, if it gave one.
+    pub(crate) fn own(&self) -> Option<&CertificateDetails> {
+        self.own.as_ref().map(Credentials::details)
     }
 
     /// What the peer's certificate says; `None` when it gave none.
@@ -65,14 +68,14 @@ fn sha256(bytes: &[u8]) -> String {
 impl ConnectionInfo {
     pub(super) fn test(
         version: &'static str,
-        local: Arc<CertificateDetails>,
+        own: Credentials,
         peer: Option<CertificateDer<'static>>,
     ) -> Self {
         Self {
             version,
             cipher: "TLS_AES_128_GCM_SHA256",
             alpn: Box::default(),
-            local: Some(local),
+            own: Some(own),
             peer,
             peer_said: OnceCell::new(),
         }

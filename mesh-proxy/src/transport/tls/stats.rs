@@ -1,4 +1,4 @@
-//! What is counted of TLS, under Envoy's names.
+//! What is counted of handshakes, under Envoy's names.
 
 use std::sync::OnceLock;
 
@@ -16,6 +16,7 @@ pub(crate) struct SslStats {
     fail_verify_no_cert: Counter,
     fail_verify_error: Counter,
     fail_verify_san: Counter,
+    not_ready: Counter,
     /// Those that were met; the others are not made.
     versions: [OnceLock<Counter>; VERSIONS.len()],
     ciphers: [OnceLock<Counter>; CIPHERS.len()],
@@ -64,7 +65,16 @@ fn name<K: PartialEq>(names: &[(K, &'static str)], key: Option<K>) -> &'static s
 
 impl SslStats {
     /// `prefix` is everything before `.ssl`.
-    pub(crate) fn new(registry: &Registry, prefix: &str) -> Self {
+    pub(crate) fn of_listener(registry: &Registry, prefix: &str) -> Self {
+        Self::new(registry, prefix, "server_ssl_socket_factory.downstream_context")
+    }
+
+    /// `prefix` is everything before `.ssl`.
+    pub(crate) fn of_cluster(registry: &Registry, prefix: &str) -> Self {
+        Self::new(registry, prefix, "client_ssl_socket_factory.upstream_context")
+    }
+
+    fn new(registry: &Registry, prefix: &str, context: &str) -> Self {
         let counter = |name| registry.counter(&format!("{prefix}.ssl.{name}"));
         Self {
             handshake: counter("handshake"),
@@ -74,6 +84,7 @@ impl SslStats {
             fail_verify_no_cert: counter("fail_verify_no_cert"),
             fail_verify_error: counter("fail_verify_error"),
             fail_verify_san: counter("fail_verify_san"),
+            not_ready: registry.counter(&format!("{prefix}.{context}_secrets_not_ready")),
             versions: Default::default(),
             ciphers: Default::default(),
             curves: Default::default(),
@@ -98,16 +109,18 @@ impl SslStats {
         self.count("curves", &CURVES, &self.curves, group);
     }
 
-    /// Counts one that failed.
-    pub(super) fn count_failure(&self, error: &HandshakeError) {
+    /// Counts one that failed, and gives it back.
+    pub(crate) fn failed(&self, error: HandshakeError) -> HandshakeError {
         match error.kind {
             FailureKind::NoCertificate => &self.fail_verify_no_cert,
             FailureKind::Verification => &self.fail_verify_error,
             FailureKind::SubjectAltName => &self.fail_verify_san,
             FailureKind::Connection => &self.connection_error,
-            FailureKind::Ended => return,
+            FailureKind::NotReady => &self.not_ready,
+            FailureKind::Ended => return error,
         }
         .inc();
+        error
     }
 
     fn count<K: PartialEq>(

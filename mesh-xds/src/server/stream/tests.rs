@@ -1,6 +1,6 @@
 use super::*;
 use crate::server::{EncodedResource, MAX_WAIT, State};
-use ResourceType::{Cluster, Endpoint, Listener, Route};
+use ResourceType::{Cluster, Endpoint, Listener, Route, Secret};
 use mesh_proto::envoy::config::cluster::v3 as cluster;
 use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::google::rpc;
@@ -83,7 +83,7 @@ impl Client {
             let resource_type = ResourceType::from_type_url(&response.type_url).unwrap();
             seen.push((resource_type, response.resources.len()));
             let names = match resource_type {
-                Cluster | Listener => &[],
+                Cluster | Listener | Secret => &[],
                 Endpoint => endpoints,
                 Route => routes,
             };

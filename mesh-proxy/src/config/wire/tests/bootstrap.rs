@@ -54,10 +54,6 @@ static_resources:
 #[test]
 fn refuses_what_a_bootstrap_asks_for_in_vain() {
     refused(
-        bootstrap("static_resources: { secrets: [{ name: s }] }"),
-        "static_resources.secrets: field is known but not honoured",
-    );
-    refused(
         bootstrap(
             "static_resources: { clusters: [{ name: c, type: EDS, eds_cluster_config: { eds_config: { ads: {} } } }] }",
         ),

@@ -72,7 +72,12 @@ load_assignment:
         )
     };
     let expected = Discovery::StrictDns {
-        names: vec![("web.example".to_owned(), 80, 3)],
+        names: vec![DnsName {
+            host: "web.example".to_owned(),
+            port: 80,
+            weight: 3,
+            labels: Labels::new(),
+        }],
         refresh: Duration::from_secs(5),
     };
     let found = cluster(&with("type: STRICT_DNS\ndns_lookup_family: V4_ONLY")).unwrap();
@@ -120,7 +125,7 @@ fn refuses_what_a_cluster_asks_for_in_vain() {
         ),
         (
             "transport_socket: { name: tls }",
-            "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer",
+            "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         ),
         (
             "circuit_breakers: { thresholds: [{ retry_budget: {} }] }",
@@ -163,10 +168,9 @@ endpoints:
     )
     .unwrap();
     let found = wire::load_assignment(message, &Path::default()).unwrap();
-    let expected = [
-        Endpoint { address: "10.0.0.1:80".parse().unwrap(), weight: 1, healthy: true },
-        Endpoint { address: "[fd00::1]:80".parse().unwrap(), weight: 4, healthy: false },
-    ];
+    let labels = Labels::from([("tlsMode".into(), "istio".into())]);
+    let first = Endpoint { labels, ..endpoint("10.0.0.1:80", 1, true) };
+    let expected = [first, endpoint("[fd00::1]:80", 4, false)];
     assert_eq!(found.endpoints, expected);
     let message: endpoint_proto::ClusterLoadAssignment =
         text::from_yaml("{ cluster_name: c, endpoints: [{ priority: 1 }] }").unwrap();
@@ -175,4 +179,8 @@ endpoints:
         error.to_string(),
         "endpoints[0].priority: field is known but not honoured; remove it"
     );
+}
+
+fn endpoint(address: &str, weight: u32, healthy: bool) -> Endpoint {
+    Endpoint { address: address.parse().unwrap(), weight, healthy, labels: Labels::new() }
 }

@@ -72,9 +72,15 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     }
     refused(
         listener(&format!(
-            "{{ {address}, filter_chains: [{{ {tcp}, filter_chain_match: {{ server_names: [a] }} }}] }}"
+            "{{ {address}, filter_chains: [{{ {tcp}, filter_chain_match: {{ server_names: ['a*'] }} }}] }}"
         )),
-        "filter_chains[0].filter_chain_match.server_names: field is known",
+        "filter_chains[0].filter_chain_match.server_names[0]: found \"a*\", expected a name such as",
+    );
+    refused(
+        listener(&format!(
+            "{{ {address}, filter_chains: [{{ {tcp}, filter_chain_match: {{ transport_protocol: quic }} }}] }}"
+        )),
+        "filter_chain_match.transport_protocol: found \"quic\", expected \"tls\" or \"raw_buffer\"",
     );
     refused(
         listener(&format!("{{ {address}, filter_chains: [{{ filters: [] }}] }}")),
@@ -82,13 +88,19 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     );
     refused(
         listener(&format!(
-            r#"{{ {address}, listener_filters: [{{ name: t, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector }} }}], filter_chains: [{{ {tcp} }}] }}"#
+            r#"{{ {address}, listener_filters: [{{ name: t, typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector, enable_ja3_fingerprinting: true }} }}], filter_chains: [{{ {tcp} }}] }}"#
         )),
-        "listener_filters[0].typed_config: found envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector, expected one of envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+        "listener_filters[0].typed_config.enable_ja3_fingerprinting: field is known",
+    );
+    refused(
+        listener(&format!(
+            "{{ {address}, listener_filters: [{{ name: envoy.filters.listener.proxy_protocol }}], filter_chains: [{{ {tcp} }}] }}"
+        )),
+        "listener_filters[0].typed_config: missing: expected one of envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     );
     refused(
         listener("address: { pipe: { path: /x } }"),
-        "address.pipe: field is known but not honoured",
+        "address.pipe: is taken only as the one endpoint of a static cluster",
     );
     let unnamed = listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}] }}")).unwrap();
     assert_eq!(&*unnamed.name, "0.0.0.0:80");

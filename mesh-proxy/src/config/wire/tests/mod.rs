@@ -4,6 +4,7 @@ mod bootstrap;
 mod clusters;
 mod listeners;
 mod routes;
+mod tls;
 
 use std::time::Duration;
 

@@ -132,12 +132,17 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         http2: config::Http2Options::default(),
         dns_family: config::DnsFamily::default(),
         initial_fetch_timeout: None,
+        transports: config::Transports::default(),
     }
 }
 
 fn assignment(upstreams: &[SocketAddr]) -> config::LoadAssignment {
-    let endpoint =
-        |address: &SocketAddr| config::Endpoint { address: *address, weight: 1, healthy: true };
+    let endpoint = |address: &SocketAddr| config::Endpoint {
+        address: *address,
+        weight: 1,
+        healthy: true,
+        labels: config::Labels::new(),
+    };
     config::LoadAssignment { endpoints: upstreams.iter().map(endpoint).collect() }
 }
 
@@ -215,6 +220,8 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
     let chain = config::FilterChain {
         name: "".into(),
         matcher: config::FilterChainMatch::default(),
+        tls: None,
+        handshake_timeout: None,
         filter: NetworkFilter::Http(Arc::new(manager)),
     };
     Arc::new(config::Listener {

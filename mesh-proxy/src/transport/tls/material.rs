@@ -1,0 +1,105 @@
+//! What a context is made of, and making it anew when that changes.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::HandshakeError;
+use crate::config::{Certificate, CertificateSource, CommonTls, Validation};
+use crate::secrets::{Place, Secrets};
+
+/// Where the certificate and the roots of a context are.
+pub(super) struct Sources {
+    certificate: Option<Source>,
+    validation: Arc<Validation>,
+    validation_secret: Option<Arc<Place>>,
+}
+
+enum Source {
+    Own(Arc<Certificate>),
+    Secret(Arc<Place>),
+}
+
+/// What is there at the moment.
+pub(super) struct Material {
+    pub(super) certificate: Option<Arc<Certificate>>,
+    own: Arc<Validation>,
+    secret: Option<Arc<Validation>>,
+}
+
+/// A context, and what it was made of: made anew by the first handshake after a change, and
+/// shared by all workers.
+pub(super) struct Cached<T>(ArcSwapOption<(Material, T)>);
+
+impl Sources {
+    pub(super) fn new(config: &CommonTls, secrets: &Secrets) -> Self {
+        Self {
+            certificate: config.certificate.as_ref().map(|source| match source {
+                CertificateSource::Own(certificate) => Source::Own(Arc::clone(certificate)),
+                CertificateSource::Secret(secret) => Source::Secret(secrets.place(&secret.key)),
+            }),
+            validation: Arc::clone(&config.validation),
+            validation_secret: config
+                .validation_secret
+                .as_ref()
+                .map(|secret| secrets.place(&secret.key)),
+        }
+    }
+
+    /// What is there now; `None` as long as a secret is missing.
+    fn now(&self) -> Option<Material> {
+        let certificate = match &self.certificate {
+            Some(Source::Own(certificate)) => Some(Arc::clone(certificate)),
+            Some(Source::Secret(place)) => Some(place.certificate()?),
+            None => None,
+        };
+        let secret = match &self.validation_secret {
+            Some(place) => Some(place.validation()?),
+            None => None,
+        };
+        Some(Material { certificate, own: Arc::clone(&self.validation), secret })
+    }
+}
+
+impl Material {
+    /// By whom and how peers are trusted.
+    pub(super) fn validation(&self) -> Arc<Validation> {
+        match &self.secret {
+            Some(secret) => Arc::new(self.own.merged(secret)),
+            None => Arc::clone(&self.own),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+            a.map(Arc::as_ptr) == b.map(Arc::as_ptr)
+        }
+        same(self.certificate.as_ref(), other.certificate.as_ref())
+            && same(self.secret.as_ref(), other.secret.as_ref())
+    }
+}
+
+impl<T> Cached<T> {
+    pub(super) fn new() -> Self {
+        Self(ArcSwapOption::empty())
+    }
+
+    /// The context of what is there now. The error says that a secret is missing, or that
+    /// nothing can be made of what there is.
+    pub(super) fn get(
+        &self,
+        sources: &Sources,
+        make: impl FnOnce(&Material) -> Result<T, rustls::Error>,
+    ) -> Result<Arc<(Material, T)>, HandshakeError> {
+        let material = sources.now().ok_or_else(HandshakeError::secret_missing)?;
+        if let Some(cached) = &*self.0.load()
+            && cached.0.is(&material)
+        {
+            return Ok(Arc::clone(cached));
+        }
+        let made = make(&material).map_err(|error| HandshakeError::context(&error))?;
+        let made = Arc::new((material, made));
+        self.0.store(Some(Arc::clone(&made)));
+        Ok(made)
+    }
+}
