@@ -1,14 +1,15 @@
 //! The loop around the machine: what happens goes in, what is to be done is done.
 
+mod newer;
+mod older;
+
 use std::collections::VecDeque;
 use std::future::pending;
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mesh_runtime::shutdown::Signals;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
@@ -16,15 +17,11 @@ use tracing::{error, info, warn};
 
 use super::Options;
 use super::asking::{self, Asking};
-use super::channel::{Channel, ChannelError};
+use super::channel::ChannelError;
 use super::frame::Received;
 use super::link::Link;
-use super::machine::{Action, Event, Failure, Machine, Newer, NewerSaid, Older, OlderSaid, Own};
-use super::message::{
-    Count, Ending, Hello, Left, Message, Ready, Reason, Refused, Taken, VERSION, Wait, Welcome,
-    Withdrawn,
-};
-use super::place::{Claim, Live};
+use super::machine::{Action, Event, Failure, Machine, Newer, Older, Own};
+use super::place::Claim;
 use super::sockets::{self, Gifts};
 use crate::admin::{self, Asked, Status};
 use crate::listener::Inherited;
@@ -280,323 +277,23 @@ impl Driver {
         Happened::To(Event::Closed)
     }
 
-    async fn older_received(&mut self, received: Result<Received, ChannelError>) -> Event {
-        match received {
-            Ok(received) => {
-                let said = self.older_says(&received.message);
-                self.received = Some(received);
-                Event::OlderSaid(said)
-            }
-            Err(error) => {
-                let is_dead = lost(self.older.take(), &error).await;
-                Event::OlderLost { is_dead }
-            }
-        }
-    }
-
-    fn older_says(&mut self, message: &Message) -> OlderSaid {
-        match message {
-            Message::Wait(wait) => {
-                let at_most = Duration::from_millis(wait.at_most_ms);
-                info!("hot restart: another process has to leave first, in {at_most:?} at most");
-                OlderSaid::Wait(at_most)
-            }
-            Message::Refused(refused) => {
-                warn!(theirs = refused.build, "hot restart: refused: {:?}", refused.reason());
-                OlderSaid::Refused { reason: refused.reason(), version: refused.version }
-            }
-            Message::Welcome(welcome) => {
-                let Welcome { epoch, pid, generation, uptime_s } = *welcome;
-                info!(epoch, pid, "hot restart: taking over");
-                self.generation = generation.saturating_add(1);
-                self.earlier_uptime = Duration::from_secs(uptime_s);
-                if let Some(older) = &mut self.older {
-                    older.identify(pid);
-                }
-                OlderSaid::Welcome
-            }
-            Message::Sockets(_) => OlderSaid::Sockets,
-            Message::Counts(counts) => OlderSaid::Counts { is_last: counts.is_last },
-            Message::Withdrawn(_) => OlderSaid::Withdrawn,
-            Message::Left(_) => {
-                info!("hot restart: the older process has left");
-                OlderSaid::Left
-            }
-            Message::Hello(_) | Message::Taken(_) | Message::Ready(_) | Message::Ending(_) => {
-                warn!("hot restart: the older process says {}", message.name());
-                OlderSaid::Nonsense
-            }
-        }
-    }
-
-    async fn newer_received(&mut self, received: Result<Received, ChannelError>) -> Event {
-        let received = match received {
-            Ok(received) => received,
-            Err(error) => {
-                let is_dead = lost(self.newer.take(), &error).await;
-                return Event::NewerLost { is_dead };
-            }
-        };
-        Event::NewerSaid(match received.message {
-            Message::Taken(_) => NewerSaid::Taken,
-            Message::Ready(ready) => NewerSaid::Ready {
-                claimed: ready.claimed(),
-                takes_pages: ready.takes_pages,
-                parent_shutdown: Duration::from_millis(ready.parent_shutdown_ms),
-            },
-            Message::Ending(_) => NewerSaid::Ending,
-            other => {
-                warn!("hot restart: the newer process says {}", other.name());
-                NewerSaid::Nonsense
-            }
-        })
-    }
-
     async fn perform(&mut self, action: Action) -> Flow {
         match action {
-            Action::FindOlder => return self.find_older(),
-            Action::SayHello => self.say_older(self.hello()).await,
-            Action::KeepSockets => self.keep_sockets(),
-            Action::AddCounts => self.add_counts(),
-            Action::SayTaken => self.say_older(Message::Taken(Taken {})).await,
-            Action::SayReady => {
-                let takes_pages = self.has_their_pages();
-                let time = self.options.parent_shutdown;
-                let ready = Ready::new(&self.claimed, takes_pages, time);
-                self.say_older(Message::Ready(ready)).await;
-            }
-            Action::SayEnding => self.say_older(Message::Ending(Ending {})).await,
-            Action::TimeOlder(time) => self.older_deadline = time.and_then(from_now),
-            Action::ForgetOlder => {
-                self.older = None;
-                self.registry.forget_older();
-            }
+            Action::ServePages => self.serve_pages(),
             Action::Start => return Flow::Stop(Stop::Start { is_alone: false }),
             Action::StartAlone => return Flow::Stop(Stop::Start { is_alone: true }),
-            Action::Open => self.open(),
-            Action::ServePages => self.serve_pages(),
             Action::Fail(failure) => return Flow::Stop(Stop::Fail(failure)),
             Action::End => return Flow::Stop(Stop::End),
             Action::Exit => return Flow::Stop(Stop::Exit),
-            other => return self.perform_for_newer(other).await,
+            other => return self.perform_for_older(other).await,
         }
         Flow::On
-    }
-
-    /// What concerns the newer process.
-    async fn perform_for_newer(&mut self, action: Action) -> Flow {
-        match action {
-            Action::Refuse(reason) => self.refuse(reason).await,
-            Action::Admit => {
-                self.newer = self.asking.take().map(|asking| {
-                    let Hello { epoch, pid, build, .. } = &asking.hello;
-                    info!(epoch, pid, build, "hot restart: a newer process asks");
-                    Link::new(asking.channel, *pid)
-                });
-            }
-            Action::SayWait(at_most) => {
-                let at_most_ms = u64::try_from(at_most.as_millis()).unwrap_or(u64::MAX);
-                self.say_newer(Message::Wait(Wait { at_most_ms })).await;
-            }
-            Action::SayWelcome => self.say_newer(self.welcome()).await,
-            Action::SayWithdrawn => {
-                warn!("hot restart: the newer process is not waited for any longer");
-                self.say_newer(Message::Withdrawn(Withdrawn {})).await;
-            }
-            Action::SayRefused(reason) => self.say_newer(refused(reason)).await,
-            Action::LoadSockets => return self.load_sockets(),
-            Action::LoadCounts => {
-                let changes = self.export.changes(&self.registry);
-                self.outbox.extend(sockets::tell(changes));
-            }
-            Action::LoadLeft => self.outbox.push_back((Message::Left(Left {}), Vec::new())),
-            Action::SendNext => return self.send_next().await,
-            Action::TimeNewer(time) => self.newer_deadline = time.and_then(from_now),
-            Action::ForgetNewer => {
-                self.newer = None;
-                self.outbox.clear();
-            }
-            Action::HandOver(claimed) => self.hand_over(&claimed),
-            Action::StopPages => {
-                if let Some(pages) = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut()) {
-                    pages.stop().await;
-                }
-                return Flow::Then(Event::PagesStopped);
-            }
-            Action::Discourage => self.discourage(),
-            Action::SetDeadline(time) => {
-                self.cut_at = [self.cut_at, from_now(time)].into_iter().flatten().min();
-            }
-            Action::Resume => self.resume(),
-            Action::Cut => {
-                warn!("hot restart: the time is over: ending the connections that are left");
-                if let Some(proxy) = &self.proxy {
-                    proxy.data_plane.cut();
-                }
-            }
-            // The others are done above.
-            _ => {}
-        }
-        Flow::On
-    }
-
-    fn find_older(&mut self) -> Flow {
-        let Some(place) = &self.options.place else { return Flow::Then(Event::NoOlder) };
-        match place.older(self.options.epoch) {
-            Ok(older) => Flow::Then(self.found(older)),
-            Err(error) => {
-                warn!("{error}");
-                Flow::Stop(Stop::Fail(Failure::Silent))
-            }
-        }
-    }
-
-    fn found(&mut self, older: Option<Live>) -> Event {
-        let link = older.map(|Live { io, pid, .. }| {
-            let io = UnixStream::from_std(io)?;
-            Ok(Link::new(Channel::new(io), pid.unsigned_abs()))
-        });
-        match link.transpose() {
-            Ok(Some(link)) => {
-                self.older = Some(link);
-                Event::OlderFound
-            }
-            Ok(None) => {
-                if self.options.epoch > 0 && self.options.place.is_some() {
-                    warn!("hot restart: no process to take over from; starting as the first one");
-                }
-                self.generation = 1;
-                Event::NoOlder
-            }
-            Err(error) => {
-                let error: io::Error = error;
-                warn!("hot restart: {error}");
-                Event::NoOlder
-            }
-        }
-    }
-
-    fn keep_sockets(&mut self) {
-        if let Some(Received { message: Message::Sockets(sockets), descriptors }) =
-            self.received.take()
-        {
-            self.gifts.keep(sockets, descriptors);
-        }
-    }
-
-    fn add_counts(&mut self) {
-        if let Some(Received { message: Message::Counts(counts), .. }) = self.received.take() {
-            self.registry.import_all(counts.counts.into_iter().filter_map(Count::read));
-        }
-    }
-
-    fn open(&mut self) {
-        if let Some(proxy) = &self.proxy {
-            self.claimed = proxy.data_plane.open();
-            proxy.status.set_serving();
-            info!(listeners = self.claimed.len(), "hot restart: accepting");
-        }
-    }
-
-    /// Whether the pages here are on the older process's socket.
-    fn has_their_pages(&self) -> bool {
-        let pages = self.proxy.as_ref().and_then(|proxy| proxy.pages.as_ref());
-        pages.is_some_and(admin::Server::is_inherited)
     }
 
     fn serve_pages(&mut self) {
         let pages = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut());
         if let Some(Err(error)) = pages.map(admin::Server::start) {
             error!("{error}");
-        }
-    }
-
-    fn load_sockets(&mut self) -> Flow {
-        self.export = Export::default();
-        self.outbox.clear();
-        let Some(proxy) = &self.proxy else { return Flow::On };
-        let pages = proxy.pages.as_ref().map(admin::Server::socket).transpose();
-        match proxy.data_plane.sockets().and_then(|sockets| Ok((sockets, pages?))) {
-            Ok((sockets, pages)) => {
-                self.outbox.extend(sockets::give(sockets, pages));
-                Flow::On
-            }
-            Err(error) => {
-                warn!("hot restart: cannot hand the sockets over: {error}");
-                Flow::Then(Event::NewerSilent)
-            }
-        }
-    }
-
-    async fn send_next(&mut self) -> Flow {
-        match self.outbox.pop_front() {
-            Some((message, descriptors)) => {
-                if let Some(newer) = &self.newer {
-                    newer.send(&message, &descriptors).await;
-                }
-                Flow::On
-            }
-            None => Flow::Then(Event::AllSent),
-        }
-    }
-
-    fn hand_over(&mut self, claimed: &[SocketAddr]) {
-        info!("hot restart: the newer process accepts; handing over");
-        if let Some(proxy) = &self.proxy {
-            proxy.data_plane.hand_over(claimed);
-        }
-    }
-
-    fn discourage(&mut self) {
-        let drain_time = self.options.drain_time;
-        let over = if self.options.is_immediate { Duration::ZERO } else { drain_time };
-        info!("hot restart: handed over; draining over {over:?}");
-        if let Some(proxy) = &self.proxy {
-            proxy.status.set_draining(true);
-            proxy.data_plane.discourage(over);
-        }
-    }
-
-    fn resume(&mut self) {
-        warn!("hot restart: the newer process is gone; serving again");
-        self.cut_at = None;
-        if let Some(proxy) = &self.proxy {
-            proxy.data_plane.open();
-            proxy.status.set_draining(false);
-        }
-        self.serve_pages();
-    }
-
-    async fn refuse(&mut self, reason: Reason) {
-        let Some(asking) = self.asking.take() else { return };
-        let Hello { epoch, pid, version, build } = &asking.hello;
-        info!(epoch, pid, version, build, "hot restart: refused a newer process: {reason:?}");
-        Link::new(asking.channel, *pid).send(&refused(reason), &[]).await;
-    }
-
-    fn hello(&self) -> Message {
-        let (pid, build) = (std::process::id(), BUILD.to_owned());
-        Message::Hello(Hello { version: VERSION, epoch: self.options.epoch, pid, build })
-    }
-
-    fn welcome(&self) -> Message {
-        Message::Welcome(Welcome {
-            epoch: self.options.epoch,
-            pid: std::process::id(),
-            generation: self.generation,
-            uptime_s: (self.earlier_uptime + self.started.elapsed()).as_secs(),
-        })
-    }
-
-    async fn say_older(&self, message: Message) {
-        if let Some(older) = &self.older {
-            older.send(&message, &[]).await;
-        }
-    }
-
-    async fn say_newer(&self, message: Message) {
-        if let Some(newer) = &self.newer {
-            newer.send(&message, &[]).await;
         }
     }
 
@@ -652,11 +349,6 @@ async fn lost(link: Option<Link>, error: &ChannelError) -> bool {
     let state = if is_dead { "it is dead" } else { "it lives" };
     warn!(pid = link.pid, "hot restart: {error}; {state}");
     is_dead
-}
-
-fn refused(reason: Reason) -> Message {
-    let (reason, build) = (reason.into(), BUILD.to_owned());
-    Message::Refused(Refused { reason, version: VERSION, build })
 }
 
 async fn receive(link: &mut Option<Link>) -> Result<Received, ChannelError> {

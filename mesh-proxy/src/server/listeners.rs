@@ -1,8 +1,10 @@
 //! The listeners that there are, and those on their way out.
 
+mod doors;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +12,13 @@ use futures_util::future::join_all;
 use mesh_runtime::drain::{self, Trigger, Watcher};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tracing::error;
 
 use super::stats::Stats;
 use crate::config::{self, Name};
-use crate::listener::{self, Active, Bound, Chain, Inherited, Table};
+use crate::listener::{Active, Bound, Chain, Table};
 use crate::stats::Registry;
 use crate::worker::Shared;
+use doors::Doors;
 
 /// Why a listener was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -66,17 +68,6 @@ pub(super) struct Listeners {
     hurry: Option<(Trigger, Watcher)>,
 }
 
-/// Who accepts connections.
-enum Doors {
-    /// This process.
-    Open,
-    /// Nobody yet: listeners claim what is inherited, or bind.
-    Closed(Inherited),
-    /// The process that took the sockets over. Listeners that come, and those that went
-    /// with the others, wait for [`Listeners::open`].
-    HandedOver(BTreeMap<Name, Arc<config::Listener>>),
-}
-
 struct Listener {
     active: Arc<Active>,
     bound: Option<Bound>,
@@ -90,97 +81,6 @@ impl Listeners {
         let hurry = Some(drain::channel());
         let doors = Doors::Open;
         Self { by_name, by_address, drains, control, drain_time, stats, doors, hurry }
-    }
-
-    /// Accepts nothing until [`Listeners::open`]; listeners take their sockets from these.
-    pub(super) fn inherit(&mut self, inherited: Inherited) {
-        self.doors = Doors::Closed(inherited);
-    }
-
-    /// Begins to accept, or goes on. Gives the addresses that are listened on.
-    pub(super) fn open(&mut self, shared: &Arc<Shared>) -> Vec<SocketAddr> {
-        let deferred = match std::mem::replace(&mut self.doors, Doors::Open) {
-            Doors::HandedOver(deferred) => deferred,
-            Doors::Open | Doors::Closed(_) => BTreeMap::new(),
-        };
-        for listener in self.by_name.values_mut() {
-            listener.active.chains().for_each(|chain| chain.encourage());
-            if let Some(bound) = &mut listener.bound
-                && let Err(error) = bound.accept(&shared.workers)
-            {
-                error!(listener = %listener.active.config.name, %error, "cannot accept connections");
-            }
-        }
-        for error in self.put_all(deferred.into_values().collect(), shared) {
-            error!("{error}");
-        }
-        self.bound().map(|bound| bound.address).collect()
-    }
-
-    /// Every listening socket with its address, in an order in which each worker's come in
-    /// turn. For another process: the descriptors are new.
-    pub(super) fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
-        let sockets = self.bound().flat_map(|bound| {
-            bound.sockets().iter().map(|socket| Ok((bound.address, socket.try_clone()?)))
-        });
-        sockets.collect()
-    }
-
-    /// Stops accepting and keeps the sockets of these addresses, on which another process
-    /// accepts; the other listeners go, until [`Listeners::open`].
-    pub(super) fn hand_over(&mut self, claimed: &[SocketAddr]) {
-        if self.hurry.is_none() {
-            return;
-        }
-        self.doors = Doors::HandedOver(BTreeMap::new());
-        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.by_name).into_iter().partition(|(_, listener)| {
-                listener.bound.as_ref().is_none_or(|bound| claimed.contains(&bound.address))
-            });
-        self.by_name = kept;
-        let mut deferred = BTreeMap::new();
-        for (name, listener) in gone {
-            deferred.insert(name, Arc::clone(&listener.active.config));
-            self.retire(listener, None, self.drain_time);
-        }
-        self.doors = Doors::HandedOver(deferred);
-        self.publish();
-        let patience = self.drain_time;
-        let bound = self.by_name.values_mut().filter_map(|listener| listener.bound.as_mut());
-        let paused: Vec<_> = bound.filter_map(|bound| bound.pause(patience)).collect();
-        for arrivals in paused {
-            self.drain(arrivals, Vec::new(), patience);
-        }
-    }
-
-    /// Lets the connections go one after the other in the time `over`.
-    pub(super) fn discourage(&self, over: Duration) {
-        let chains = self.by_name.values().flat_map(|listener| listener.active.chains());
-        chains.for_each(|chain| chain.discourage(over));
-    }
-
-    /// Ends all connections at once; new ones get filter chains of their own.
-    pub(super) fn cut(&mut self, shared: &Arc<Shared>) {
-        let Some((hurry, _)) = self.hurry.take() else { return };
-        self.hurry = Some(drain::channel());
-        self.control.spawn(hurry.abort());
-        let mut cut = Vec::new();
-        for listener in self.by_name.values_mut() {
-            let fresh = Active::new(Arc::clone(&listener.active.config), shared, None);
-            let Ok(fresh) = fresh.map(Arc::new).inspect_err(|error| error!("{error}")) else {
-                continue;
-            };
-            if let Some(bound) = &listener.bound {
-                bound.slot.current.store(Arc::clone(&fresh));
-            }
-            cut.extend(std::mem::replace(&mut listener.active, fresh).chains().cloned());
-        }
-        self.publish();
-        self.drain(std::future::ready(()), cut, Duration::ZERO);
-    }
-
-    fn bound(&self) -> impl Iterator<Item = &Bound> {
-        self.by_name.values().filter_map(|listener| listener.bound.as_ref())
     }
 
     /// Puts several, in an order in which each finds its address free. Of those that
@@ -295,28 +195,6 @@ impl Listeners {
             self.retire(old, Some(&active), self.drain_time);
         }
         Ok(())
-    }
-
-    /// A listener's sockets, inherited or new, which accept unless nobody does yet.
-    fn sockets_for(&mut self, active: &Arc<Active>, shared: &Shared) -> io::Result<Bound> {
-        let address = active.config.address;
-        let workers = shared.workers.count();
-        let (sockets, is_open) = match &mut self.doors {
-            Doors::Closed(inherited) => match inherited.claim(address) {
-                Some(sockets) => (sockets, false),
-                // The older process may listen on the same port of another address.
-                None => {
-                    let may_be_shared = inherited.knows_port(address.port());
-                    (listener::bind(address, workers, may_be_shared)?, false)
-                }
-            },
-            Doors::Open | Doors::HandedOver(_) => (listener::bind(address, workers, false)?, true),
-        };
-        let mut bound = Bound::new(Arc::clone(active), &self.by_address, sockets)?;
-        if is_open {
-            bound.accept(&shared.workers)?;
-        }
-        Ok(bound)
     }
 
     pub(super) fn remove(&mut self, name: &str) {

@@ -8,28 +8,26 @@ use crate::site::{Site, page};
 const FLAGS: [&str; 2] = ["--drain-time-s", "1"];
 const COUNTER: &str = "http.front.downstream_rq_total";
 
-/// A handover that is stopped before message `at`; gives the name of the message, too, or
-/// nothing when there are not so many.
+/// A handover that is stopped before message `at`; without a name it was over before that.
 struct Stopped {
     site: Site,
     old: Process,
     new: Process,
     load: Load,
     relay: HandoverRelay,
-    /// Dropped, so that it never arrives.
+    /// The message is dropped: it never arrives.
     name: Option<&'static str>,
     passed: Vec<&'static str>,
 }
 
-/// The messages up to the first counts of a process that drains.
 fn stop_before(at: usize) -> Stopped {
     let site = Site::new();
     let old = site.first(&FLAGS);
     let load = Load::start(site.http, 2);
     load.until_more(5);
     let relay = HandoverRelay::at(&site.socket(0));
-    // Keeps the old process from leaving.
-    std::mem::forget(site.greeted());
+    // Keeps the old process from leaving until it has told its counts as one that drains.
+    let mut open = Some(site.greeted());
     let new = site.start(1, &FLAGS);
     let mut passed = Vec::new();
     let name = loop {
@@ -39,10 +37,14 @@ fn stop_before(at: usize) -> Stopped {
         }
         passed.push(held.name);
         held.pass();
-        if passed.iter().filter(|name| **name == "Counts").count() == 4 {
+        if passed.iter().filter(|name| **name == "Counts").count() == 3 {
+            open = None;
+        }
+        if passed.ends_with(&["Left", "Taken"]) {
             break None;
         }
     };
+    drop(open);
     Stopped { site, old, new, load, relay, name, passed }
 }
 
@@ -64,6 +66,11 @@ fn serves_on(site: &Site, epoch: u32, load: Load, counted: u64) -> Outcome {
 fn the_old_process_goes_on_whenever_the_new_one_is_killed() {
     for at in 0.. {
         let Stopped { site, mut old, mut new, load, relay, name, passed } = stop_before(at);
+        if name.is_none() {
+            // It is gone, and has handed over all.
+            assert!(old.wait().success());
+            return load.end().assert_nothing_lost();
+        }
         // Nobody answers between Ready and the last counts.
         let counted = if passed.contains(&"Ready") { 0 } else { site.stat(COUNTER) };
         new.kill();
@@ -77,9 +84,6 @@ fn the_old_process_goes_on_whenever_the_new_one_is_killed() {
             outcome.assert_nothing_lost();
         }
         assert!(old.wait().success());
-        if name.is_none() {
-            return;
-        }
     }
 }
 
@@ -90,7 +94,9 @@ fn the_new_process_goes_on_whenever_the_old_one_is_killed() {
         // What the old process had counted before this is here.
         let is_told = passed.iter().filter(|name| **name == "Taken").count() > 2;
         old.kill();
-        drop_when_gone(&site, relay);
+        // The relay goes as the process behind it did: connections and socket.
+        let _ = std::fs::remove_file(site.socket(0));
+        drop(relay);
         let counted = if is_told { 5 } else { 0 };
         let outcome = serves_on(&site, 1, load, counted);
         println!("old killed before {name:?} after {passed:?}: {outcome:?}");
@@ -99,13 +105,7 @@ fn the_new_process_goes_on_whenever_the_old_one_is_killed() {
             assert_eq!(outcome.refused, 0, "{name:?}");
         }
         if name.is_none() {
-            return;
+            return outcome.assert_nothing_lost();
         }
     }
-}
-
-/// The relay goes as the process behind it did: connections and socket.
-fn drop_when_gone(site: &Site, relay: HandoverRelay) {
-    let _ = std::fs::remove_file(site.socket(0));
-    drop(relay);
 }

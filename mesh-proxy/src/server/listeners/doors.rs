@@ -1,0 +1,145 @@
+//! Who accepts: this process, nobody yet, or one that took the sockets over.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_runtime::drain;
+use tracing::error;
+
+use super::Listeners;
+use crate::config::{self, Name};
+use crate::listener::{self, Active, Bound, Inherited};
+use crate::worker::Shared;
+
+/// Who accepts connections.
+pub(super) enum Doors {
+    /// This process.
+    Open,
+    /// Nobody yet: listeners claim what is inherited, or bind.
+    Closed(Inherited),
+    /// The process that took the sockets over. Listeners that come, and those that went
+    /// with the others, wait for [`Listeners::open`].
+    HandedOver(BTreeMap<Name, Arc<config::Listener>>),
+}
+
+impl Listeners {
+    /// Accepts nothing until [`Listeners::open`]; listeners take their sockets from these.
+    pub(in crate::server) fn inherit(&mut self, inherited: Inherited) {
+        self.doors = Doors::Closed(inherited);
+    }
+
+    /// Begins to accept, or goes on. Gives the addresses that are listened on.
+    pub(in crate::server) fn open(&mut self, shared: &Arc<Shared>) -> Vec<SocketAddr> {
+        let deferred = match std::mem::replace(&mut self.doors, Doors::Open) {
+            Doors::HandedOver(deferred) => deferred,
+            Doors::Open | Doors::Closed(_) => BTreeMap::new(),
+        };
+        for listener in self.by_name.values_mut() {
+            listener.active.chains().for_each(|chain| chain.encourage());
+            if let Some(bound) = &mut listener.bound
+                && let Err(error) = bound.accept(&shared.workers)
+            {
+                error!(listener = %listener.active.config.name, %error, "cannot accept connections");
+            }
+        }
+        for error in self.put_all(deferred.into_values().collect(), shared) {
+            error!("{error}");
+        }
+        self.bound().map(|bound| bound.address).collect()
+    }
+
+    /// Every listening socket with its address, in an order in which each worker's come in
+    /// turn. For another process: the descriptors are new.
+    pub(in crate::server) fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+        let sockets = self.bound().flat_map(|bound| {
+            bound.sockets().iter().map(|socket| Ok((bound.address, socket.try_clone()?)))
+        });
+        sockets.collect()
+    }
+
+    /// Stops accepting and keeps the sockets of these addresses, on which another process
+    /// accepts; the other listeners go, until [`Listeners::open`].
+    pub(in crate::server) fn hand_over(&mut self, claimed: &[SocketAddr]) {
+        if self.hurry.is_none() {
+            return;
+        }
+        self.doors = Doors::HandedOver(BTreeMap::new());
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.by_name).into_iter().partition(|(_, listener)| {
+                listener.bound.as_ref().is_none_or(|bound| claimed.contains(&bound.address))
+            });
+        self.by_name = kept;
+        let mut deferred = BTreeMap::new();
+        for (name, listener) in gone {
+            deferred.insert(name, Arc::clone(&listener.active.config));
+            self.retire(listener, None, self.drain_time);
+        }
+        self.doors = Doors::HandedOver(deferred);
+        self.publish();
+        let patience = self.drain_time;
+        let bound = self.by_name.values_mut().filter_map(|listener| listener.bound.as_mut());
+        let paused: Vec<_> = bound.filter_map(|bound| bound.pause(patience)).collect();
+        for arrivals in paused {
+            self.drain(arrivals, Vec::new(), patience);
+        }
+    }
+
+    /// Lets the connections go one after the other in the time `over`.
+    pub(in crate::server) fn discourage(&self, over: Duration) {
+        let chains = self.by_name.values().flat_map(|listener| listener.active.chains());
+        chains.for_each(|chain| chain.discourage(over));
+    }
+
+    /// Ends all connections at once; new ones get filter chains of their own.
+    pub(in crate::server) fn cut(&mut self, shared: &Arc<Shared>) {
+        let Some((hurry, _)) = self.hurry.take() else { return };
+        self.hurry = Some(drain::channel());
+        self.control.spawn(hurry.abort());
+        let mut cut = Vec::new();
+        for listener in self.by_name.values_mut() {
+            let fresh = Active::new(Arc::clone(&listener.active.config), shared, None);
+            let Ok(fresh) = fresh.map(Arc::new).inspect_err(|error| error!("{error}")) else {
+                continue;
+            };
+            if let Some(bound) = &listener.bound {
+                bound.slot.current.store(Arc::clone(&fresh));
+            }
+            cut.extend(std::mem::replace(&mut listener.active, fresh).chains().cloned());
+        }
+        self.publish();
+        self.drain(std::future::ready(()), cut, Duration::ZERO);
+    }
+
+    /// A listener's sockets, inherited or new, which accept unless nobody does yet.
+    pub(super) fn sockets_for(
+        &mut self,
+        active: &Arc<Active>,
+        shared: &Shared,
+    ) -> io::Result<Bound> {
+        let address = active.config.address;
+        let workers = shared.workers.count();
+        let (sockets, is_open) = match &mut self.doors {
+            Doors::Closed(inherited) => match inherited.claim(address) {
+                Some(sockets) => (sockets, false),
+                // The older process may listen on the same port of another address.
+                None => {
+                    let may_be_shared = inherited.knows_port(address.port());
+                    (listener::bind(address, workers, may_be_shared)?, false)
+                }
+            },
+            Doors::Open | Doors::HandedOver(_) => (listener::bind(address, workers, false)?, true),
+        };
+        let mut bound = Bound::new(Arc::clone(active), &self.by_address, sockets)?;
+        if is_open {
+            bound.accept(&shared.workers)?;
+        }
+        Ok(bound)
+    }
+
+    fn bound(&self) -> impl Iterator<Item = &Bound> {
+        self.by_name.values().filter_map(|listener| listener.bound.as_ref())
+    }
+}
