@@ -7,7 +7,7 @@ mod load;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 use common::{Agent, Namespace, becomes, possible};
@@ -15,7 +15,8 @@ use load::Load;
 use mesh_testkit::{envoy, eventually};
 use nix::sys::signal::{Signal, kill};
 
-/// Answers by itself on 8000; `name` tells one from another.
+/// Answers by itself on 8000; `name` tells one from another. What connects to 8001 goes on
+/// to 9000.
 fn configuration(name: &str) -> String {
     format!(
         "
@@ -43,6 +44,23 @@ static_resources:
           - name: envoy.filters.http.router
             typed_config:
               '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  - name: tcp
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 8001}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: tcp
+          cluster: tcp
+  clusters:
+  - name: tcp
+    type: STATIC
+    load_assignment:
+      cluster_name: tcp
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: 9000}}}}}}
 "
     )
 }
@@ -84,6 +102,17 @@ fn answer() -> Option<String> {
     Some(answer.split_once("\r\n\r\n")?.1.to_owned())
 }
 
+/// A connection that keeps a proxy from leaving.
+struct Connection(#[expect(dead_code, reason = "is only to be open")] [TcpStream; 2]);
+
+impl Connection {
+    fn open() -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:9000").unwrap();
+        let client = TcpStream::connect("127.0.0.1:8001").unwrap();
+        Self([client, upstream.accept().unwrap().0])
+    }
+}
+
 impl Fixture {
     fn own_file(&self) -> PathBuf {
         self.agent.folder.path().join("own.yaml")
@@ -108,6 +137,7 @@ impl Fixture {
 
 fn by_signal_by_command_and_by_file(proxy: &Path) {
     let test = serving(proxy);
+    let connection = Connection::open();
     test.agent.signal(Signal::SIGHUP);
     test.agent.generations(&[(0, "draining"), (1, "serving")]);
     test.last_restart("SIGHUP");
@@ -115,6 +145,7 @@ fn by_signal_by_command_and_by_file(proxy: &Path) {
     let (code, said) = test.agent.restart();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("generation 2 has taken over"), "{said}");
+    drop(connection);
     test.replace(&test.own_file(), configuration("two").as_bytes());
     eventually("the new configuration", || (answer()? == "two").then_some(()));
     test.agent.generations(&[(3, "serving")]);
@@ -167,11 +198,32 @@ fn five_in_a_row_lose_nothing(proxy: &Path) {
     println!("{requests} requests, 0 failures over 5 restarts");
 }
 
+fn a_new_agent_goes_on_with_a_handover(proxy: &Path) {
+    let mut test = serving(proxy);
+    let load = Load::start();
+    let _connection = Connection::open();
+    // While the new one warms up, or has just taken over.
+    test.agent.signal(Signal::SIGHUP);
+    test.agent.config_written("proxy.json", "\"epoch\": 1");
+    test.agent.replace();
+    let both = test.agent.generations(&[(0, "draining"), (1, "serving")]);
+    // While the old one drains.
+    test.agent.replace();
+    assert_eq!(test.agent.generations(&[(1, "serving")]), both[1..]);
+    let (code, said) = test.agent.restart();
+    assert_eq!(code, Some(0), "{said}");
+    let (requests, failures) = load.stop();
+    assert!(failures.is_empty(), "{} of {requests}: {:?}", failures.len(), &failures[..1]);
+}
+
 fn told_to_end_both_generations_end(proxy: &Path) {
     let mut test = serving(proxy);
+    let connection = Connection::open();
     test.agent.signal(Signal::SIGHUP);
     test.agent.generations(&[(0, "draining"), (1, "serving")]);
     test.agent.signal(Signal::SIGTERM);
+    becomes("503", "terminating");
+    drop(connection);
     assert_eq!(test.agent.exit_code(), Some(0));
     assert!(common::running(test.agent.folder.path()).is_empty());
     assert_eq!(fs::read_dir(test.agent.config_dir().join("hot-restart")).unwrap().count(), 0);
@@ -239,5 +291,170 @@ mod with_envoy {
             });
             eventually("it answers", || (answer()? == "one").then_some(()));
         });
+    }
+}
+
+mod with_mesh_proxy {
+    use mesh_testkit::{HandoverRelay, binary::binary};
+
+    use super::*;
+
+    fn with(test: fn(&Path)) {
+        if possible(&["ip"]) {
+            test(&binary("mesh-proxy"));
+        }
+    }
+
+    #[test]
+    fn by_signal_by_command_and_by_file() {
+        with(super::by_signal_by_command_and_by_file);
+    }
+
+    #[test]
+    fn a_bad_file_leaves_the_old_one() {
+        with(super::a_bad_file_leaves_the_old_one);
+    }
+
+    #[test]
+    fn a_new_program_under_the_old_name() {
+        with(super::a_new_program_under_the_old_name);
+    }
+
+    #[test]
+    fn five_in_a_row_lose_nothing() {
+        with(super::five_in_a_row_lose_nothing);
+    }
+
+    #[test]
+    fn a_new_agent_goes_on_with_a_handover() {
+        with(super::a_new_agent_goes_on_with_a_handover);
+    }
+
+    #[test]
+    fn told_to_end_both_generations_end() {
+        with(super::told_to_end_both_generations_end);
+    }
+
+    #[test]
+    fn the_old_one_goes_on_when_its_successor_crashes() {
+        with(|proxy| {
+            let test = serving(proxy);
+            let load = Load::start();
+            let _connection = Connection::open();
+            test.agent.signal(Signal::SIGHUP);
+            let both = test.agent.generations(&[(0, "draining"), (1, "serving")]);
+            kill(both[1], Signal::SIGKILL).unwrap();
+            assert_eq!(test.agent.generations(&[(0, "serving")]), both[..1]);
+            eventually("it answers", || (answer()? == "one").then_some(()));
+            let (code, said) = test.agent.restart();
+            assert_eq!(code, Some(0), "{said}");
+            // What the killed one had in hand is lost, no more.
+            let (requests, failures) = load.stop();
+            assert!(failures.len() <= 2, "{} of {requests}: {failures:?}", failures.len());
+        });
+    }
+
+    #[test]
+    fn as_the_first_process_of_a_container() {
+        if !possible(&["ip", "unshare"]) {
+            return;
+        }
+        let _namespace = Namespace::new();
+        let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let proxy = |_: &Path| binary("mesh-proxy");
+        let own = configuration("one");
+        let mut agent = Agent::start_static_by(&unshare, &own, proxy, &TIMES);
+        becomes("200", "ready");
+        let load = Load::start();
+        for epoch in 1..=2 {
+            let (code, said) = agent.restart();
+            assert_eq!(code, Some(0), "{epoch}: {said}");
+        }
+        agent.generations(&[(2, "serving")]);
+        let (requests, failures) = load.stop();
+        assert!(failures.is_empty(), "{} of {requests}: {:?}", failures.len(), &failures[..1]);
+        agent.child.kill().unwrap();
+        let gone = || common::running(agent.folder.path()).is_empty().then_some(());
+        eventually("its end is the end of all", gone);
+    }
+
+    /// Whom to kill.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Victim {
+        Agent,
+        New,
+    }
+
+    /// Stops one handover after the other before each of its messages, and kills.
+    fn at_each_state(proxy: &Path, victim: Victim) {
+        let mut test = serving(proxy);
+        let load = Load::start();
+        let mut serving = 0;
+        for passed in 0..MESSAGES {
+            eprintln!("==== {victim:?} is killed before message {passed}");
+            let socket = test.agent.config_dir().join(format!("hot-restart/socket.0.{serving}"));
+            let relay = HandoverRelay::at(&socket);
+            test.agent.signal(Signal::SIGHUP);
+            for _ in 0..passed {
+                relay.expect().pass();
+            }
+            let held = relay.expect();
+            eprintln!(
+                "==== {} from the {} one",
+                held.name,
+                if held.from_newer { "new" } else { "old" }
+            );
+            let written =
+                test.agent.config_written("proxy.json", &format!("\"epoch\": {}", serving + 1));
+            match victim {
+                Victim::Agent => test.agent.replace(),
+                Victim::New => kill(newest(&written), Signal::SIGKILL).unwrap(),
+            }
+            match victim {
+                Victim::Agent => {
+                    held.pass();
+                    relay.open();
+                }
+                Victim::New => {
+                    // The next one comes to the same socket.
+                    fs::rename(socket.with_extension(format!("{serving}.behind")), &socket)
+                        .unwrap();
+                    drop((held, relay));
+                }
+            }
+            serving = eventually("one generation serves", || {
+                let status = test.agent.status()?;
+                let [one] = &status["generations"].as_array()?[..] else { return None };
+                let serves = one["state"] == "serving" && one["ready"] == true;
+                serves.then(|| one["epoch"].as_u64().unwrap())
+            });
+            eventually("it answers", || (answer()? == "one").then_some(()));
+            becomes("200", "ready");
+        }
+        let (requests, failures) = load.stop();
+        eprintln!("==== {victim:?}: {requests} requests, {} failures", failures.len());
+        // The agent has no connection in hand; a proxy that is killed has one of each client.
+        let allowed = if victim == Victim::Agent { 0 } else { 2 * MESSAGES };
+        assert!(failures.len() <= allowed, "{} of {requests}: {failures:?}", failures.len());
+    }
+
+    /// Of a handover: Hello, Welcome, Taken, Sockets, Taken, Counts, Taken, Ready, Counts,
+    /// Taken.
+    const MESSAGES: usize = 10;
+
+    fn newest(written: &str) -> nix::unistd::Pid {
+        let written: serde_json::Value = serde_json::from_str(written).unwrap();
+        let newest = written["generations"].as_array().unwrap().last().unwrap();
+        nix::unistd::Pid::from_raw(newest["pid"].as_i64().unwrap().try_into().unwrap())
+    }
+
+    #[test]
+    fn the_agent_is_killed_at_each_state() {
+        with(|proxy| at_each_state(proxy, Victim::Agent));
+    }
+
+    #[test]
+    fn the_new_one_is_killed_at_each_state() {
+        with(|proxy| at_each_state(proxy, Victim::New));
     }
 }

@@ -18,18 +18,23 @@ use mesh_testkit::eventually;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A proxy's `/ready`, with what it says now.
+/// The pages of a proxy of generation 0, with what it says now.
 fn fake_admin(state: Arc<Mutex<&'static str>>) {
     let listener = TcpListener::bind("127.0.0.1:15000").unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 1024]);
+            let mut asked = [0; 1024];
+            let read = stream.read(&mut asked).unwrap_or_default();
             let state = *state.lock().unwrap();
             let status = if state == "LIVE" { "200 OK" } else { "503 Service Unavailable" };
-            let length = state.len() + 1;
+            let body = match asked[..read].starts_with(b"GET /server_info ") {
+                true => format!("{{\"state\": \"{state}\"}}"),
+                false => format!("{state}\n"),
+            };
+            let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n");
-            let _ = stream.write_all(format!("{head}{state}\n").as_bytes());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
 }
@@ -167,6 +172,50 @@ fn what_is_written_of_a_process_that_is_gone_or_another_is_ignored() {
     let status = eventually("it answers", || agent.status());
     assert_eq!(status["generations"].as_array().unwrap().len(), 1);
     assert_eq!(status["generations"][0]["adopted"], false);
+}
+
+#[test]
+fn one_that_cannot_hand_over_leaves_first() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    fake_admin(Arc::new(Mutex::new("LIVE")));
+    let cannot = |folder: &Path| {
+        fs::write(folder.join("cannot"), "").unwrap();
+        script(folder, "0")
+    };
+    let agent = Agent::start(cannot, &["--minimum-drain-s", "0"]);
+    agent.started(1);
+    agent.generations(&[(0, "serving")]);
+    let (code, said) = agent.restart();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("ended and started anew"), "{said}");
+    assert_eq!(agent.log("term").len(), 1);
+    let starts = agent.log("start");
+    assert_eq!(starts.len(), 3, "{starts:?}");
+    for (start, epoch) in starts.iter().zip([0, 1, 0]) {
+        assert!(start.contains(&format!("--restart-epoch {epoch} ")), "{start}");
+    }
+    becomes("200", "ready");
+}
+
+#[test]
+fn one_that_does_not_get_ready_in_time_is_given_up() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    fake_admin(Arc::new(Mutex::new("LIVE")));
+    let agent = Agent::scripted(&["--restart-timeout-s", "1"]);
+    let first = agent.started(1);
+    agent.generations(&[(0, "serving")]);
+    let (code, said) = agent.restart();
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("not ready in time"), "{said}");
+    assert!(kill(agent.started(2), None).is_err(), "the new one is gone");
+    assert_eq!(agent.generations(&[(0, "serving")]), [first]);
+    becomes("200", "ready");
 }
 
 #[test]

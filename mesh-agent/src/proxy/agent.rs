@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use super::admin::Admin;
 use super::causes::Causes;
 use super::emptying::{ask_to_drain, watch_connections};
-use super::found;
+use super::found::{self, Record};
 use super::generation::Generation;
 use super::local_api::{self, GenerationStatus, Status};
 use super::orphans;
@@ -172,11 +172,13 @@ impl Agent {
                 None
             }
             Message::Event(Event::Ready { epoch }) => {
-                for generation in &mut self.generations {
-                    generation.record.ready |= generation.epoch() == epoch;
+                let mut all = self.generations.iter_mut();
+                let new = all.find(|one| one.epoch() == epoch && !one.record.ready);
+                if let Some(generation) = new {
+                    generation.record.ready = true;
+                    tracing::info!(epoch, "the proxy is ready");
+                    self.write_down();
                 }
-                tracing::info!(epoch, "the proxy is ready");
-                self.write_down();
                 Some(Event::Ready { epoch })
             }
             Message::Event(event) => Some(event),
@@ -238,9 +240,17 @@ impl Agent {
         self.requests.begin();
         let serving = self.supervisor.serving();
         let old = self.generations.iter().find(|one| Some(one.epoch()) == serving);
-        let old = old.map(|old| (old.record.clone(), old.program()));
+        let mut old = old.map(|old| (old.record.clone(), old.program()));
         let (plan, sender) = (Rc::clone(&self.plan), self.sender.clone());
+        let admin = self.admin.clone();
         tokio::task::spawn_local(async move {
+            // It may have got ready since it was asked the last time.
+            if let Some((Record { epoch, ready: ready @ false, .. }, _)) = &mut old
+                && admin.serves(*epoch).await.unwrap_or_default()
+            {
+                *ready = true;
+                let _ = sender.send(Message::Event(Event::Ready { epoch: *epoch }));
+            }
             let prepared = plan.prepare(old).await;
             // Nobody listens when the agent is leaving.
             let _ = sender.send(Message::Prepared(prepared));

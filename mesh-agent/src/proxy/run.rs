@@ -125,11 +125,7 @@ fn policy(args: &RunArgs, binary: &Binary) -> Policy {
 }
 
 fn hot_restart(args: &RunArgs, kind: Kind) -> Result<HotRestart, String> {
-    let prepared = match kind {
-        Kind::Envoy => HotRestart::prepare(&args.config_dir, kind),
-        Kind::Mesh => Err(anyhow::anyhow!("this mesh-proxy has none yet")),
-    };
-    prepared.map_err(|error| format!("{error:#}"))
+    HotRestart::prepare(&args.config_dir, kind).map_err(|error| format!("{error:#}"))
 }
 
 /// The proxies that live when the agent begins.

@@ -14,7 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A proxy that notes its start and its SIGTERM, then ends with the code in `code`. It
-/// refuses a configuration with the word `bad`.
+/// refuses a configuration with the word `bad`, and with a file `cannot` it does not take
+/// over from another one.
 const SCRIPT: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
 if [ "$1 $2 $3" = "--mode validate -c" ]; then
@@ -23,6 +24,7 @@ fi
 trap 'echo term >> "$folder/log"; exit $(cat "$folder/code")' TERM
 [ -e "$folder/orphan" ] && sh -c "(sleep 0.05; echo orphan >> '$folder/log') &"
 echo "start $$ $*" >> "$folder/log"
+case "$*" in *"--restart-epoch 0"*) ;; *) [ -e "$folder/cannot" ] && exit 3 ;; esac
 [ -e "$folder/crash" ] && rm "$folder/crash" && exit 9
 while :; do sleep 0.02; done
 "#;

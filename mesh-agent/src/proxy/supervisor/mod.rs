@@ -64,16 +64,15 @@ pub(super) struct Supervisor {
     crashes: u32,
     /// Another restart was asked for while one was on its way.
     queued: bool,
-    /// Whoever asked for a restart is to be told when the proxy that was started anew is
-    /// ready.
-    owed: bool,
+    /// What whoever asked for a restart is to be told when the proxy is ready.
+    owed: Option<Outcome>,
 }
 
 impl Supervisor {
     /// For a proxy of the given generation that runs.
     pub(super) fn new(policy: Policy, epoch: Epoch, now: Instant) -> Self {
         let state = State::Running { epoch, since: now };
-        Self { policy, state, crashes: 0, queued: false, owed: false }
+        Self { policy, state, crashes: 0, queued: false, owed: None }
     }
 
     /// For two that were found: `old`, and the generation after it, of which nobody knows
@@ -141,7 +140,7 @@ impl Supervisor {
             }
             (State::BackingOff, Event::Timer) => self.start_anew(now),
             (State::BackingOff, Event::Prepared { .. }) => {
-                self.owed = true;
+                self.owed = Some(Outcome::StartedAnew);
                 self.start_anew(now)
             }
             (State::BackingOff, Event::Refused) => vec![Action::Report(Outcome::Refused)],
@@ -215,6 +214,11 @@ impl Supervisor {
                 let trust = Action::Trust(Trust::Asked);
                 self.enter(state, vec![trust, outcome, Action::WakeAt(deadline)])
             }
+            // In good order: it has handed over, though the new one has not said so yet.
+            Event::Exited { epoch, exit: Exit::Good } if epoch == old => {
+                self.owed = Some(Outcome::HandedOver { epoch: new });
+                self.run_on(new, now, Vec::new())
+            }
             Event::Exited { epoch, .. } if epoch == old => {
                 let report = Action::Report(Outcome::OldEnded);
                 let actions = vec![Action::Trust(Trust::Asked), report];
@@ -277,8 +281,8 @@ impl Supervisor {
 
     fn crashed(&mut self, since: Instant, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        if std::mem::take(&mut self.owed) {
-            actions.push(Action::Report(Outcome::Failed));
+        if self.owed.take().is_some() {
+            actions.extend([Action::Trust(Trust::Asked), Action::Report(Outcome::Failed)]);
         }
         actions.push(Action::WakeAt(now + self.next_back_off(since, now)));
         self.enter(State::BackingOff, actions)
@@ -300,15 +304,15 @@ impl Supervisor {
     }
 
     fn pay(&mut self) -> Vec<Action> {
-        match std::mem::take(&mut self.owed) {
-            true => vec![Action::Report(Outcome::StartedAnew)],
-            false => Vec::new(),
+        match self.owed.take() {
+            Some(outcome) => vec![Action::Trust(Trust::Asked), Action::Report(outcome)],
+            None => Vec::new(),
         }
     }
 
     /// The next generation cannot take over from this one, which therefore leaves first.
     fn make_way(&mut self, epoch: Epoch, now: Instant) -> Vec<Action> {
-        self.owed = true;
+        self.owed = Some(Outcome::StartedAnew);
         let (ending, actions) = Ending::to_start_anew(&self.policy, epoch, now);
         let trust = Action::Trust(Trust::Asked);
         let actions = [vec![trust, Action::MakeWay], actions].concat();

@@ -223,13 +223,23 @@ fn the_new_one_goes_on_alone_when_the_old_one_crashes() {
 }
 
 #[test]
+fn one_that_has_left_before_its_successor_says_that_it_is_ready_has_handed_over() {
+    let (mut supervisor, now) = warming(Drain::OnSigterm);
+    assert_eq!(supervisor.step(exited(0, GOOD), now), []);
+    let handed_over = report(Outcome::HandedOver { epoch: 1 });
+    let expected = [Action::Trust(Trust::Asked), handed_over];
+    assert_eq!(supervisor.step(Event::Ready { epoch: 1 }, now), expected);
+    assert_eq!(supervisor.step(Event::Ready { epoch: 1 }, now), [], "said once");
+}
+
+#[test]
 fn a_crash_while_preparing_starts_with_what_is_prepared() {
     let (mut supervisor, now) = supervisor(Drain::OnSigterm);
     supervisor.step(Event::Restart, now);
     let back_off = [Action::WakeAt(now + FIRST_BACK_OFF)];
     assert_eq!(supervisor.step(exited(0, BAD), now), back_off);
     assert_eq!(supervisor.step(READY, now), [Action::Start(0)]);
-    let anew = [report(Outcome::StartedAnew)];
+    let anew = [Action::Trust(Trust::Asked), report(Outcome::StartedAnew)];
     assert_eq!(supervisor.step(Event::Ready { epoch: 0 }, now), anew);
     assert_eq!(supervisor.step(Event::Ready { epoch: 0 }, now), [], "said once");
 }
@@ -242,7 +252,7 @@ fn who_waits_for_a_proxy_that_crashes_at_its_start_is_told() {
     assert_eq!(supervisor.step(Event::Refused, now), [report(Outcome::Refused)]);
     supervisor.step(Event::Restart, now);
     assert_eq!(supervisor.step(READY, now), [Action::Start(0)]);
-    assert_eq!(supervisor.step(exited(0, BAD), now)[0], report(Outcome::Failed));
+    assert_eq!(supervisor.step(exited(0, BAD), now)[1], report(Outcome::Failed));
 }
 
 #[test]
@@ -254,7 +264,7 @@ fn one_that_cannot_hand_over_leaves_first() {
         supervisor.step(Event::Timer, now + s(5));
         let anew = [Action::Serve, Action::Start(0)];
         assert_eq!(supervisor.step(exited(0, GOOD), now + s(6)), anew);
-        let anew = [report(Outcome::StartedAnew)];
+        let anew = [Action::Trust(Trust::Asked), report(Outcome::StartedAnew)];
         assert_eq!(supervisor.step(Event::Ready { epoch: 0 }, now), anew);
     };
     let (mut known_before, now) = supervisor(Drain::OnSigterm);
