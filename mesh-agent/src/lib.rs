@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 pub mod control;
 pub mod exit;
 mod http;
+pub mod identity;
 mod job;
 pub mod proxy;
 pub mod redirect;

@@ -5,5 +5,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    mesh_tls::install();
     mesh_agent::run(mesh_agent::Cli::parse())
 }

@@ -32,7 +32,12 @@ fn envoy_takes_the_bootstrap_of_either_kind() {
         [(Kind::Envoy, "pilot.mesh-system:15010"), (Kind::Mesh, "10.244.0.1:15010")]
     {
         let folder = tempfile::tempdir().unwrap();
-        let document = bootstrap::build(kind, &node, &discovery.parse().unwrap(), 15000);
+        let security = bootstrap::Security {
+            secrets: folder.path().join("sds.sock"),
+            discovery_san: "mesh-pilot.mesh-system.svc".to_owned(),
+        };
+        let discovery = discovery.parse().unwrap();
+        let document = bootstrap::build(kind, &node, &discovery, Some(&security), 15000);
         let path = folder.path().join("rev0.json");
         std::fs::write(&path, document.to_string()).unwrap();
         run(envoy.to_str().unwrap(), &["--mode", "validate", "-c", path.to_str().unwrap()]);

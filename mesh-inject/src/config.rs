@@ -9,6 +9,12 @@ pub struct Config {
     pub discovery_address: String,
     /// The trust domain of the pod's identity.
     pub trust_domain: String,
+    /// `host:port` of the certificate authority, where it is not at the discovery address;
+    /// `none` makes sidecars without an identity, which ask for their configuration without
+    /// TLS.
+    pub ca_address: Option<String>,
+    /// The audience of the token that proves to the control plane who the pod is.
+    pub token_audience: String,
     /// User and group of the sidecar; what they send is not redirected.
     pub proxy_uid: u32,
     /// Whether the sidecar is an init container with `restartPolicy: Always` (Kubernetes
@@ -35,12 +41,21 @@ pub struct Config {
     pub resources: Value,
 }
 
+impl Config {
+    /// Whether sidecars have an identity.
+    pub(crate) fn has_identity(&self) -> bool {
+        self.ca_address.as_deref() != Some("none")
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             image: "mesh/proxy".to_owned(),
-            discovery_address: "mesh-pilot.mesh-system.svc:15010".to_owned(),
+            discovery_address: "mesh-pilot.mesh-system.svc:15012".to_owned(),
             trust_domain: "cluster.local".to_owned(),
+            ca_address: None,
+            token_audience: "istio-ca".to_owned(),
             proxy_uid: 1337,
             native_sidecar: true,
             concurrency: 2,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fields::Object;
-use crate::{CONFIG_VOLUME, Config, INIT_CONTAINER, PROXY_CONTAINER};
+use crate::{CONFIG_VOLUME, Config, INIT_CONTAINER, PROXY_CONTAINER, ROOTS_VOLUME, TOKEN_VOLUME};
 
 /// What the sidecar must know of its pod beyond what the downward API tells it.
 pub(crate) struct Pod<'a> {
@@ -27,6 +27,13 @@ pub(crate) struct Application {
 
 /// Between the agent's own deadline and kubelet's SIGKILL.
 const GRACE_MARGIN_S: u64 = 2;
+/// Where Istio's agents look, too.
+const TOKEN_FOLDER: &str = "/var/run/secrets/tokens";
+const TOKEN_FILE: &str = "istio-token";
+const ROOTS_FOLDER: &str = "/var/run/secrets/istio";
+const ROOTS_FILE: &str = "root-cert.pem";
+/// Kubelet renews the token at four fifths of it.
+const TOKEN_LIFE_S: u32 = 12 * 3600;
 /// A day, the longest that the agent takes.
 const MAX_WAIT_S: u64 = 86_400;
 
@@ -84,12 +91,42 @@ pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
         "capabilities": {"drop": ["ALL"]},
     });
     container["resources"] = config.resources.clone();
-    container["volumeMounts"] = json!([{"name": CONFIG_VOLUME, "mountPath": config.config_dir}]);
+    container["volumeMounts"] = mounts(config);
     container
 }
 
-pub(crate) fn volume() -> Value {
-    json!({"name": CONFIG_VOLUME, "emptyDir": {"medium": "Memory"}})
+fn mounts(config: &Config) -> Value {
+    let own = json!({"name": CONFIG_VOLUME, "mountPath": config.config_dir});
+    if !config.has_identity() {
+        return json!([own]);
+    }
+    let read_only = |name, path| json!({"name": name, "mountPath": path, "readOnly": true});
+    json!([own, read_only(TOKEN_VOLUME, TOKEN_FOLDER), read_only(ROOTS_VOLUME, ROOTS_FOLDER)])
+}
+
+/// The sidecar's volumes, by name.
+pub(crate) fn volume_names(config: &Config) -> &'static [&'static str] {
+    match config.has_identity() {
+        true => &[CONFIG_VOLUME, TOKEN_VOLUME, ROOTS_VOLUME],
+        false => &[CONFIG_VOLUME],
+    }
+}
+
+pub(crate) fn volumes(config: &Config) -> Vec<Value> {
+    let own = json!({"name": CONFIG_VOLUME, "emptyDir": {"medium": "Memory"}});
+    if !config.has_identity() {
+        return vec![own];
+    }
+    let token = json!({"serviceAccountToken": {
+        "path": TOKEN_FILE,
+        "audience": config.token_audience,
+        "expirationSeconds": TOKEN_LIFE_S,
+    }});
+    vec![
+        own,
+        json!({"name": TOKEN_VOLUME, "projected": {"sources": [token]}}),
+        json!({"name": ROOTS_VOLUME, "configMap": {"name": ROOTS_VOLUME}}),
+    ]
 }
 
 fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
@@ -98,6 +135,13 @@ fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
     let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
     flag("--discovery-address", config.discovery_address.clone());
     flag("--config-dir", config.config_dir.clone());
+    if let Some(address) = &config.ca_address {
+        flag("--ca-address", address.clone());
+    }
+    if config.has_identity() {
+        flag("--token-path", format!("{TOKEN_FOLDER}/{TOKEN_FILE}"));
+        flag("--root-cert-path", format!("{ROOTS_FOLDER}/{ROOTS_FILE}"));
+    }
     flag("--concurrency", config.concurrency.to_string());
     flag("--drain-time-s", u64::from(config.drain_time_s).min(MAX_WAIT_S).to_string());
     flag("--minimum-drain-s", u64::from(config.minimum_drain_s).min(deadline / 2).to_string());

@@ -39,6 +39,10 @@ pub const INIT_CONTAINER: &str = "mesh-init";
 pub const PROXY_CONTAINER: &str = "mesh-proxy";
 /// The volume of the sidecar's configuration.
 pub const CONFIG_VOLUME: &str = "mesh-proxy-config";
+/// The volume of the token that proves to the control plane who the pod is.
+pub const TOKEN_VOLUME: &str = "mesh-token";
+/// The volume of the certificates of the mesh's roots, and the ConfigMap that it is.
+pub const ROOTS_VOLUME: &str = "mesh-ca-root-cert";
 /// The annotation that says what was added. A pod that has it is left alone.
 pub const STATUS_ANNOTATION: &str = "sidecar.mesh/status";
 /// The label that says which revision of the control plane injected the pod.

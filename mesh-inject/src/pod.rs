@@ -5,9 +5,14 @@ use serde_json::{Value, json};
 use crate::containers::{self, Application, Pod};
 use crate::fields::{describe, get, list_at, object, object_at, text};
 use crate::opt::{self, annotation};
-use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER};
-use crate::{PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL};
+use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER, ROOTS_VOLUME};
+use crate::{
+    PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL, TOKEN_VOLUME,
+};
 use crate::{job, probes, prometheus, traffic};
+
+const OWN_NAMES: [&str; 5] =
+    [INIT_CONTAINER, PROXY_CONTAINER, CONFIG_VOLUME, TOKEN_VOLUME, ROOTS_VOLUME];
 
 /// What became of one pod, or of one pod template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +94,7 @@ fn mark(metadata: &mut Value, config: &Config) -> Result<(), Error> {
         true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
         false => (&[INIT_CONTAINER], &[PROXY_CONTAINER]),
     };
-    let status = json!({"revision": config.revision, "initContainers": init, "containers": plain, "volumes": [CONFIG_VOLUME]});
+    let status = json!({"revision": config.revision, "initContainers": init, "containers": plain, "volumes": containers::volume_names(config)});
     annotations.insert(STATUS_ANNOTATION.to_owned(), json!(status.to_string()));
     Ok(())
 }
@@ -124,7 +129,7 @@ fn add_containers(
         before.push(init);
         list_at(spec, "containers", "spec.containers")?.push(sidecar);
     }
-    list_at(spec, "volumes", "spec.volumes")?.push(containers::volume());
+    list_at(spec, "volumes", "spec.volumes")?.extend(containers::volumes(config));
     Ok(())
 }
 
@@ -146,7 +151,7 @@ fn refuse_same_names(spec: &serde_json::Map<String, Value>) -> Result<(), Error>
         let items = spec.get(list).and_then(Value::as_array).into_iter().flatten();
         for (index, item) in items.enumerate() {
             let name = text(item, &["name"]).unwrap_or_default();
-            if [INIT_CONTAINER, PROXY_CONTAINER, CONFIG_VOLUME].contains(&name) {
+            if OWN_NAMES.contains(&name) {
                 let path = format!("spec.{list}[{index}].name");
                 let expected = "another name: this one is the sidecar's";
                 return Err(Error::field(path, &format!("{name:?}"), expected));

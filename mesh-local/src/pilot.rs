@@ -53,6 +53,9 @@ fn command(world: &World, program: PathBuf) -> Vec<String> {
         ("--config-dir", world.state.config().display().to_string()),
         ("--xds-address", format!("{GATEWAY}:{XDS_PORT}")),
         ("--secure-address", format!("{GATEWAY}:{SECURE_PORT}")),
+        ("--ca-dir", world.state.ca().display().to_string()),
+        ("--root-cert-file", world.state.roots().join("root-cert.pem").display().to_string()),
+        ("--join-tokens", world.state.tokens().display().to_string()),
         ("--api-socket", world.state.pilot_socket().display().to_string()),
         ("--http-address", HTTP.to_string()),
     ];

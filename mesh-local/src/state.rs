@@ -69,6 +69,21 @@ impl StateDir {
         self.root.join("pods")
     }
 
+    /// Where join tokens are registered.
+    pub(crate) fn tokens(&self) -> PathBuf {
+        self.root.join("tokens")
+    }
+
+    /// The pilot's root.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.root.join("ca")
+    }
+
+    /// Where the pilot publishes the roots, and pods see them.
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.root.join("roots")
+    }
+
     pub(crate) fn bin(&self) -> PathBuf {
         self.root.join("bin")
     }
@@ -91,12 +106,19 @@ impl StateDir {
         // First, so that a folder that is half made is known as ours, too.
         let mark = self.root.join(MARK);
         std::fs::write(&mark, "").context(|| mark.display().to_string())?;
-        for folder in ["config/rules", "config/services", "config/pods", "logs", "pods", "bin"] {
+        let folders = ["config/rules", "config/services", "config/pods", "logs", "pods", "bin"];
+        for folder in folders.into_iter().chain(["roots", "tokens"]) {
             create(&self.root.join(folder))?;
         }
-        for folder in [&self.root, &self.pods(), &self.bin()] {
-            // The pods' users pass through these, whatever the umask.
-            let mode = std::fs::Permissions::from_mode(0o755);
+        // The pods' users pass through all but the last, whatever the umask.
+        for (folder, mode) in [
+            (&self.root, 0o755),
+            (&self.pods(), 0o755),
+            (&self.bin(), 0o755),
+            (&self.roots(), 0o755),
+            (&self.tokens(), 0o700),
+        ] {
+            let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(folder, mode).context(|| folder.display().to_string())?;
         }
         Ok(())

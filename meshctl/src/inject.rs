@@ -22,12 +22,23 @@ pub(crate) struct InjectArgs {
     /// Control plane that the sidecars ask
     #[arg(long, value_name = "HOST:PORT")]
     discovery_address: Option<String>,
+
+    /// Certificate authority that the sidecars ask, if it is not the control plane; "none" for
+    /// sidecars without an identity
+    #[arg(long, value_name = "HOST:PORT")]
+    ca_address: Option<String>,
+
+    /// Audience of the token with which sidecars prove who they are
+    #[arg(long, value_name = "NAME")]
+    token_audience: Option<String>,
 }
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     let mut config = Config::default();
     config.image = args.image.clone().unwrap_or(config.image);
     config.discovery_address = args.discovery_address.clone().unwrap_or(config.discovery_address);
+    config.ca_address = args.ca_address.clone();
+    config.token_audience = args.token_audience.clone().unwrap_or(config.token_audience);
     let mut texts = Vec::new();
     for file in &args.files {
         let injected =

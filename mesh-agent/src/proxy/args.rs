@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 
+use crate::identity::IdentityArgs;
 use crate::job::RestartPolicy;
 
 /// Seconds up to a day: more is a mistake, and much more cannot be added to the clock.
@@ -93,6 +94,9 @@ pub struct Args {
     /// What is done for the application.
     #[command(flatten)]
     pub application: ApplicationArgs,
+    /// Where the workload's identity comes from.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
     /// HOST:PORT of the control plane's discovery service
     #[arg(long)]
     pub discovery_address: String,

@@ -2,6 +2,7 @@
 //! in JSON, for mesh-proxy and for a stock Envoy alike.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use super::Kind;
 use super::node::Node;
 
 const CLUSTER: &str = "xds-grpc";
+const SECRETS: &str = "sds-grpc";
 
 /// Where the control plane is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct Discovery {
 
 /// The text is not `HOST:PORT`.
 #[derive(Debug, thiserror::Error)]
-#[error("--discovery-address {0:?} is not HOST:PORT, such as mesh-pilot.mesh-system.svc:15010")]
+#[error("--discovery-address {0:?} is not HOST:PORT, such as mesh-pilot.mesh-system.svc:15012")]
 pub struct BadDiscovery(String);
 
 impl FromStr for Discovery {
@@ -42,8 +44,37 @@ impl FromStr for Discovery {
     }
 }
 
-/// The document, for one kind of proxy.
-pub fn build(kind: Kind, node: &Node, discovery: &Discovery, admin_port: u16) -> Value {
+impl Discovery {
+    /// For a gRPC client, without a scheme of its own for TLS.
+    pub(crate) fn uri(&self) -> String {
+        let Self { host, port } = self;
+        match host.contains(':') {
+            true => format!("http://[{host}]:{port}"),
+            false => format!("http://{host}:{port}"),
+        }
+    }
+}
+
+/// Where the proxy's own certificate comes from, and whose the control plane's is.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// The socket on which secrets are served.
+    pub secrets: PathBuf,
+    /// The DNS name or IP address that the control plane's certificate has.
+    pub discovery_san: String,
+}
+
+/// The document, for one kind of proxy. Without `security` the control plane is asked
+/// without TLS.
+pub fn build(
+    kind: Kind,
+    node: &Node,
+    discovery: &Discovery,
+    security: Option<&Security>,
+    admin_port: u16,
+) -> Value {
+    let mut clusters = vec![control_plane(kind, discovery, security)];
+    clusters.extend(security.map(secrets));
     // Without a limit: the proxy is live only when the control plane has answered, not
     // after Envoy's 15 seconds with nothing.
     let by_ads = json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"});
@@ -60,11 +91,11 @@ pub fn build(kind: Kind, node: &Node, discovery: &Discovery, admin_port: u16) ->
             "cds_config": by_ads,
             "lds_config": by_ads,
         },
-        "static_resources": {"clusters": [control_plane(kind, discovery)]},
+        "static_resources": {"clusters": clusters},
     })
 }
 
-fn control_plane(kind: Kind, discovery: &Discovery) -> Value {
+fn control_plane(kind: Kind, discovery: &Discovery, security: Option<&Security>) -> Value {
     let is_address = discovery.host.parse::<IpAddr>().is_ok();
     let address = socket_address(&discovery.host, discovery.port);
     let http2 = match kind {
@@ -73,8 +104,7 @@ fn control_plane(kind: Kind, discovery: &Discovery) -> Value {
         // A control plane whose machine died sends no FIN; this finds out.
         Kind::Envoy => json!({"connection_keepalive": {"interval": "30s", "timeout": "10s"}}),
     };
-    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-    json!({
+    let mut cluster = json!({
         "name": CLUSTER,
         "type": if is_address { "STATIC" } else { "STRICT_DNS" },
         "connect_timeout": "5s",
@@ -82,10 +112,75 @@ fn control_plane(kind: Kind, discovery: &Discovery) -> Value {
             "cluster_name": CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
-        "typed_extension_protocol_options": {options: {
-            "@type": format!("type.googleapis.com/{options}"),
-            "explicit_http_config": {"http2_protocol_options": http2},
-        }},
+        "typed_extension_protocol_options": over_http2(&http2),
+    });
+    if let Some(security) = security {
+        cluster["transport_socket"] = mutual_tls(&security.discovery_san);
+    }
+    cluster
+}
+
+fn over_http2(options: &Value) -> Value {
+    let name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({name: {
+        "@type": format!("type.googleapis.com/{name}"),
+        "explicit_http_config": {"http2_protocol_options": options},
+    }})
+}
+
+/// The agent's own socket.
+fn secrets(security: &Security) -> Value {
+    let address = json!({"pipe": {"path": security.secrets}});
+    json!({
+        "name": SECRETS,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": SECRETS,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+        "typed_extension_protocol_options": over_http2(&json!({})),
+    })
+}
+
+fn mutual_tls(san: &str) -> Value {
+    let is_address = san.parse::<IpAddr>().is_ok();
+    let mut context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2"],
+            "tls_certificate_sds_secret_configs": [secret("default")],
+            "combined_validation_context": {
+                "default_validation_context": {
+                    "match_typed_subject_alt_names": [{
+                        "san_type": if is_address { "IP_ADDRESS" } else { "DNS" },
+                        "matcher": {"exact": san},
+                    }],
+                },
+                "validation_context_sds_secret_config": secret("ROOTCA"),
+            },
+        },
+    });
+    // A server name is a DNS name (RFC 6066, section 3).
+    if !is_address {
+        context["sni"] = json!(san);
+    }
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
+}
+
+fn secret(name: &str) -> Value {
+    json!({
+        "name": name,
+        "sds_config": {
+            "api_config_source": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": SECRETS}}],
+            },
+            "resource_api_version": "V3",
+            "initial_fetch_timeout": "0s",
+        },
     })
 }
 
@@ -109,9 +204,15 @@ mod tests {
 
     #[test]
     fn an_address_needs_no_dns() {
-        let kind = |text: &str| control_plane(Kind::Mesh, &text.parse().unwrap())["type"].clone();
+        let kind = |text: &str| {
+            let cluster = control_plane(Kind::Mesh, &text.parse().unwrap(), None);
+            cluster["type"].clone()
+        };
         assert_eq!(kind("10.244.0.1:15010"), "STATIC");
         assert_eq!(kind("[fd00::1]:15010"), "STATIC");
         assert_eq!(kind("pilot.mesh-system:15010"), "STRICT_DNS");
+        let uri = |text: &str| text.parse::<Discovery>().unwrap().uri();
+        assert_eq!(uri("[fd00::1]:15012"), "http://[fd00::1]:15012");
+        assert_eq!(uri("pilot:15012"), "http://pilot:15012");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,7 +13,7 @@ use tokio::task::LocalSet;
 use super::admin::Admin;
 use super::agent::Agent;
 use super::binary::{Binary, Kind};
-use super::bootstrap::{self, Discovery};
+use super::bootstrap::{self, Discovery, Security};
 use super::generation::Generation;
 use super::hot_restart::HotRestart;
 use super::node::Node;
@@ -23,8 +24,8 @@ use super::servers::Servers;
 use super::source::{self, Source};
 use super::supervisor::{Action, Policy, Supervisor};
 use super::{ApplicationArgs, Args, RunArgs, StaticArgs};
-use crate::job;
 use crate::status::Status;
+use crate::{exit, identity, job};
 
 /// What a replaced proxy may need after its time to end by itself.
 const OWN_END: Duration = Duration::from_secs(2);
@@ -37,6 +38,8 @@ struct Role {
     node: Option<Node>,
     /// What is done for the application beside the proxy.
     application: ApplicationArgs,
+    /// Where its identity comes from.
+    identity: Option<identity::Source>,
 }
 
 /// The proxy beside a workload.
@@ -47,13 +50,20 @@ pub(super) async fn sidecar(args: Args) -> anyhow::Result<u8> {
     let node = Node::new(&args)?;
     let discovery: Discovery = args.discovery_address.parse()?;
     let binary = Binary::find(&args.run.proxy_binary)?;
-    let document = bootstrap::build(binary.kind, &node, &discovery, args.admin_port);
+    let identity = identity::Source::new(args.identity, &discovery, node.identity.clone())?;
+    let security = identity.as_ref().map(|identity| Security {
+        secrets: secrets_socket(&args.run.config_dir),
+        discovery_san: identity.san().to_owned(),
+    });
+    let port = args.admin_port;
+    let document = bootstrap::build(binary.kind, &node, &discovery, security.as_ref(), port);
     tracing::info!(identity = %node.identity, "a sidecar");
     let role = Role {
         source: Source::Made(Document::from(&document)),
         admin: Admin::new((Ipv4Addr::LOCALHOST, args.admin_port).into()),
         node: Some(node),
         application: args.application,
+        identity,
     };
     run(args.run, role, binary, signals).await
 }
@@ -75,6 +85,7 @@ pub(super) async fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
         admin: Admin::new(address),
         node: None,
         application: ApplicationArgs::default(),
+        identity: None,
     };
     run(args.run, role, binary, signals).await
 }
@@ -87,6 +98,10 @@ fn lock(args: &RunArgs) -> anyhow::Result<File> {
     plan::lock(folder)
 }
 
+fn secrets_socket(config_dir: &Path) -> PathBuf {
+    config_dir.join("sds.sock")
+}
+
 async fn run(
     args: RunArgs,
     role: Role,
@@ -96,8 +111,11 @@ async fn run(
     let hot_restart = hot_restart(&args, binary.kind);
     let address = role.node.as_ref().and_then(|node| node.addresses.first().copied());
     let address = address.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
+    let readiness = Readiness::default();
+    let socket = secrets_socket(&args.config_dir);
+    let starting = role.identity.map(|identity| identity.start(&socket, &readiness)).transpose()?;
     let admin = role.admin.clone();
-    let status = Status::new(&args, &role.application, admin, address, Readiness::default())?;
+    let status = Status::new(&args, &role.application, admin, address, readiness)?;
     if let Some(policy) = role.application.exit_with_application {
         job::watch(policy, status.clone());
     }
@@ -106,6 +124,18 @@ async fn run(
     let Role { source, admin, node, .. } = role;
     let plan = Plan { args, binary, node, source, hot_restart, awaited: Awaited::default() };
     let found = Found::look(&plan, policy)?;
+    match starting {
+        // A proxy that runs already is looked after at once; it has the last certificate.
+        Some(starting) if !found.generations.is_empty() => starting.obtain_meanwhile(),
+        Some(mut starting) => tokio::select! {
+            () = starting.obtained() => {}
+            name = signals.next() => {
+                tracing::info!("{name} before there was a certificate");
+                return Ok(exit::OK);
+            }
+        },
+        None => {}
+    }
     let Found { supervisor, generations, document, differs, first } = found;
     let agent = Agent::new(plan, supervisor, admin, servers, generations, document)?;
     if let Some(reason) = differs {

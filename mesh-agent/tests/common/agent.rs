@@ -48,7 +48,8 @@ impl Agent {
         prepare: impl FnOnce(&Path) -> PathBuf,
         more: &[&str],
     ) -> Self {
-        let sidecar = ["sidecar", "--discovery-address", "127.0.0.1:15010"].map(str::to_owned);
+        let sidecar = ["sidecar", "--discovery-address", "127.0.0.1:15010", "--ca-address", "none"]
+            .map(str::to_owned);
         Self::start_role(by, |folder| (prepare(folder), sidecar.to_vec()), more)
     }
 

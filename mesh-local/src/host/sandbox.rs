@@ -15,8 +15,8 @@ use tokio::process::Child;
 use super::{NAMESPACE_PREFIX, leftovers, network, reach, tools};
 use crate::error::{Context, Error, Result};
 
-/// Arguments: host name, then `overlay FOLDER SCRATCH`, `folder SOURCE TARGET` and
-/// `file SOURCE TARGET` as often as needed.
+/// Arguments: host name, then `overlay FOLDER SCRATCH`, `own LINK -`, `folder SOURCE TARGET`
+/// and `file SOURCE TARGET` as often as needed.
 const SCRIPT: &str = r#"
 set -e
 printf %s "$1" > /proc/sys/kernel/hostname
@@ -30,6 +30,7 @@ while [ $# -gt 0 ]; do
         mkdir "$3/upper" "$3/work"
         mount -t overlay overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" "$2"
         ;;
+    own) rm "$2"; mkdir "$2" ;;
     folder) mkdir -p "$3"; mount --bind "$2" "$3" ;;
     file) if [ -e "$3" ]; then mount --bind "$2" "$3"; fi ;;
     esac
@@ -131,11 +132,14 @@ async fn complaint(process: &mut Child) -> String {
 }
 
 /// The script's arguments after the host name. A folder that the host does not have is made
-/// in an overlay of the first folder on its path, so that the host stays as it is.
+/// in an overlay of the first folder on its path, so that the host stays as it is; a link on
+/// its path, such as /var/run, would lead out of the overlay and becomes a folder there.
 fn steps(plan: &SandboxPlan<'_>) -> Result<Vec<PathBuf>> {
     let mut steps = Vec::new();
-    let missing = plan.folders.iter().filter(|(_, target)| !target.is_dir());
-    let tops: BTreeSet<PathBuf> = missing.map(|(_, target)| top(target)).collect();
+    let missing = plan.folders.iter().map(|(_, target)| target).filter(|target| !target.is_dir());
+    let missing: Vec<_> = missing.collect();
+    let tops: BTreeSet<PathBuf> = missing.iter().map(|target| top(target)).collect();
+    let links: BTreeSet<PathBuf> = missing.iter().filter_map(|target| link(target)).collect();
     for (number, top) in tops.into_iter().enumerate() {
         if !top.is_dir() {
             return Err(Error::failed(format!(
@@ -150,6 +154,9 @@ fn steps(plan: &SandboxPlan<'_>) -> Result<Vec<PathBuf>> {
         std::fs::create_dir_all(&scratch).context(|| scratch.display().to_string())?;
         steps.extend([PathBuf::from("overlay"), top, scratch]);
     }
+    for link in links {
+        steps.extend([PathBuf::from("own"), link, PathBuf::from("-")]);
+    }
     for (source, target) in &plan.folders {
         steps.extend([PathBuf::from("folder"), source.clone(), target.clone()]);
     }
@@ -163,6 +170,12 @@ fn steps(plan: &SandboxPlan<'_>) -> Result<Vec<PathBuf>> {
 /// The kernel takes 64 bytes; Kubernetes cuts at 63. Names are ASCII.
 fn hostname(pod: &str) -> &str {
     pod.get(..63).unwrap_or(pod)
+}
+
+/// The first link on a path, the top folder apart.
+fn link(path: &Path) -> Option<PathBuf> {
+    let above: Vec<_> = path.ancestors().filter(|above| *above != top(path)).collect();
+    above.into_iter().rev().find(|above| above.is_symlink()).map(Path::to_owned)
 }
 
 /// `/etc` of `/etc/mesh/proxy`.
@@ -194,6 +207,10 @@ mod tests {
         };
         assert_eq!(words(&plan("/etc/no-such-folder/x")), ["overlay", "folder", "file"]);
         assert_eq!(words(&plan("/tmp")), ["folder", "file"]);
+        let link = scratch.path().join("link");
+        std::os::unix::fs::symlink("/run", &link).unwrap();
+        let beyond = link.join("no-such-folder/x");
+        assert_eq!(words(&plan(beyond.to_str().unwrap())), ["overlay", "own", "folder", "file"]);
         let error = steps(&plan("/no-such-folder/x")).unwrap_err().to_string();
         assert!(error.contains("begins with /no-such-folder"), "{error}");
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub use document::Document;
 pub(crate) use document::{check_label, key_of};
-pub(crate) use pod_spec::{Container, EnvVar, PodSpec, Probe, RestartPolicy, Volume};
+pub(crate) use pod_spec::{Container, EnvVar, PodSpec, Probe, RestartPolicy, Volume, VolumeMount};
 pub use service::{Service, ServicePort, TargetPort};
 
 use crate::error::{Error, Result};

@@ -25,7 +25,7 @@ pub use commands::Images;
 pub(crate) use container::{Check, CheckKind, ContainerPlan, Role};
 pub(crate) use env::{Downward, expand, resolve};
 pub(crate) use hosts::hosts_file;
-pub(crate) use volumes::VolumePlan;
+pub(crate) use volumes::{VolumeKind, VolumePlan};
 
 use crate::error::{Error, Result};
 use crate::manifest::{Key, Manifests, PodSpec, Service, check_label};
@@ -136,7 +136,7 @@ fn pod(
         .unwrap_or_default();
     let (init, containers) = container::all(&spec, options, commands)?;
     Ok(PodPlan {
-        volumes: volumes::all(&spec)?,
+        volumes: volumes::all(&spec, options.user)?,
         deployment: deployment.map(str::to_owned),
         grace: Duration::from_secs(spec.termination_grace_period_seconds.unwrap_or(30)),
         proxy_binary: wanted.cloned(),
@@ -168,6 +168,7 @@ fn check(spec: &PodSpec) -> std::result::Result<(), String> {
 fn inject(object: &mut Value, proxy: Option<&PathBuf>) -> std::result::Result<bool, String> {
     let config = mesh_inject::Config {
         discovery_address: format!("{GATEWAY}:{XDS_PORT}"),
+        ca_address: Some("none".to_owned()),
         proxy_binary: proxy.map(|path| path.display().to_string()),
         // The endpoints' removal reaches the other proxies of this machine in milliseconds.
         minimum_drain_s: 1,

@@ -12,11 +12,12 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::container::Container;
 use super::object::with_status;
 use super::status::{PodPhase, PodStatus};
+use super::tokens::Tokens;
 use crate::error::{Context, Result};
 use crate::event::Event;
 use crate::host::{Sandbox, SandboxPlan};
 use crate::mesh::World;
-use crate::plan::{ContainerPlan, Downward, GATEWAY, PodPlan, Role, XDS_PORT, resolve};
+use crate::plan::{ContainerPlan, Downward, GATEWAY, PodPlan, Role, VolumeKind, XDS_PORT, resolve};
 use crate::state::{remove_file, write_object};
 use crate::stop::{Stop, Stopped};
 
@@ -66,8 +67,12 @@ impl RunningPod {
 }
 
 async fn run(pod: Arc<Pod>, mut stop: Stopped) {
-    let sandbox = match pod.create_sandbox().await {
-        Ok(sandbox) => sandbox,
+    let made = match pod.create_sandbox().await {
+        Ok(sandbox) => Tokens::issue(&pod).map(|tokens| (sandbox, tokens)),
+        Err(error) => Err(error),
+    };
+    let (sandbox, mut tokens) = match made {
+        Ok(made) => made,
         Err(error) => {
             pod.update(|status| {
                 status.phase = PodPhase::Failed;
@@ -84,6 +89,7 @@ async fn run(pod: Arc<Pod>, mut stop: Stopped) {
     tokio::select! {
         () = stop.stopped() => {}
         () = pod.publish() => {}
+        () = tokens.keep(&pod) => {}
         () = pod.bring_up(pid, &mut sidecars, &mut applications) => {}
     }
     pod.update(|status| {
@@ -94,6 +100,7 @@ async fn run(pod: Arc<Pod>, mut stop: Stopped) {
     // The sidecar outlives the application, which may have last words to say over it.
     applications.stop().await;
     sidecars.stop().await;
+    drop(tokens);
     pod.warn(sandbox.remove().await);
     pod.warn(std::fs::remove_dir_all(pod.folder()).context(|| pod.folder().display().to_string()));
 }
@@ -198,7 +205,12 @@ impl Pod {
         let volumes = create(folder.join("volumes"), 0o700)?;
         for volume in &self.plan.volumes {
             let path = volumes.join(&volume.name);
-            folders.push((create(path, 0o777)?, volume.path.clone()));
+            let source = match volume.kind {
+                VolumeKind::Empty => create(path, 0o777)?,
+                VolumeKind::Token { .. } => create(path, 0o755)?,
+                VolumeKind::Roots => self.world.state.roots(),
+            };
+            folders.push((source, volume.path.clone()));
         }
         self.write_hosts()?;
         // Names that are not in the hosts file are refused at once, by nobody listening on
@@ -248,7 +260,7 @@ impl Pod {
         let downward = Downward {
             name: &key.name,
             namespace: &key.namespace,
-            service_account: self.plan.spec.service_account_name.as_deref().unwrap_or("default"),
+            service_account: self.service_account(),
             ip: self.address,
             host_ip: GATEWAY,
             node: "local",
@@ -262,6 +274,10 @@ impl Pod {
         env
     }
 
+    pub(super) fn service_account(&self) -> &str {
+        self.plan.spec.service_account_name.as_deref().unwrap_or("default")
+    }
+
     /// Changes the status; watchers wake only when something changed.
     pub(super) fn update(&self, change: impl FnOnce(&mut PodStatus)) {
         self.status.send_if_modified(|status| {
@@ -271,11 +287,11 @@ impl Pod {
         });
     }
 
-    fn folder(&self) -> PathBuf {
+    pub(super) fn folder(&self) -> PathBuf {
         self.world.state.pods().join(format!("{}.{}", self.plan.key.namespace, self.plan.key.name))
     }
 
-    fn warn(&self, result: Result<()>) {
+    pub(super) fn warn(&self, result: Result<()>) {
         if let Err(error) = result {
             self.world.events.warning(format!("pod {}: {error}", self.plan.key.name));
         }

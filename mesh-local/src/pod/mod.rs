@@ -5,6 +5,7 @@ mod container;
 mod life;
 mod object;
 mod status;
+mod tokens;
 
 pub(crate) use check::http_get;
 pub(crate) use life::{Pod, RunningPod};

@@ -151,3 +151,44 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     fs::rename(&temporary, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::GivenFiles;
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_were_replaced_are_taken_when_they_fit_together() {
+        let life = Duration::from_secs(86_400 * 365);
+        let authority = || Authority::create("cluster.local", life, SystemTime::now()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| fs::write(path(name), text).unwrap();
+        let (old, new) = (authority(), authority());
+        write("tls.crt", &old.chain_pem());
+        write("tls.key", &old.key_pem());
+        write("ca.crt", &old.root_pem());
+        let store = RootStore::Given(GivenFiles::in_folder(folder.path()).unwrap());
+        let timing = Timing { lead: Duration::ZERO, overlap: Duration::from_secs(3600) };
+        let published = path("root-cert.pem");
+        let start = || Keeper::start(store.clone(), "cluster.local", timing, published.clone());
+        let mut keeper = start().await.unwrap();
+        let trust = keeper.trust();
+        let roots = || TrustBundle::read(&published).unwrap().roots().len();
+        keeper.look().await.unwrap();
+        assert!(!trust.has_changed().unwrap());
+
+        write("tls.crt", &new.chain_pem());
+        let error = keeper.look().await.unwrap_err().to_string();
+        assert!(error.contains("tls.crt"), "{error}");
+        assert!(!trust.has_changed().unwrap(), "half of it counts for nothing");
+        write("tls.key", &new.key_pem());
+        write("ca.crt", &new.root_pem());
+        keeper.look().await.unwrap();
+        assert_eq!(trust.borrow().authority.root_pem(), new.root_pem());
+        assert_eq!(roots(), 2);
+        drop(keeper);
+        let restarted = start().await.unwrap();
+        assert_eq!(restarted.trust().borrow().bundle.roots().len(), 2, "also after a restart");
+    }
+}

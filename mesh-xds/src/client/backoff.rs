@@ -25,7 +25,7 @@ impl Backoff {
     }
 
     /// The wait after one more failure.
-    pub(super) fn next_wait(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let bound = self.bound();
         self.failures = self.failures.saturating_add(1);
         // The standard library's hash keys are random for each `RandomState`.
@@ -34,7 +34,7 @@ impl Backoff {
     }
 
     /// After a success: the next wait is a first one again.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
