@@ -12,6 +12,8 @@ use crate::docker::Docker;
 use crate::paths::find_command;
 
 const NAME: &str = "mesh";
+/// kind's name for the container that is the node.
+const NODE: &str = "mesh-control-plane";
 /// Long on a slow machine that has just compiled Kubernetes; seconds as a rule.
 const WAIT: &str = "300s";
 
@@ -67,9 +69,9 @@ impl Cluster {
     }
 
     /// Makes it, unless it is ready. What is there but not ready, as after an interruption or
-    /// a restart of the machine, is made anew.
+    /// a restart of the machine, is made anew, and so is what was made from another node image.
     pub(super) fn up(&self) -> Result<()> {
-        if self.is_ready() {
+        if self.is_ready() && self.is_current() {
             return self.write_kubeconfig();
         }
         self.down()?;
@@ -89,10 +91,17 @@ impl Cluster {
     /// Whether its API server answers that it is ready.
     pub(crate) fn is_ready(&self) -> bool {
         let mut ask = self.docker.command();
-        ask.args(["exec", &format!("{NAME}-control-plane"), "kubectl"]);
+        ask.args(["exec", NODE, "kubectl"]);
         ask.args(["--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=5s"]);
         ask.args(["wait", "--for=condition=Ready", "--timeout=5s", "nodes", "--all"]);
         command::output(&mut ask).is_ok_and(|output| output.status.success())
+    }
+
+    fn is_current(&self) -> bool {
+        let Some(image) = &self.node_image else { return true };
+        let mut inspect = self.docker.command();
+        inspect.args(["container", "inspect", "--format", "{{.Config.Image}}", NODE]);
+        command::read(&mut inspect).is_ok_and(|found| found.trim() == image)
     }
 
     /// Copies images from Docker into the node.

@@ -12,10 +12,10 @@ use crate::progress;
 
 const SUITE: &str = "bookworm";
 
-/// Packages of the mesh's own images and of the control plane's: iptables, for the init step
-/// of a pod and for kube-proxy.
+/// Packages of the mesh's own images and of the control plane's: iptables and ip, for the init
+/// step of a pod and for kube-proxy.
 pub(super) const BASE: &[&str] =
-    &[SUITE, "ca-certificates", "conntrack", "iptables", "kmod", "nftables"];
+    &[SUITE, "ca-certificates", "conntrack", "iproute2", "iptables", "kmod", "nftables"];
 
 /// Packages of a node: what kind's files for one ask for.
 pub(super) const NODE: &[&str] = &[
