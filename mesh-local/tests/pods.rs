@@ -147,6 +147,63 @@ fn a_container_that_ends_is_started_again() {
     });
 }
 
+const AGENT: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: proxy}
+spec:
+  volumes: [{name: files, emptyDir: {}}]
+  initContainers:
+    - name: write
+      command:
+        - sh
+        - -c
+        - |
+          echo 'admin: {address: {socket_address: {address: 127.0.0.1, port_value: 15000}}}' > own.yaml
+      workingDir: /etc/mesh-test/files
+      volumeMounts: [{name: files, mountPath: /etc/mesh-test/files}]
+  containers:
+    - name: agent
+      command: [mesh-agent, proxy, static, -c, own.yaml, --config-dir, /etc/mesh-test/files/agent]
+      workingDir: /etc/mesh-test/files
+      readinessProbe: {httpGet: {path: /healthz/ready, port: 15021}}
+      volumeMounts: [{name: files, mountPath: /etc/mesh-test/files}]
+"#;
+
+/// Who does what in it, as the agent says, if it does.
+fn proxies(pod: &PodStatus, agent: &Path) -> String {
+    let ask = format!("{} status --config-dir /etc/mesh-test/files/agent || true", agent.display());
+    in_pod(sandbox(pod), &ask)
+}
+
+#[test]
+fn a_proxy_outlives_its_agent_but_not_its_pod() {
+    on_a_machine(|machine| async move {
+        let [program, _] = ["mesh-agent", "mesh-proxy"]
+            .map(|program| machine.add(&mesh_testkit::binary::binary(program)));
+        let before = machine.traces();
+        let (mesh, _events) = start(machine.settings(&[]), AGENT).await.unwrap();
+        mesh.wait_ready().await.unwrap();
+        let first = proxies(&mesh.report().pods[0], &program);
+        let pid = first.split("pid ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+        let agent = running(&mesh.report().pods[0]);
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(agent.cast_signed()),
+            nix::sys::signal::SIGKILL,
+        )
+        .unwrap();
+        eventually_async("the next agent has the same proxy", || async {
+            let pod = mesh.report().pods[0].clone();
+            (pod.ready && pod.restarts() == 1).then_some(())?;
+            let now = proxies(&pod, &program);
+            (now.contains("adopted") && now.contains(&format!("pid {pid},"))).then_some(())
+        })
+        .await;
+        mesh.stop().await.unwrap();
+        assert_eq!(machine.traces(), before);
+    });
+}
+
 #[test]
 fn a_pod_that_does_its_work_and_ends_is_no_failure() {
     on_a_machine(|machine| async move {

@@ -77,6 +77,13 @@ impl Machine {
         Self { bin }
     }
 
+    /// Gives pods a program; where it is.
+    pub(crate) fn add(&self, program: &Path) -> PathBuf {
+        let copy = self.bin.path().join(program.file_name().unwrap());
+        std::fs::copy(program, &copy).unwrap();
+        copy
+    }
+
     pub(crate) fn state(&self) -> StateDir {
         StateDir::new("/run/mesh-local")
     }
