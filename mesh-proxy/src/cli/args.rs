@@ -1,10 +1,10 @@
 //! The flags.
 
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use serde_json::{Value, json};
 
@@ -122,15 +122,20 @@ impl Args {
         Duration::from_secs(self.drain_time_s.into())
     }
 
-    /// What they say of hot restarts. An error is that of making the folder for --base-id
-    /// alone.
-    pub(super) fn hot_restart(&self) -> io::Result<hot_restart::Options> {
+    /// What they say of hot restarts.
+    pub(super) fn hot_restart(&self) -> anyhow::Result<hot_restart::Options> {
         let base_id = self.base_id.unwrap_or_default();
         let prefix = match &self.socket_path {
             _ if self.disable_hot_restart => None,
             Some(path) => Some(path.clone()),
             None => self.base_id.map(|_| own_folder()).transpose()?,
         };
+        anyhow::ensure!(
+            prefix.is_some() || self.restart_epoch == 0 || self.disable_hot_restart,
+            "--restart-epoch {} needs --socket-path or --base-id: there the proxy that it takes \
+             over from is found",
+            self.restart_epoch
+        );
         Ok(hot_restart::Options {
             place: prefix.map(|prefix| Place::new(&prefix, base_id)),
             epoch: self.restart_epoch,
@@ -159,9 +164,10 @@ impl Args {
 
 /// This user's prefix of hot restart's sockets, in a folder that is made when it is not
 /// there; whether that is safe is looked at later.
-fn own_folder() -> io::Result<PathBuf> {
+fn own_folder() -> anyhow::Result<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     let folder = std::env::temp_dir().join(format!("mesh-proxy-{uid}"));
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| format!("hot restart: cannot make {}", folder.display()))?;
     Ok(folder.join("hot-restart"))
 }

@@ -38,7 +38,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let workers = args.workers();
     let drain_time = args.drain_time();
-    let options = args.hot_restart().context("cannot make a folder for hot restart")?;
+    let options = args.hot_restart()?;
     let epoch = options.epoch;
     let shared = Shared::new(workers);
     let node = message.node.clone().unwrap_or_default();

@@ -3,7 +3,15 @@
 //! The new process asks the old one over a Unix socket for its listening sockets and its
 //! counts, puts its configuration in force, accepts, and says so; the old one stops
 //! accepting (it keeps the sockets, in case the new one dies), lets its connections go over
-//! the drain time, and leaves when none is left. See [`message`] for what they say, and
+//! the drain time, and leaves when none is left.
+//!
+//! Asked to end (SIGTERM, SIGINT, `/quitquitquit`) in the middle of it, the new process ends
+//! at once while the old one serves, which goes on; once it accepts it takes over first. The
+//! old process goes on until the new one has taken over, or failed, and then ends in the
+//! drain time; when it drains already its time is cut to that. A new process that ends in
+//! good order after it has taken over does not bring the old one back: only its death does.
+//!
+//! See [`message`] for what they say, and
 //! [`machine`] for what each does when: it decides, without any I/O, and is tested so;
 //! [`Driver`] is the loop around it.
 

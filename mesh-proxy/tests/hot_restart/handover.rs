@@ -89,6 +89,45 @@ async fn idle_and_http2_connections_are_asked_to_leave_within_the_drain_time() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_of_http2_is_lost() {
+    let site = Site::new();
+    let mut old = site.first(&["--drain-time-s", "1"]);
+    let (ended, is_ended) = tokio::sync::watch::channel(false);
+    let clients = (0..4).map(|_| {
+        let (address, is_ended) = (site.http, is_ended.clone());
+        tokio::spawn(async move {
+            let (mut answered, mut connections) = (0, 0);
+            while !*is_ended.borrow() {
+                let mut client = Client::http2(address).await.unwrap();
+                connections += 1;
+                while !*is_ended.borrow() {
+                    match client.get("a", "/").await {
+                        Ok(answer) => assert_eq!(answer.status, 200),
+                        // The connection was told to leave, before this request was sent.
+                        Err(error) if error.is_canceled() || error.is_closed() => break,
+                        Err(error) => panic!("{error:?}"),
+                    }
+                    answered += 1;
+                }
+            }
+            (answered, connections)
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for epoch in 1..=4 {
+        let new = site.start(epoch, &["--drain-time-s", "1"]);
+        site.until_epoch(epoch);
+        assert!(old.wait().success(), "{}", old.log());
+        old = new;
+    }
+    ended.send_replace(true);
+    for client in clients {
+        let (answered, connections) = client.await.unwrap();
+        assert!(answered > 0 && connections >= 5, "{answered} over {connections}");
+    }
+}
+
 #[test]
 fn a_listener_that_the_new_configuration_lacks_ends_and_comes_back_with_the_old_process() {
     let site = Site::new();

@@ -107,6 +107,16 @@ fn a_base_id_in_use_and_a_folder_open_to_others_are_named() {
 }
 
 #[test]
+fn an_epoch_without_a_place_is_a_mistake() {
+    let site = Site::new();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mesh-proxy"));
+    command.arg("-c").arg(site.file("proxy.yaml", &[])).args(["--restart-epoch", "1"]);
+    let mut process = mesh_testkit::Process::start("epoch 1", &mut command);
+    assert_eq!(process.wait().code(), Some(1));
+    assert!(process.log().contains("needs --socket-path or --base-id"), "{}", process.log());
+}
+
+#[test]
 fn the_socket_of_a_dead_process_is_no_obstacle() {
     let site = Site::new();
     let mut old = site.first(&[]);
