@@ -111,7 +111,7 @@ pub(crate) fn down() -> Result<()> {
     if packages::has_bin(&folder) {
         Cluster::own(docker, &packages::bin(&folder), None)?.down()?;
     }
-    engine::down()
+    engine::down(&data()?)
 }
 
 /// The cluster that is up or could be: in our own engine when that runs.

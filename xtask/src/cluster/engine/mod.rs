@@ -10,6 +10,7 @@ mod runtime;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -61,12 +62,24 @@ pub(super) fn is_there() -> bool {
 ///
 /// # Errors
 /// When a part does not end.
-pub(super) fn down() -> Result<()> {
+pub(super) fn down(data: &Path) -> Result<()> {
     daemon(DOCKERD).stop()?;
     daemon(CONTAINERD).stop()?;
+    unmount(data)?;
+    unmount(Path::new(RUN))?;
     namespace::down()?;
     if is_there() {
         fs::remove_dir_all(RUN).context(RUN)?;
+    }
+    Ok(())
+}
+
+/// What an engine that was killed has left mounted, the newest first.
+fn unmount(folder: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("/proc/self/mounts")?;
+    let targets = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+    for target in targets.filter(|target| Path::new(target).starts_with(folder)) {
+        command::read(Command::new("umount").arg(target))?;
     }
     Ok(())
 }
