@@ -15,6 +15,7 @@ mod docker;
 mod hot_restart;
 mod http;
 mod images;
+mod kill_matrix;
 mod local_mesh;
 mod paths;
 mod process;
@@ -48,6 +49,8 @@ enum Chore {
     Bench(bench::Args),
     /// Replace the proxy under load, many times in a row, and count what is lost.
     HotRestart(hot_restart::Args),
+    /// Kill the old proxy, the new one and the agent in each state of a handover.
+    KillMatrix,
     /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci,
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
@@ -73,6 +76,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(args) => test::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::HotRestart(args) => hot_restart::run(&args),
+        Chore::KillMatrix => kill_matrix::run(),
         Chore::Ci => ci::run(),
         Chore::Tools(args) => tools::run(&args),
         Chore::Images(args) => images::run(&args),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
-use crate::{bookinfo, paths, tools};
+use crate::{bookinfo, hot_restart, paths, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo().args(["test", "--workspace", "--no-fail-fast"]).env("MESH_BIN_DIR", &folder),
     )?;
 
+    hot_restart::run_from(&folder, &hot_restart::Args::check()).context("hot-restart --check")?;
     let mut left_out = Vec::new();
     if !is_root() {
         left_out.push("the crates' tests in network namespaces (they need root)".to_owned());

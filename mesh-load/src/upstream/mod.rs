@@ -10,13 +10,14 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 /// Where to listen.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// For HTTP/1.1, HTTP/2, gRPC and WebSockets.
+    /// For HTTP/1.1, HTTP/2, gRPC and WebSockets; more than once for several addresses.
     #[arg(long, default_value = "127.0.0.1:0")]
-    http: SocketAddr,
+    http: Vec<SocketAddr>,
     /// For TCP.
     #[arg(long, default_value = "127.0.0.1:0")]
     tcp: SocketAddr,
@@ -27,9 +28,16 @@ pub(crate) struct Args {
 /// # Errors
 /// When an address is taken.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    let (http, tcp) = (bind(args.http).await?, bind(args.tcp).await?);
-    println!("{}", json!({"http": http.local_addr()?, "tcp": tcp.local_addr()?}));
-    tokio::join!(accept(http, http::serve), accept(tcp, tcp::serve));
+    let tcp = bind(args.tcp).await?;
+    let mut serving = JoinSet::new();
+    let mut addresses = Vec::new();
+    for address in &args.http {
+        let listener = bind(*address).await?;
+        addresses.push(listener.local_addr()?);
+        serving.spawn(accept(listener, http::serve));
+    }
+    println!("{}", json!({"http": addresses.first(), "tcp": tcp.local_addr()?}));
+    accept(tcp, tcp::serve).await;
     Ok(())
 }
 

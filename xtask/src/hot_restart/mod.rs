@@ -75,6 +75,21 @@ enum Output {
 }
 
 impl Args {
+    /// `--check`, with mesh-proxy.
+    pub(crate) fn check() -> Self {
+        Self {
+            handovers: 20,
+            requests: 0,
+            rate: 0,
+            proxy: Proxy::MeshProxy,
+            check: true,
+            release: false,
+            bin_dir: None,
+            output: Output::Text,
+            yes: false,
+        }
+    }
+
     fn size(&self) -> Size {
         match self.check {
             true => Size { handovers: 3, requests: 5000, rate: 1000 },
