@@ -150,6 +150,13 @@ fn routes(state: &State, write: Write) -> proto::RoutesConfigDump {
 
 fn secrets(state: &State, write: Write) -> proto::SecretsConfigDump {
     let mut dump = proto::SecretsConfigDump::default();
+    for (source, names) in state.secret_names() {
+        let known = state.secrets().get(&source);
+        let missing = names.into_keys().filter(|name| known.is_none_or(|k| !k.contains_key(name)));
+        dump.dynamic_warming_secrets.extend(
+            missing.map(|name| DynamicSecret { name: name.to_string(), ..Default::default() }),
+        );
+    }
     for (name, entry) in state.secrets().values().flatten() {
         let (version_info, secret, last_updated) = parts(entry.active.as_ref(), write);
         let name = name.to_string();

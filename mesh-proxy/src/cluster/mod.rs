@@ -302,6 +302,60 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_is_spoken_to_otherwise_is_another_one() {
+        let secured = |sni: &str| {
+            let mut config = config::Cluster::clone(&config(config::LbPolicy::RoundRobin));
+            config.transports = transports(sni);
+            Arc::new(config)
+        };
+        let labelled = |mode: &str| {
+            let mut assignment = assignment(&[1]);
+            assignment.endpoints[0].labels.insert("tlsMode".into(), mode.into());
+            assignment
+        };
+        let (registry, secrets) = (Registry::new(1), Secrets::default());
+        let cluster = Cluster::new(secured("a"), &registry, &secrets, None);
+        let pick = |cluster: &Cluster| cluster.pick(PickContext::default()).unwrap();
+        cluster.assign(&labelled("istio"));
+        let by_tls = pick(&cluster);
+        assert!(by_tls.tls.is_some());
+        cluster.assign(&labelled("disabled"));
+        assert!(by_tls.is_removed());
+        let plain = pick(&cluster);
+        assert!(plain.tls.is_none());
+        cluster.assign(&labelled("istio"));
+        let first = pick(&cluster);
+        // The same transports, though made anew, keep it; others do not.
+        let mut other = config::Cluster::clone(&secured("a"));
+        other.connect_timeout += Duration::from_secs(1);
+        let same = Cluster::new(Arc::new(other), &registry, &secrets, Some(&cluster));
+        cluster.retire(Some(&same));
+        assert_eq!((pick(&same).id, first.is_removed()), (first.id, false));
+        let changed = Cluster::new(secured("b"), &registry, &secrets, Some(&same));
+        same.retire(Some(&changed));
+        assert_eq!((pick(&changed).id == first.id, first.is_removed()), (false, true));
+    }
+
+    /// TLS with this SNI for endpoints with `tlsMode: istio`, plain text for the others.
+    fn transports(sni: &str) -> config::Transports {
+        let tls = config::UpstreamTls {
+            common: config::CommonTls {
+                parameters: mesh_tls::Parameters::default(),
+                alpn: Vec::new(),
+                certificate: None,
+                validation: Arc::default(),
+                validation_secret: None,
+            },
+            sni: Some(sni.into()),
+            resume: true,
+        };
+        let labels = config::Labels::from([("tlsMode".into(), "istio".into())]);
+        let transport = config::Transport::Tls(Arc::new(tls));
+        let one = config::TransportMatch { name: "tlsMode-istio".into(), labels, transport };
+        config::Transports { default: config::Transport::RawBuffer, matches: vec![one] }
+    }
+
+    #[test]
     fn the_balancer_survives_updates_that_keep_the_policy() {
         let registry = Registry::new(1);
         let cluster = Cluster::new(

@@ -33,7 +33,7 @@ pub(crate) use route::{
 };
 pub(crate) use tls::{
     Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,
-    SecretKey, SecretSource, UpstreamTls, Validation,
+    SecretKey, SecretKind, SecretSource, UpstreamTls, Validation,
 };
 
 /// The name of a resource, shared by all that refer to it.

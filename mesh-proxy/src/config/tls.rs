@@ -82,10 +82,19 @@ pub(crate) enum Secret {
     Validation(Arc<Validation>),
 }
 
+/// What a secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretKind {
+    Certificate,
+    Validation,
+}
+
 /// Envoy's `SdsSecretConfig`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretConfig {
     pub(crate) key: SecretKey,
+    /// What it is needed as.
+    pub(crate) kind: SecretKind,
     /// How long those who need it wait for it. `None`: for ever. Envoy's default is 15
     /// seconds.
     pub(crate) initial_fetch_timeout: Option<Duration>,
@@ -107,6 +116,25 @@ pub(crate) enum SecretSource {
     Ads,
     /// SDS by gRPC from this static cluster.
     Grpc(Name),
+}
+
+impl Secret {
+    pub(crate) fn kind(&self) -> SecretKind {
+        match self {
+            Self::Certificate(_) => SecretKind::Certificate,
+            Self::Validation(_) => SecretKind::Validation,
+        }
+    }
+}
+
+impl SecretKind {
+    /// The field of Envoy's `Secret`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Certificate => "tls_certificate",
+            Self::Validation => "validation_context",
+        }
+    }
 }
 
 impl CommonTls {

@@ -36,7 +36,7 @@ impl State {
     pub(super) fn cluster_response(&mut self, response: Incoming<'_>) -> Outcome {
         self.cluster_fetch.answered(response.version);
         let sources = wire::SecretSources {
-            is_static: &|name| secrets::is_static(&self.secrets, name),
+            is_static: &|name, kind| secrets::is_static(&self.secrets, name, kind),
             is_target: &|name| self.targets.contains(name),
             has_ads: self.ads.is_some(),
         };

@@ -49,7 +49,7 @@ impl State {
         self.listener_fetch.answered(response.version);
         let known = |name: &str| knows_cluster(&self.clusters, name);
         let sources = wire::SecretSources {
-            is_static: &|name| secrets::is_static(&self.secrets, name),
+            is_static: &|name, kind| secrets::is_static(&self.secrets, name, kind),
             is_target: &|name| self.targets.contains(name),
             has_ads: self.ads.is_some(),
         };

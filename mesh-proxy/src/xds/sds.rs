@@ -1,6 +1,6 @@
 //! The streams of SDS: one to each cluster that secrets come from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::pending;
 
 use futures_util::FutureExt as _;
@@ -9,13 +9,14 @@ use mesh_xds::client::{Ads, Event, Response, Service};
 use mesh_xds::{Names, ResourceType};
 
 use super::grpc::Targets;
-use crate::config::{Name, SecretSource};
+use super::secrets::WantedSecrets;
+use crate::config::{Name, SecretKind, SecretSource};
 
 /// All of them. A stream is there as long as a secret is asked for.
 pub(super) struct Sds {
     targets: Targets,
     streams: BTreeMap<Name, Ads>,
-    asked: BTreeMap<Name, BTreeSet<String>>,
+    asked: BTreeMap<Name, BTreeMap<Name, SecretKind>>,
 }
 
 impl Sds {
@@ -28,7 +29,7 @@ impl Sds {
     }
 
     /// Asks for these, and for no others.
-    pub(super) fn subscribe(&mut self, names: BTreeMap<SecretSource, BTreeSet<String>>) {
+    pub(super) fn subscribe(&mut self, names: WantedSecrets) {
         let by_cluster = names.into_iter().filter_map(|(source, names)| match source {
             SecretSource::Grpc(cluster) => Some((cluster, names)),
             SecretSource::Static | SecretSource::Ads => None,
@@ -45,7 +46,10 @@ impl Sds {
                 self.streams.insert(cluster.clone(), Ads::connect(config));
             }
             if let Some(stream) = self.streams.get(cluster) {
-                stream.subscribe(ResourceType::Secret, Names::from_iter(names));
+                stream.subscribe(
+                    ResourceType::Secret,
+                    names.keys().map(|name| name.to_string()).collect::<Names>(),
+                );
             }
         }
         self.asked = asked;

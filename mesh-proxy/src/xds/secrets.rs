@@ -1,6 +1,6 @@
 //! SDS: which secrets are needed, by source, and which are there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use prost_types::Any;
 use super::resource::{Entry, Table};
 use super::response::{Incoming, Kind};
 use super::state::{Action, Now, Outcome, State};
-use crate::config::{Path, Secret, SecretConfig, SecretKey, SecretSource, wire};
+use crate::config::{Name, Path, Secret, SecretConfig, SecretKey, SecretKind, SecretSource, wire};
 
 const SECRETS: Kind<WireSecret, Secret> = Kind {
     label: "secret",
@@ -22,6 +22,9 @@ const SECRETS: Kind<WireSecret, Secret> = Kind {
 
 /// The secrets of each source, by name.
 pub(crate) type SecretTables = BTreeMap<SecretSource, Table<Secret>>;
+
+/// The secrets that are asked for, with what they are needed as.
+pub(crate) type WantedSecrets = BTreeMap<SecretSource, BTreeMap<Name, SecretKind>>;
 
 /// When the most patient of these stops to be waited for; `None`: never. Static ones are there
 /// from the start.
@@ -47,22 +50,23 @@ pub(super) fn are_there<'a>(
     })
 }
 
-/// Whether the file has a secret of this name.
-pub(super) fn is_static(tables: &SecretTables, name: &str) -> bool {
-    tables.get(&SecretSource::Static).is_some_and(|table| table.contains_key(name))
+/// Whether the file has a secret of this name and kind.
+pub(super) fn is_static(tables: &SecretTables, name: &str, kind: SecretKind) -> bool {
+    let entry = tables.get(&SecretSource::Static).and_then(|table| table.get(name));
+    entry.is_some_and(|entry| entry.configs().any(|secret| secret.kind() == kind))
 }
 
 impl State {
     /// Where secrets come from at the moment, and which are asked for there.
-    pub(crate) fn secret_names(&self) -> BTreeMap<SecretSource, BTreeSet<String>> {
+    pub(crate) fn secret_names(&self) -> WantedSecrets {
         let clusters = self.clusters.values().flat_map(Entry::configs);
         let listeners = self.listeners.values().flat_map(Entry::configs);
         let all = clusters
             .flat_map(|cluster| cluster.transports.secrets())
             .chain(listeners.flat_map(|listener| listener.secrets()));
-        let mut names = BTreeMap::<SecretSource, BTreeSet<String>>::new();
-        for SecretConfig { key, .. } in all {
-            names.entry(key.source.clone()).or_default().insert(key.name.to_string());
+        let mut names = WantedSecrets::new();
+        for SecretConfig { key, kind, .. } in all {
+            names.entry(key.source.clone()).or_default().insert(key.name.clone(), *kind);
         }
         names
     }
@@ -100,8 +104,20 @@ impl State {
     ) -> Outcome {
         let wanted = self.secret_names().remove(source).unwrap_or_default();
         let table = self.secrets.entry(source.clone()).or_default();
-        let convert = |message| wire::secret(message, &Path::default());
-        let taken = SECRETS.take_wanted(table, &wanted, response, convert);
+        let names = wanted.keys().map(ToString::to_string).collect();
+        let convert = |message: WireSecret| {
+            let kind = wanted.get(message.name.as_str()).copied();
+            let secret = wire::secret(message, &Path::default())?;
+            match kind.filter(|kind| *kind != secret.kind()) {
+                None => Ok(secret),
+                Some(kind) => Err(Path::default().error(format!(
+                    "found a {}, expected a {}",
+                    secret.kind().name(),
+                    kind.name()
+                ))),
+            }
+        };
+        let taken = SECRETS.take_wanted(table, &names, response, convert);
         let put =
             |(name, secret)| Action::PutSecret(SecretKey { source: source.clone(), name }, secret);
         Outcome { actions: taken.result.into_iter().map(put).collect(), refused: taken.refused }
@@ -114,7 +130,7 @@ impl State {
         for (source, table) in &mut self.secrets {
             let wanted = wanted.get(source);
             table.retain(|name, entry| {
-                let is_wanted = wanted.is_some_and(|wanted| wanted.contains(&**name));
+                let is_wanted = wanted.is_some_and(|wanted| wanted.contains_key(name));
                 let keep = entry.is_static || is_wanted;
                 if !keep {
                     let key = SecretKey { source: source.clone(), name: name.clone() };

@@ -225,7 +225,7 @@ impl State {
             ResourceType::Route => Some(self.route_names().into_iter().collect()),
             ResourceType::Secret => {
                 let names = self.secret_names().remove(&SecretSource::Ads);
-                Some(names.unwrap_or_default().into_iter().collect())
+                Some(names.unwrap_or_default().into_keys().map(|name| name.to_string()).collect())
             }
         }
     }

@@ -319,7 +319,7 @@ fn clusters_wait_for_their_secrets_from_either_source() {
     let both = vec![secured("a", BY_GRPC), secured("b", "{ ads: {} }")];
     assert_eq!(bench.good(ResourceType::Cluster, both), NOTHING);
     assert_eq!(bench.names(ResourceType::Secret), Names::from_iter(["default"]));
-    assert!(bench.state.secret_names()[&source].contains("default"));
+    assert!(bench.state.secret_names()[&source].contains_key("default"));
     let known = vec![endpoints("a", 80), endpoints("b", 80)];
     assert_eq!(bench.good(ResourceType::Endpoint, known), ["endpoints a", "endpoints b"]);
     let actions = bench.good(ResourceType::Secret, vec![secret("default")]);
@@ -330,6 +330,15 @@ fn clusters_wait_for_their_secrets_from_either_source() {
     assert_eq!((said(&outcome.actions), outcome.refused), (vec![], vec![]));
     let outcome = bench.state.secret_response(&source, "2", vec![secret("default")], bench.now);
     assert_eq!(said(&outcome.actions), ["secret default", "cluster a"]);
+
+    // One of another kind is none.
+    let roots = credentials("spiffe://cluster.local").chain_pem();
+    let roots = parse::<Secret>(&format!(
+        "{{ name: default, validation_context: {{ trusted_ca: {{ inline_string: {roots:?} }} }} }}"
+    ));
+    let outcome = bench.state.secret_response(&source, "3", vec![roots], bench.now);
+    let expected = "(the whole message): found a validation_context, expected a tls_certificate";
+    assert_eq!(outcome.refused, [format!("secret default: {expected}")]);
 
     // A bad one changes nothing, and no key is kept for the admin pages.
     let bad = parse::<Secret>(

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use mesh_tls::{Authority, Credentials, SpiffeId};
@@ -165,6 +166,17 @@ fn socket(kind: &str, fields: &str) -> String {
         "transport_socket: {{name: envoy.transport_sockets.tls, typed_config: {{'@type': \
          type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{kind}, {fields}}}}}"
     )
+}
+
+/// The proxy's command with its admin pages there.
+pub(crate) fn with_admin(address: SocketAddr) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-proxy"));
+    command.arg("--config-yaml").arg(format!(
+        "admin: {{address: {{socket_address: {{address: '{}', port_value: {}}}}}}}",
+        address.ip(),
+        address.port()
+    ));
+    command
 }
 
 /// A filter chain in flow YAML; `more` is further fields, such as a transport socket.

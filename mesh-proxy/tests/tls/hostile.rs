@@ -2,13 +2,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Instant;
 
 use mesh_testkit::{client as http, eventually_async, free_port};
 
 use crate::common::{self, Proxy, connect, read_all, static_cluster, tcp_proxy};
-use crate::files::{Files, Pki, chain, listener};
+use crate::files::{Files, Pki, chain, listener, with_admin};
 use crate::peer::{client, s_client};
 
 /// A TCP proxy that terminates TLS, and gives a handshake half a second.
@@ -34,11 +33,7 @@ impl Bench {
         let start = listeners.find("listener_filters").unwrap();
         let end = listeners.find("filter_chains").unwrap();
         let listeners = format!("{}{}", &listeners[..start], &listeners[end..]);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-proxy"));
-        command.arg("--config-yaml").arg(format!(
-            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}",
-            admin.port()
-        ));
+        let mut command = with_admin(admin);
         let clusters = [static_cluster("a", &[upstream])];
         let proxy = Proxy::start_by(&mut command, &[listeners], &clusters);
         Self { pki, mine, front, admin, _proxy: proxy }

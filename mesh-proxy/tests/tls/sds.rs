@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mesh_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
@@ -13,7 +12,7 @@ use mesh_testkit::{XdsServer, client, eventually, free_port};
 use mesh_tls::CertificateDetails;
 
 use crate::common::{self, Proxy, connect, static_cluster, tcp_proxy};
-use crate::files::{Files, Pki, chain, listener, sds_cluster, sds_mutual};
+use crate::files::{Files, Pki, chain, listener, sds_cluster, sds_mutual, with_admin};
 use crate::peer::{self, Client};
 
 fn local() -> SocketAddr {
@@ -61,11 +60,7 @@ impl Bench {
         let tls = sds_mutual("client", timeout);
         let listeners = listener("l", front, "", &[chain("", &tls, &tcp_proxy("cluster: a"))]);
         let clusters = [static_cluster("a", &[upstream]), sds_cluster(&socket)];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-proxy"));
-        command.arg("--config-yaml").arg(format!(
-            "admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {}}}}}}}",
-            admin.port()
-        ));
+        let mut command = with_admin(admin);
         let proxy = Proxy::start_by(&mut command, &[listeners], &clusters);
         let mine = pki.files("client");
         Self { pki, front, admin, socket, mine, _proxy: proxy }
@@ -188,6 +183,11 @@ async fn a_listener_that_waited_enough_refuses_until_the_secret_comes() {
     server.set("1", &secrets(&bench.pki, &own));
     server.wait_for_ack::<Secret>("1");
     assert_eq!(bench.ask().unwrap(), own.credentials.details().serial);
+    let certs = client::get(bench.admin, "admin", "/certs").await.unwrap().json();
+    let shown = &certs["certificates"][0]["cert_chain"][0];
+    assert_eq!(shown["serial_number"], own.credentials.details().serial.as_str(), "{certs}");
+    assert_eq!(shown["subject_alt_names"][0]["uri"], crate::files::uri("server").as_str());
+    assert_eq!(certs["certificates"][0]["ca_cert"].as_array().unwrap().len(), 1);
     let dump = client::get(bench.admin, "admin", "/config_dump").await.unwrap().text();
     assert!(dump.contains("SecretsConfigDump") && dump.contains("[redacted]"), "{dump}");
     assert!(!dump.contains("PRIVATE KEY"), "{dump}");

@@ -165,7 +165,10 @@ fn static_secrets(
 /// Refuses secrets that could never come.
 fn check_secrets(path: &Path, found: &Bootstrap) -> Result<(), Error> {
     let sources = SecretSources {
-        is_static: &|name| found.secrets.iter().any(|(known, _)| **known == *name),
+        is_static: &|name, kind| {
+            let mut known = found.secrets.iter();
+            known.any(|(known, secret)| **known == *name && secret.kind() == kind)
+        },
         is_target: &|name| found.grpc_targets().any(|cluster| *cluster.name == *name),
         has_ads: found.ads.is_some(),
     };

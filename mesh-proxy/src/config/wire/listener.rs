@@ -15,7 +15,7 @@ use super::KnownClusters;
 use super::access_log::access_logs;
 use super::common::{decode, ip_and_port, not_honoured, refuse_set, timeout, unknown_type};
 use super::filter_chain::filter_chain;
-use crate::config::{Error, FilterChain, Listener, Name, Path};
+use crate::config::{Error, FilterChain, FilterChainMatch, Listener, Name, Path};
 
 const DEFAULT_LISTENER_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -120,7 +120,7 @@ pub(crate) fn listener(
         bind_to_port,
         use_original_dst: use_original_dst.unwrap_or(false),
         original_dst: filters.original_dst,
-        tls_inspector: filters.tls_inspector,
+        tls_inspector: filters.tls_inspector || needs_tls_inspector(&chains),
         http_inspector: filters.http_inspector,
         listener_filters_timeout: timeout(
             path,
@@ -132,6 +132,17 @@ pub(crate) fn listener(
         filter_chains: chains,
         default_filter_chain,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
+    })
+}
+
+/// Whether chains match by what only that one finds: Envoy adds it then, too.
+fn needs_tls_inspector(chains: &[Arc<FilterChain>]) -> bool {
+    chains.iter().any(|chain| match chain.matcher.transport_protocol.as_deref() {
+        Some(protocol) => protocol == "tls",
+        None => {
+            let FilterChainMatch { server_names, application_protocols, .. } = &chain.matcher;
+            !server_names.is_empty() || !application_protocols.is_empty()
+        }
     })
 }
 

@@ -14,8 +14,8 @@ use super::common::{
 use super::data_source::data_source;
 use super::route_match::string_match;
 use crate::config::{
-    Certificate, Error, Path, Roots, Secret, SecretConfig, SecretKey, SecretSource, StringMatch,
-    StringPattern, Validation,
+    Certificate, Error, Path, Roots, Secret, SecretConfig, SecretKey, SecretKind, SecretSource,
+    StringMatch, StringPattern, Validation,
 };
 
 /// Envoy's default of `initial_fetch_timeout`.
@@ -178,6 +178,7 @@ fn name_matcher(kind: SanKind, found: StringMatch) -> SanMatcher {
 /// Envoy's `SdsSecretConfig`.
 pub(super) fn secret_config(
     config: proto::SdsSecretConfig,
+    kind: SecretKind,
     path: &Path,
 ) -> Result<SecretConfig, Error> {
     use core::config_source::ConfigSourceSpecifier::{Ads, ApiConfigSource, Self_};
@@ -185,7 +186,7 @@ pub(super) fn secret_config(
     let name = required_name(path, "name", &name)?;
     let Some(source) = sds_config else {
         let key = SecretKey { source: SecretSource::Static, name };
-        return Ok(SecretConfig { key, initial_fetch_timeout: None });
+        return Ok(SecretConfig { key, kind, initial_fetch_timeout: None });
     };
     let path = path.field("sds_config");
     let core::ConfigSource {
@@ -211,6 +212,7 @@ pub(super) fn secret_config(
     let default = Some(DEFAULT_FETCH_TIMEOUT);
     Ok(SecretConfig {
         key: SecretKey { source, name },
+        kind,
         initial_fetch_timeout: timeout(
             &path,
             "initial_fetch_timeout",
@@ -222,8 +224,8 @@ pub(super) fn secret_config(
 
 /// What secrets can come from.
 pub(crate) struct SecretSources<'a> {
-    /// Whether `static_resources.secrets` has one of this name.
-    pub(crate) is_static: &'a dyn Fn(&str) -> bool,
+    /// Whether `static_resources.secrets` has one of this name and kind.
+    pub(crate) is_static: &'a dyn Fn(&str, SecretKind) -> bool,
     /// Whether gRPC may go to this cluster.
     pub(crate) is_target: &'a dyn Fn(&str) -> bool,
     pub(crate) has_ads: bool,
@@ -236,11 +238,12 @@ impl SecretSources<'_> {
         path: &Path,
         secrets: impl Iterator<Item = &'s SecretConfig>,
     ) -> Result<(), Error> {
-        for SecretConfig { key: SecretKey { source, name }, .. } in secrets {
+        for SecretConfig { key: SecretKey { source, name }, kind, .. } in secrets {
             match source {
-                SecretSource::Static if !(self.is_static)(name) => {
+                SecretSource::Static if !(self.is_static)(name, *kind) => {
                     return Err(path.error(format!(
-                        "secret {name:?} without sds_config: expected one of static_resources.secrets"
+                        "secret {name:?} without sds_config: expected a {} of this name in static_resources.secrets",
+                        kind.name()
                     )));
                 }
                 SecretSource::Ads if !self.has_ads => {

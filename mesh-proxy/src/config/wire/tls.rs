@@ -9,7 +9,8 @@ use super::common::{not_honoured, refuse_set, required};
 use super::secret::{certificate, secret_config, validation};
 use super::tls_parameters::parameters;
 use crate::config::{
-    CertificateSource, CommonTls, DownstreamTls, Error, Path, SecretConfig, UpstreamTls, Validation,
+    CertificateSource, CommonTls, DownstreamTls, Error, Path, SecretConfig, SecretKind,
+    UpstreamTls, Validation,
 };
 
 /// TLS has one byte for a protocol's length (RFC 7301).
@@ -155,7 +156,8 @@ impl Certificates {
             // As Envoy: certificates at hand are taken, and no secret is asked for.
             (Some(wire), _) => Ok(Some(CertificateSource::Own(certificate(wire, &own.index(0))?))),
             (None, Some(wire)) => {
-                Ok(Some(CertificateSource::Secret(secret_config(wire, &secrets.index(0))?)))
+                let kind = SecretKind::Certificate;
+                Ok(Some(CertificateSource::Secret(secret_config(wire, kind, &secrets.index(0))?)))
             }
             (None, None) => Ok(None),
         }
@@ -184,7 +186,7 @@ fn validation_type(
         }
         Some(Type::ValidationContextSdsSecretConfig(wire)) => {
             let path = path.field("validation_context_sds_secret_config");
-            Ok((Validation::default(), Some(secret_config(wire, &path)?)))
+            Ok((Validation::default(), Some(secret_config(wire, SecretKind::Validation, &path)?)))
         }
         Some(Type::CombinedValidationContext(wire)) => {
             let path = path.field("combined_validation_context");
@@ -206,7 +208,7 @@ fn validation_type(
             let secret = required(&path, field, validation_context_sds_secret_config)?;
             Ok((
                 validation(default, &path.field("default_validation_context"))?,
-                Some(secret_config(secret, &path.field(field))?),
+                Some(secret_config(secret, SecretKind::Validation, &path.field(field))?),
             ))
         }
         Some(Type::ValidationContextCertificateProvider(_)) => {

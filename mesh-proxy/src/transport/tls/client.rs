@@ -38,6 +38,7 @@ struct Contexts {
 pub(crate) struct Ready {
     config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
+    is_update: bool,
 }
 
 impl fmt::Debug for Client {
@@ -61,8 +62,9 @@ impl Client {
     /// say what to offer, as in Envoy.
     pub(crate) fn ready(&self, protocol: Option<Protocol>) -> Result<Ready, HandshakeError> {
         let made = self.context.get(&self.sources, |material| self.make(material))?;
-        let config = made.1.offering(protocol);
-        Ok(Ready { config, server_name: self.server_name.clone() })
+        let config = made.context.offering(protocol);
+        let server_name = self.server_name.clone();
+        Ok(Ready { config, server_name, is_update: made.is_update() })
     }
 
     fn make(&self, material: &Material) -> Result<Contexts, rustls::Error> {
@@ -76,9 +78,11 @@ impl Client {
             common.parameters.clone(),
         )?;
         config.enable_sni = self.config.sni.is_some();
-        if !self.config.resume {
-            config.resumption = Resumption::disabled();
-        }
+        // All connections are to the one name: nothing else is to be remembered.
+        config.resumption = match self.config.resume {
+            true => Resumption::in_memory_sessions(1),
+            false => Resumption::disabled(),
+        };
         let own = Arc::new(config);
         Ok(Contexts { own, http1: OnceLock::new(), http2: OnceLock::new() })
     }
@@ -120,6 +124,9 @@ impl Ready {
         io: TcpStream,
         stats: &SslStats,
     ) -> Result<Io, HandshakeError> {
+        if self.is_update {
+            stats.updated();
+        }
         let stream = TlsConnector::from(self.config)
             .connect(self.server_name, io)
             .await

@@ -1,6 +1,7 @@
 //! What a context is made of, and making it anew when that changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 
@@ -27,9 +28,17 @@ pub(super) struct Material {
     secret: Option<Arc<Validation>>,
 }
 
-/// A context, and what it was made of: made anew by the first handshake after a change, and
-/// shared by all workers.
-pub(super) struct Cached<T>(ArcSwapOption<(Material, T)>);
+/// A context that is made anew by the first handshake after a change, and shared by all
+/// workers.
+pub(super) struct Cached<T>(ArcSwapOption<Made<T>>);
+
+/// A context, and what it was made of.
+pub(super) struct Made<T> {
+    pub(super) material: Material,
+    pub(super) context: T,
+    /// It took the place of another one, which nobody has said yet.
+    is_update: AtomicBool,
+}
 
 impl Sources {
     pub(super) fn new(config: &CommonTls, secrets: &Secrets) -> Self {
@@ -90,16 +99,25 @@ impl<T> Cached<T> {
         &self,
         sources: &Sources,
         make: impl FnOnce(&Material) -> Result<T, rustls::Error>,
-    ) -> Result<Arc<(Material, T)>, HandshakeError> {
+    ) -> Result<Arc<Made<T>>, HandshakeError> {
         let material = sources.now().ok_or_else(HandshakeError::secret_missing)?;
-        if let Some(cached) = &*self.0.load()
-            && cached.0.is(&material)
+        let before = self.0.load();
+        if let Some(before) = &*before
+            && before.material.is(&material)
         {
-            return Ok(Arc::clone(cached));
+            return Ok(Arc::clone(before));
         }
-        let made = make(&material).map_err(|error| HandshakeError::context(&error))?;
-        let made = Arc::new((material, made));
+        let context = make(&material).map_err(|error| HandshakeError::context(&error))?;
+        let is_update = AtomicBool::new(before.is_some());
+        let made = Arc::new(Made { material, context, is_update });
         self.0.store(Some(Arc::clone(&made)));
         Ok(made)
+    }
+}
+
+impl<T> Made<T> {
+    /// Whether it took the place of another one; true once.
+    pub(super) fn is_update(&self) -> bool {
+        self.is_update.load(Relaxed) && self.is_update.swap(false, Relaxed)
     }
 }

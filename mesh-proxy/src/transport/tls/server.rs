@@ -51,17 +51,19 @@ impl Server {
     pub(crate) async fn accept(&self, io: TcpStream) -> Result<Accepted, HandshakeError> {
         let made = self.context.get(&self.sources, |material| self.make(material));
         let made = made.map_err(|error| self.stats.failed(error))?;
-        let (material, context) = &*made;
+        if made.is_update() {
+            self.stats.updated();
+        }
         let shaking = async {
             let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
-            let config = context.for_client(&start.client_hello());
+            let config = made.context.for_client(&start.client_hello());
             start.into_stream(config).await
         };
         let stream =
             shaking.await.map_err(|error| self.stats.failed(HandshakeError::new(&error)))?;
         let session = stream.get_ref().1;
         self.stats.count_success(session);
-        let own = material.certificate.as_ref().map(|own| own.credentials.clone());
+        let own = made.material.certificate.as_ref().map(|own| own.credentials.clone());
         let info = ConnectionInfo::new(session, own);
         let server_name = session.server_name().map(Box::from);
         Ok(Accepted { io: Io::tls(stream), info, server_name })

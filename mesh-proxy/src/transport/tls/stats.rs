@@ -17,6 +17,7 @@ pub(crate) struct SslStats {
     fail_verify_error: Counter,
     fail_verify_san: Counter,
     not_ready: Counter,
+    updated: Counter,
     /// Those that were met; the others are not made.
     versions: [OnceLock<Counter>; VERSIONS.len()],
     ciphers: [OnceLock<Counter>; CIPHERS.len()],
@@ -66,15 +67,15 @@ fn name<K: PartialEq>(names: &[(K, &'static str)], key: Option<K>) -> &'static s
 impl SslStats {
     /// `prefix` is everything before `.ssl`.
     pub(crate) fn of_listener(registry: &Registry, prefix: &str) -> Self {
-        Self::new(registry, prefix, "server_ssl_socket_factory.downstream_context")
+        Self::new(registry, prefix, "server_ssl_socket_factory", "downstream")
     }
 
     /// `prefix` is everything before `.ssl`.
     pub(crate) fn of_cluster(registry: &Registry, prefix: &str) -> Self {
-        Self::new(registry, prefix, "client_ssl_socket_factory.upstream_context")
+        Self::new(registry, prefix, "client_ssl_socket_factory", "upstream")
     }
 
-    fn new(registry: &Registry, prefix: &str, context: &str) -> Self {
+    fn new(registry: &Registry, prefix: &str, factory: &str, side: &str) -> Self {
         let counter = |name| registry.counter(&format!("{prefix}.ssl.{name}"));
         Self {
             handshake: counter("handshake"),
@@ -84,13 +85,20 @@ impl SslStats {
             fail_verify_no_cert: counter("fail_verify_no_cert"),
             fail_verify_error: counter("fail_verify_error"),
             fail_verify_san: counter("fail_verify_san"),
-            not_ready: registry.counter(&format!("{prefix}.{context}_secrets_not_ready")),
+            not_ready: registry
+                .counter(&format!("{prefix}.{factory}.{side}_context_secrets_not_ready")),
+            updated: registry.counter(&format!("{prefix}.{factory}.ssl_context_update_by_sds")),
             versions: Default::default(),
             ciphers: Default::default(),
             curves: Default::default(),
             registry: registry.clone(),
             prefix: prefix.to_owned(),
         }
+    }
+
+    /// Counts that a secret changed: here, that the first handshake after it has begun.
+    pub(super) fn updated(&self) {
+        self.updated.inc();
     }
 
     /// Counts a handshake that succeeded.

@@ -102,6 +102,12 @@ fn refuses_what_a_listener_asks_for_in_vain() {
         listener("address: { pipe: { path: /x } }"),
         "address.pipe: is taken only as the one endpoint of a static cluster",
     );
+    let inspects = |matcher: &str| {
+        let chain = format!("{{ {tcp}, filter_chain_match: {{ {matcher} }} }}");
+        listener(&format!("{{ {address}, filter_chains: [{chain}] }}")).unwrap().tls_inspector
+    };
+    assert!(inspects("transport_protocol: tls") && inspects("server_names: [a]"));
+    assert!(!inspects("transport_protocol: raw_buffer, application_protocols: [h2c]"));
     let unnamed = listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}] }}")).unwrap();
     assert_eq!(&*unnamed.name, "0.0.0.0:80");
 }

@@ -74,8 +74,10 @@ fn contexts_of_istios_shape() {
     assert_eq!(found.common.parameters.cipher_suites.len(), 1);
     let key =
         |name: &str| SecretKey { source: SecretSource::Grpc("sds-grpc".into()), name: name.into() };
-    let secret = |name| SecretConfig { key: key(name), initial_fetch_timeout: None };
-    assert!(found.common.secrets().eq(&[secret("default"), secret("ROOTCA")]));
+    let secret = |name, kind| SecretConfig { key: key(name), kind, initial_fetch_timeout: None };
+    let own = secret("default", SecretKind::Certificate);
+    let roots = secret("ROOTCA", SecretKind::Validation);
+    assert!(found.common.secrets().eq(&[own, roots]));
     let name = "outbound_.80_._.reviews.default.svc.cluster.local";
     let found = upstream(&format!("sni: {name}, {common}")).unwrap();
     assert_eq!(found.sni.as_deref(), Some(name));
@@ -264,7 +266,7 @@ fn secrets_must_be_able_to_come() {
     assert_eq!(file(&secret, "").unwrap().secrets.len(), 1);
     refused(
         file("", ""),
-        "static_resources.clusters[0]: secret \"s\" without sds_config: expected one of static_resources.secrets",
+        "static_resources.clusters[0]: secret \"s\" without sds_config: expected a tls_certificate of this name in static_resources.secrets",
     );
     refused(file(&secret, ", sds_config: {ads: {}}"), "clusters[0]: secret \"s\" needs ADS");
     let grpc = ", sds_config: {api_config_source: {api_type: GRPC, grpc_services: [{envoy_grpc: {cluster_name: sds}}]}}";
