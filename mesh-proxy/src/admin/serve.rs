@@ -19,8 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// How long whoever is connected may still ask, when it is to end: closing at once would cut
-/// off what is on its way.
+/// How long whoever has only just connected may take to ask, when it is to end: closing at
+/// once would cut off what is on its way.
 const GRACE: Duration = Duration::from_secs(1);
 /// When nothing can be accepted, how long until the next try.
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -30,26 +30,27 @@ struct Door {
     listener: TcpListener,
     stop: Watcher,
     /// Given to each connection.
-    open: Option<mpsc::Sender<()>>,
+    fresh: Option<mpsc::Sender<()>>,
 }
 
-/// A connection, counted by the sender that it holds.
+/// A connection.
 struct Visitor {
     io: TcpStream,
-    _open: Option<mpsc::Sender<()>>,
+    /// Held until something was asked.
+    fresh: Option<mpsc::Sender<()>>,
 }
 
-/// Serves `pages` until the drain begins, then until whoever is connected has been answered,
-/// the last time with `Connection: close`.
+/// Serves `pages` until the drain begins, then until what is asked has been answered, with
+/// `Connection: close`; also by those who have connected and not asked anything yet.
 pub(super) async fn serve(listener: TcpListener, pages: Router, stop: Watcher) -> io::Result<()> {
-    let (open, mut closed) = mpsc::channel(1);
+    let (fresh, mut asked) = mpsc::channel(1);
     let is_ending = Arc::new(AtomicBool::new(false));
     let ending = {
         let (is_ending, mut stop) = (Arc::clone(&is_ending), stop.clone());
         async move {
             stop.begun().await;
             is_ending.store(true, Ordering::Relaxed);
-            let _ = tokio::time::timeout(GRACE, closed.recv()).await;
+            let _ = tokio::time::timeout(GRACE, asked.recv()).await;
         }
     };
     let pages = pages.layer(map_response(move |mut response: Response| {
@@ -59,7 +60,7 @@ pub(super) async fn serve(listener: TcpListener, pages: Router, stop: Watcher) -
         }
         std::future::ready(response)
     }));
-    let door = Door { listener, stop, open: Some(open) };
+    let door = Door { listener, stop, fresh: Some(fresh) };
     axum::serve(door, pages).with_graceful_shutdown(ending).await
 }
 
@@ -72,11 +73,11 @@ impl Listener for Door {
             tokio::select! {
                 biased;
                 _ = self.stop.begun() => {
-                    self.open = None;
+                    self.fresh = None;
                     pending::<()>().await;
                 }
                 accepted = self.listener.accept() => match accepted {
-                    Ok((io, remote)) => return (Visitor { io, _open: self.open.clone() }, remote),
+                    Ok((io, remote)) => return (Visitor { io, fresh: self.fresh.clone() }, remote),
                     Err(_) => tokio::time::sleep(BACK_OFF).await,
                 },
             }
@@ -94,7 +95,12 @@ impl AsyncRead for Visitor {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.fresh = None;
+        }
+        polled
     }
 }
 
@@ -113,5 +119,42 @@ impl AsyncWrite for Visitor {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use mesh_runtime::drain;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_connected_is_answered_and_who_has_been_is_let_go() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, watcher) = drain::channel();
+        let pages = Router::new().route("/", get(|| async { "page" }));
+        let serving = tokio::spawn(serve(listener, pages, watcher));
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 1024];
+        let read = kept.read(&mut answer).await.unwrap();
+        assert!(answer[..read].starts_with(b"HTTP/1.1 200"));
+        let mut fresh = TcpStream::connect(address).await.unwrap();
+        // Accepted after it, so that it is, too.
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        probe.write_all(b"GET / HTTP/1.0\r\n\r\n").await.unwrap();
+        probe.read_to_end(&mut Vec::new()).await.unwrap();
+        let ended = tokio::spawn(stop.drain(Duration::from_secs(60)));
+        tokio::task::yield_now().await;
+        fresh.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        fresh.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("connection: close") && answer.ends_with("page"), "{answer}");
+        assert_eq!(kept.read(&mut [0]).await.unwrap(), 0);
+        assert!(ended.await.unwrap());
+        serving.await.unwrap().unwrap();
     }
 }
