@@ -9,6 +9,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use common::{Agent, Namespace, becomes, possible};
 use load::Load;
@@ -184,6 +186,80 @@ fn a_new_program_under_the_old_name(proxy: &Path) {
     test.agent.generations(&[(1, "serving")]);
 }
 
+/// With TLS on 8002, by the files `tls.crt` and `tls.key`.
+fn with_certificates(folder: &Path) -> String {
+    let listener = format!(
+        "
+  listeners:
+  - name: tls
+    address: {{socket_address: {{address: 127.0.0.1, port_value: 8002}}}}
+    filter_chains:
+    - transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          common_tls_context:
+            tls_certificates:
+            - certificate_chain: {{filename: {folder}/tls.crt}}
+              private_key: {{filename: {folder}/tls.key}}
+      filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          '@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: tls
+          cluster: tcp
+",
+        folder = folder.display()
+    );
+    configuration("one").replace("\n  listeners:\n", &listener)
+}
+
+/// A new certificate and its key.
+fn pair() -> (String, String) {
+    let (life, now) = (Duration::from_secs(3600), SystemTime::now());
+    let id = mesh_tls::SpiffeId::new("test", "default", "web").unwrap();
+    let authority = mesh_tls::Authority::create("test", life, now).unwrap();
+    let identity = authority.issue_serving(&id, &[], &[], life, now).unwrap();
+    let credentials = identity.credentials();
+    (credentials.chain_pem(), credentials.key().to_pem())
+}
+
+/// The certificate that is shown on 8002.
+fn shown() -> Option<String> {
+    let output = Command::new("openssl")
+        .args(["s_client", "-connect", "127.0.0.1:8002", "-showcerts"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----")?;
+    Some(rest.split_once("-----END")?.0.trim().to_owned())
+}
+
+fn new_certificates_of_a_static_context(proxy: &Path) {
+    if !possible(&["openssl"]) {
+        return;
+    }
+    let test = serving(proxy);
+    let folder = test.agent.folder.path();
+    let (chain, key) = pair();
+    fs::write(folder.join("tls.crt"), &chain).unwrap();
+    fs::write(folder.join("tls.key"), &key).unwrap();
+    test.replace(&test.own_file(), with_certificates(folder).as_bytes());
+    let shows = |chain: &str| {
+        let is = |shown: &String| chain.contains(shown);
+        eventually("the certificate is shown", || shown().filter(is).map(drop));
+    };
+    shows(&chain);
+    test.agent.generations(&[(1, "serving")]);
+    let (chain, key) = pair();
+    test.replace(&folder.join("tls.key"), key.as_bytes());
+    test.replace(&folder.join("tls.crt"), chain.as_bytes());
+    shows(&chain);
+    test.last_restart("tls.crt");
+    test.agent.generations(&[(2, "serving")]);
+}
+
 fn five_in_a_row_lose_nothing(proxy: &Path) {
     let test = serving(proxy);
     let load = Load::start();
@@ -256,6 +332,11 @@ mod with_envoy {
     }
 
     #[test]
+    fn new_certificates_of_a_static_context() {
+        with(super::new_certificates_of_a_static_context);
+    }
+
+    #[test]
     fn five_in_a_row_lose_nothing() {
         with(super::five_in_a_row_lose_nothing);
     }
@@ -318,6 +399,11 @@ mod with_mesh_proxy {
     #[test]
     fn a_new_program_under_the_old_name() {
         with(super::a_new_program_under_the_old_name);
+    }
+
+    #[test]
+    fn new_certificates_of_a_static_context() {
+        with(super::new_certificates_of_a_static_context);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Binary {
 
     /// Whether this proxy takes a configuration; the error has its own words.
     pub(super) async fn validate(&self, config: &Path, awaited: &Awaited) -> anyhow::Result<()> {
-        let args = [OsStr::new("--mode"), OsStr::new("validate"), OsStr::new("-c")];
+        let args = ["--mode", "validate", "--log-level", "error", "-c"].map(OsStr::new);
         let args = args.into_iter().chain([config.as_os_str()]);
         let output = ask(&self.path, args, awaited).await?;
         let words = String::from_utf8_lossy(&output.stderr);

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 /// over from another one.
 const SCRIPT: &str = r#"#!/bin/sh
 folder=$(dirname "$0")
-if [ "$1 $2 $3" = "--mode validate -c" ]; then
-    if grep bad "$4" >&2; then exit 1; else exit 0; fi
+if [ "$1 $2" = "--mode validate" ]; then
+    if grep bad "$6" >&2; then exit 1; else exit 0; fi
 fi
 trap 'echo term >> "$folder/log"; exit $(cat "$folder/code")' TERM
 [ -e "$folder/orphan" ] && sh -c "(sleep 0.05; echo orphan >> '$folder/log') &"
