@@ -27,6 +27,7 @@ fn envoy_takes_the_bootstrap_of_either_kind() {
         cluster_domain: "cluster.local".to_owned(),
         cluster_id: "local".to_owned(),
         mesh_id: "cluster.local".to_owned(),
+        interception_mode: "REDIRECT".to_owned(),
     };
     for (kind, discovery) in
         [(Kind::Envoy, "pilot.mesh-system:15010"), (Kind::Mesh, "10.244.0.1:15010")]

@@ -13,6 +13,8 @@ pub(crate) struct Pod<'a> {
     pub(crate) grace_s: u64,
     pub(crate) proxy_binary: Option<&'a str>,
     pub(crate) application: Application,
+    /// Whether TPROXY brings the proxy what others send.
+    pub(crate) tproxy: bool,
 }
 
 /// What the agent does for the application.
@@ -90,6 +92,14 @@ pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
     });
+    if pod.tproxy {
+        // To listen for any destination. Only root has a capability without a file that
+        // gives it; the group is what is not redirected.
+        let context = &mut container["securityContext"];
+        context["runAsUser"] = json!(0);
+        context["runAsNonRoot"] = json!(false);
+        context["capabilities"] = json!({"add": ["NET_ADMIN"], "drop": ["ALL"]});
+    }
     container["resources"] = config.resources.clone();
     container["volumeMounts"] = mounts(config);
     container
@@ -167,6 +177,9 @@ fn env(config: &Config, pod: &Pod<'_>) -> Vec<Value> {
         json!({"name": "MESH_LABELS", "value": pod.labels}),
         json!({"name": "TRUST_DOMAIN", "value": config.trust_domain}),
     ];
+    if pod.tproxy {
+        env.push(json!({"name": "INTERCEPTION_MODE", "value": "TPROXY"}));
+    }
     let Application { probers, prometheus, exit_with: _ } = &pod.application;
     let mut json = |name: &str, text: String| {
         // In a variable's value Kubernetes replaces $(NAME), and takes $$ for a dollar.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::fields::{describe, get, text};
 use crate::pod::Reason;
 use crate::probes::REWRITE_ANNOTATION;
+use crate::traffic::MODE;
 use crate::{Error, INJECT_KEY, STATUS_ANNOTATION};
 
 const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
@@ -73,7 +74,7 @@ pub(crate) fn ignored(metadata: &Value) -> Vec<String> {
         return Vec::new();
     };
     let ours = |key: &str| {
-        [ISTIO_INJECT, REWRITE_ANNOTATION].contains(&key) || crate::traffic::is_known(key)
+        [ISTIO_INJECT, REWRITE_ANNOTATION, MODE].contains(&key) || crate::traffic::is_known(key)
     };
     let istios = |key: &str| {
         ["sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/"]

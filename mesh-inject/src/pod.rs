@@ -111,6 +111,7 @@ fn add_containers(
         grace_s: grace_s(spec)?,
         proxy_binary: annotation(metadata, PROXY_BINARY_ANNOTATION)?,
         application,
+        tproxy: traffic::tproxy(metadata)?,
     };
     let init = containers::init(config, &traffic::redirect_args(metadata, config)?);
     let sidecar = containers::sidecar(config, &pod);

@@ -37,6 +37,21 @@ const ANNOTATIONS: [(&str, &str, Items); 7] = [
 const REFUSED: [&str; 2] =
     ["traffic.sidecar.istio.io/kubevirtInterfaces", "istio.io/reroute-virtual-interfaces"];
 
+/// Istio's `REDIRECT` or `TPROXY`.
+pub(crate) const MODE: &str = "sidecar.istio.io/interceptionMode";
+
+/// Whether inbound traffic gets to the proxy by TPROXY.
+pub(crate) fn tproxy(metadata: &Value) -> Result<bool, Error> {
+    match annotation(metadata, MODE)? {
+        None | Some("REDIRECT") => Ok(false),
+        Some("TPROXY") => Ok(true),
+        Some(other) => {
+            let path = format!("metadata.annotations[{MODE:?}]");
+            Err(Error::field(path, &format!("{other:?}"), "\"REDIRECT\" or \"TPROXY\""))
+        }
+    }
+}
+
 pub(crate) fn is_known(annotation: &str) -> bool {
     annotation
         .strip_prefix(PREFIX)
@@ -54,6 +69,9 @@ pub(crate) fn redirect_args(metadata: &Value, config: &Config) -> Result<Vec<Str
     }
     let mut args = vec!["redirect".to_owned()];
     args.extend(["--proxy-uid".to_owned(), config.proxy_uid.to_string()]);
+    if tproxy(metadata)? {
+        args.extend(["--mode", "tproxy"].map(str::to_owned));
+    }
     for (name, flag, items) in ANNOTATIONS {
         let key = format!("{PREFIX}{name}");
         let value = annotation(metadata, &key)?;

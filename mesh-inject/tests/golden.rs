@@ -45,3 +45,8 @@ fn left_alone() {
 fn probes_hooks_and_metrics_go_to_the_agent() {
     check("probes", &Config::default());
 }
+
+#[test]
+fn tproxy_needs_a_capability() {
+    check("tproxy", &Config::default());
+}

@@ -157,3 +157,42 @@ fn the_destination_chooses_the_filter_chain() {
         assert_eq!(hears(at(destination)), answer, "{destination}");
     }
 }
+
+#[test]
+fn what_tproxy_sends_keeps_its_destination() {
+    let tools = ["ip", "iptables", "ip6tables"];
+    if !require_root() || tools.iter().any(|tool| require_command(tool).is_none()) {
+        return;
+    }
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    run("ip link set lo up");
+    run("ip route add local 10.9.0.0/24 dev lo");
+    run("ip -6 route add local fd09::/64 dev lo");
+    run("ip -6 address add fd09::1/128 dev lo nodad");
+    for (family, command, all) in [("-4", "iptables", "0.0.0.0/0"), ("-6", "ip6tables", "::/0")] {
+        run(&format!("ip {family} rule add fwmark 1 lookup 100"));
+        run(&format!("ip {family} route add local {all} dev lo table 100"));
+        run(&format!(
+            "{command} -t mangle -A PREROUTING -p tcp --dport 9080 -j TPROXY --on-port 15006 --tproxy-mark 1"
+        ));
+    }
+    let original_dst =
+        "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
+    let listener = |name: &str, address: &str| {
+        let filter = |cluster: &str| tcp_proxy(&format!("cluster: {cluster}"));
+        format!(
+            "  - {{name: {name}, transparent: true, address: {{socket_address: {{address: '{address}', port_value: 15006}}}}, \
+             listener_filters: [{{name: dst, typed_config: {{'@type': {original_dst}}}}}], \
+             filter_chains: [{{filter_chain_match: {{destination_port: 9080}}, filters: [{}]}}], \
+             default_filter_chain: {{filters: [{}]}}}}\n",
+            filter("sent"),
+            filter("direct")
+        )
+    };
+    let listeners = [listener("four", "0.0.0.0"), listener("six", "::")];
+    let _proxy = start(&listeners, &[cluster("sent"), cluster("direct")]);
+    for destination in ["10.9.0.7:9080", "[fd09::7]:9080"] {
+        assert_eq!(hears(at(destination)), "sent", "{destination}");
+    }
+    assert_eq!(hears(at("127.0.0.1:15006")), "direct");
+}

@@ -124,6 +124,10 @@ pub struct Args {
     /// The cluster that the pod is in
     #[arg(long, env = "CLUSTER_ID", default_value = "local")]
     pub cluster_id: String,
+    /// How inbound traffic gets to the proxy, as `mesh-agent redirect --mode` has set it:
+    /// REDIRECT or TPROXY
+    #[arg(long, env = "INTERCEPTION_MODE", default_value = "REDIRECT", value_parser = ["REDIRECT", "TPROXY"])]
+    pub interception_mode: String,
     /// The mesh that the pod is in; the trust domain when not given
     #[arg(long, env = "MESH_ID")]
     pub mesh_id: Option<String>,

@@ -25,6 +25,8 @@ pub struct Node {
     pub cluster_id: String,
     /// The mesh that the pod is in.
     pub mesh_id: String,
+    /// How inbound traffic gets to the proxy: REDIRECT or TPROXY.
+    pub interception_mode: String,
 }
 
 impl Node {
@@ -44,6 +46,7 @@ impl Node {
             identity,
             cluster_domain: args.cluster_domain.clone(),
             cluster_id: args.cluster_id.clone(),
+            interception_mode: args.interception_mode.clone(),
             mesh_id: args.mesh_id.clone().unwrap_or_else(|| args.trust_domain.clone()),
         })
     }
@@ -76,6 +79,7 @@ impl Node {
                 "LABELS": self.labels,
                 "CLUSTER_ID": self.cluster_id,
                 "MESH_ID": self.mesh_id,
+                "INTERCEPTION_MODE": self.interception_mode,
                 "MESH_VERSION": env!("CARGO_PKG_VERSION"),
             },
         })
@@ -117,6 +121,7 @@ mod tests {
             cluster_domain: "cluster.local".to_owned(),
             cluster_id: "local".to_owned(),
             mesh_id: "cluster.local".to_owned(),
+            interception_mode: "REDIRECT".to_owned(),
         })
     }
 

@@ -95,6 +95,7 @@ mod tests {
                 namespace: "default".to_owned(),
                 address: [10, 0, 0, 1].into(),
                 labels: Default::default(),
+                tproxy: false,
             };
             let mut stream = Stream::default();
             stream.request(&request(None));

@@ -74,6 +74,7 @@ pub(super) fn virtual_listener(
         address: Some(wire::address("0.0.0.0", PORT)),
         listener_filters: vec![original_dst],
         traffic_direction: TrafficDirection::Inbound.into(),
+        transparent: proxy.tproxy.then_some(true),
         ..Default::default()
     };
     if inbound_chain::needs_inspector(&filter_chains) {

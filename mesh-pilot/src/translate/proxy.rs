@@ -20,6 +20,8 @@ pub struct Proxy {
     pub address: IpAddr,
     /// The pod's labels, as it says itself; the platform's count where it knows the pod.
     pub labels: Labels,
+    /// Whether TPROXY brings it what others send (Istio's `INTERCEPTION_MODE`).
+    pub tproxy: bool,
 }
 
 /// A node id that does not name a sidecar.
@@ -51,6 +53,7 @@ impl Proxy {
             namespace: namespace.to_owned(),
             address,
             labels: labels(node),
+            tproxy: tproxy(node),
         })
     }
 
@@ -61,6 +64,12 @@ impl Proxy {
         let pod = pod.filter(|pod| pod.name == self.pod && pod.namespace == self.namespace);
         snapshot.inbound_mtls(&self.namespace, pod.map_or(&self.labels, |pod| &pod.labels))
     }
+}
+
+fn tproxy(node: &Node) -> bool {
+    let mode = node.metadata.as_ref().and_then(|metadata| metadata.fields.get("INTERCEPTION_MODE"));
+    let mode = mode.and_then(|mode| mode.kind.as_ref());
+    matches!(mode, Some(Kind::StringValue(mode)) if mode == "TPROXY")
 }
 
 /// Istio's `LABELS` in the node's metadata.
@@ -94,10 +103,13 @@ mod tests {
             ("odd".to_owned(), value(Kind::BoolValue(true))),
         ];
         let labels = value(Kind::StructValue(prost_types::Struct { fields: fields.into() }));
-        let metadata = prost_types::Struct { fields: [("LABELS".to_owned(), labels)].into() };
+        let tproxy = value(Kind::StringValue("TPROXY".to_owned()));
+        let fields = [("LABELS".to_owned(), labels), ("INTERCEPTION_MODE".to_owned(), tproxy)];
+        let metadata = prost_types::Struct { fields: fields.into() };
         let node = Node { metadata: Some(metadata), ..node(id) };
         let proxy = Proxy::from_node(&node).unwrap();
         assert_eq!(proxy.labels, Labels::from([("app".to_owned(), "reviews".to_owned())]));
+        assert!(proxy.tproxy);
         assert_eq!(proxy.pod, "reviews-v1-0");
         assert_eq!(proxy.namespace, "default");
         assert_eq!(proxy.address.to_string(), "10.244.0.5");

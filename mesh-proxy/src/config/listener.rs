@@ -21,6 +21,8 @@ pub(crate) struct Listener {
     /// Whether the listener filter `original_dst` is there: the original destination
     /// (SO_ORIGINAL_DST) becomes the connection's local address.
     pub(crate) original_dst: bool,
+    /// `transparent`: take connections to any destination, which TPROXY sends here unchanged.
+    pub(crate) transparent: bool,
     /// Whether the listener filter `tls_inspector` is there.
     pub(crate) tls_inspector: bool,
     /// Whether the listener filter `http_inspector` is there.

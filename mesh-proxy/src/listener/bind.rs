@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// How many connections may wait to be accepted, per worker; the kernel's
 /// `net.core.somaxconn` caps it.
@@ -31,6 +31,18 @@ pub(crate) fn bind(
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Makes sockets take connections to any destination, which TPROXY sends to them unchanged.
+/// The process needs the capability NET_ADMIN.
+pub(crate) fn make_transparent(sockets: &[TcpListener]) -> io::Result<()> {
+    sockets.iter().try_for_each(|socket| {
+        // The kernel takes it for sockets of IPv6, too.
+        SockRef::from(socket).set_ip_transparent_v4(true).map_err(|error| {
+            let advice = "transparent needs the capability NET_ADMIN";
+            io::Error::new(error.kind(), format!("{advice}: {error}"))
+        })
+    })
 }
 
 /// The address, with a port, when nobody listens on it.

@@ -73,7 +73,11 @@ impl Arrival {
         let accepted_on = io.local_addr().ok()?;
         io.set_nodelay(true).ok()?;
         let original = (config.original_dst || config.use_original_dst)
-            .then(|| original_destination(&io, accepted_on))
+            .then(|| match config.transparent {
+                // TPROXY has left it as it was; on the listener's own port nobody has sent it.
+                true => Some(accepted_on).filter(|own| own.port() != config.address.port()),
+                false => original_destination(&io, accepted_on),
+            })
             .flatten();
         Some(Self {
             io,

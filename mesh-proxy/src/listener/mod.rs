@@ -15,7 +15,7 @@ mod table;
 
 pub(crate) use accept::{Bound, Slot};
 pub(crate) use active::Active;
-pub(crate) use bind::bind;
+pub(crate) use bind::{bind, make_transparent};
 pub(crate) use chain::Chain;
 pub(crate) use inherited::Inherited;
 pub(crate) use table::Table;

@@ -302,7 +302,11 @@ impl Listeners {
 impl Listener {
     fn keeps_sockets(&self, new: &config::Listener) -> bool {
         let old = &self.active.config;
-        old.address == new.address && old.bind_to_port == new.bind_to_port
+        // One that is to be transparent and was not needs others: of the same address, they
+        // are refused as long as the old ones are there, and that is said.
+        old.address == new.address
+            && old.bind_to_port == new.bind_to_port
+            && old.transparent == new.transparent
     }
 }
 

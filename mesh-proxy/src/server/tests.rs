@@ -57,6 +57,7 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
         bind_to_port: true,
         use_original_dst: false,
         original_dst: false,
+        transparent: false,
         tls_inspector: false,
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),

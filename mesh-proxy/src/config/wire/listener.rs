@@ -65,7 +65,7 @@ pub(crate) fn listener(
         tcp_keepalive,
         listener_specifier,
     } = listener;
-    let (transparent, freebind) = (transparent == Some(true), freebind == Some(true));
+    let freebind = freebind == Some(true);
     let enable_reuse_port = enable_reuse_port == Some(false);
     refuse_set!(
         path,
@@ -79,7 +79,6 @@ pub(crate) fn listener(
         per_connection_buffer_high_watermark_timeout,
         metadata,
         drain_type,
-        transparent,
         freebind,
         socket_options,
         tcp_fast_open_queue_length,
@@ -121,6 +120,7 @@ pub(crate) fn listener(
         use_original_dst: use_original_dst.unwrap_or(false),
         original_dst: filters.original_dst,
         tls_inspector: filters.tls_inspector || needs_tls_inspector(&chains),
+        transparent: transparent == Some(true),
         http_inspector: filters.http_inspector,
         listener_filters_timeout: timeout(
             path,

@@ -132,6 +132,9 @@ impl Listeners {
             },
             Doors::Open | Doors::HandedOver(_) => (listener::bind(address, workers, false)?, true),
         };
+        if active.config.transparent {
+            listener::make_transparent(&sockets)?;
+        }
         let mut bound = Bound::new(Arc::clone(active), &self.by_address, sockets)?;
         if is_open {
             bound.accept(&shared.workers)?;

@@ -230,6 +230,7 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         bind_to_port: true,
         use_original_dst: false,
         original_dst: false,
+        transparent: false,
         tls_inspector: false,
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),
