@@ -12,7 +12,7 @@ use crate::back_off::{BackOff, describe};
 use crate::error::{Error, Result};
 use crate::host::{Process, Program, User};
 use crate::mesh::World;
-use crate::plan::{GATEWAY, SECURE_PORT, XDS_PORT};
+use crate::plan::{GATEWAY, PILOT_PORT};
 use crate::stop::{Stop, Stopped};
 
 const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 15014);
@@ -51,8 +51,7 @@ impl Pilot {
 fn command(world: &World, program: PathBuf) -> Vec<String> {
     let flags = [
         ("--config-dir", world.state.config().display().to_string()),
-        ("--xds-address", format!("{GATEWAY}:{XDS_PORT}")),
-        ("--secure-address", format!("{GATEWAY}:{SECURE_PORT}")),
+        ("--secure-address", format!("{GATEWAY}:{PILOT_PORT}")),
         ("--ca-dir", world.state.ca().display().to_string()),
         ("--root-cert-file", world.state.roots().join("root-cert.pem").display().to_string()),
         ("--join-tokens", world.state.tokens().display().to_string()),
@@ -87,8 +86,7 @@ fn caller() -> Vec<(String, String)> {
 /// # Errors
 /// Names the port that another program has.
 pub(crate) async fn check_ports() -> Result<()> {
-    let bridge = [XDS_PORT, SECURE_PORT].map(|port| SocketAddr::from((GATEWAY, port)));
-    for address in [HTTP].into_iter().chain(bridge) {
+    for address in [HTTP, SocketAddr::from((GATEWAY, PILOT_PORT))] {
         if let Err(error) = tokio::net::TcpListener::bind(address).await {
             let (ip, port) = (address.ip(), address.port());
             return Err(Error::failed(format!(

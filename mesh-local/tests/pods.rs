@@ -387,3 +387,57 @@ fn a_network_that_is_half_made_is_removed() {
         mesh.stop().await.unwrap();
     });
 }
+
+const JOINS: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: joins, namespace: shop}
+spec:
+  serviceAccountName: cart
+  securityContext: {runAsUser: 1337}
+  volumes:
+    - name: mesh-token
+      projected: {sources: [{serviceAccountToken: {path: istio-token, audience: istio-ca}}]}
+    - {name: mesh-ca-root-cert, configMap: {name: mesh-ca-root-cert}}
+  containers:
+    - name: sidecar
+      command: [sleep, '1000']
+      volumeMounts:
+        - {name: mesh-token, mountPath: /var/run/secrets/tokens}
+        - {name: mesh-ca-root-cert, mountPath: /var/run/secrets/istio}
+";
+
+#[test]
+fn a_pod_joins_with_a_token_of_its_own_that_ends_with_it() {
+    on_a_machine(|machine| async move {
+        let (mesh, _events) = start(machine.settings(&[]), JOINS).await.unwrap();
+        mesh.wait_ready().await.unwrap();
+        let sandbox = sandbox(&mesh.report().pods[0]);
+        let file = "/var/run/secrets/tokens/istio-token";
+        assert_eq!(in_pod(sandbox, &format!("stat -c '%a %u' {file}")), "400 1337");
+        let token = in_pod(sandbox, &format!("cat {file}"));
+        let (id, secret) =
+            token.strip_prefix("mesh-join.").and_then(|rest| rest.split_once('.')).unwrap();
+        assert_eq!((id.len(), secret.len()), (64, 64));
+
+        let tokens = Path::new("/run/mesh-local/tokens");
+        let registered = tokens.join(format!("{id}.json"));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(tokens), mode(&registered)), (0o700, 0o600));
+        let text = std::fs::read_to_string(&registered).unwrap();
+        for part in [secret, r#""namespace":"shop""#, r#""serviceAccount":"cart""#] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        // As the pilot does: another file in the place of the old one.
+        let roots = Path::new("/run/mesh-local/roots");
+        for text in ["old", "new"] {
+            std::fs::write(roots.join(".new"), text).unwrap();
+            std::fs::rename(roots.join(".new"), roots.join("root-cert.pem")).unwrap();
+            assert_eq!(in_pod(sandbox, "cat /var/run/secrets/istio/root-cert.pem"), text);
+        }
+        assert!(!Path::new("/run/secrets").exists(), "the host's files stay as they are");
+        mesh.apply(manifests("")).await.unwrap();
+        assert!(!registered.exists(), "the token ends with its pod");
+        mesh.stop().await.unwrap();
+    });
+}

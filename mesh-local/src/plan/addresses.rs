@@ -8,10 +8,8 @@ use crate::manifest::{Key, Service};
 
 /// The bridge's address: the pods' gateway, where the pilot listens.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 1);
-/// Where on it.
-pub(crate) const XDS_PORT: u16 = 15010;
-/// Where on it over TLS.
-pub(crate) const SECURE_PORT: u16 = 15012;
+/// Where on it, over TLS.
+pub(crate) const PILOT_PORT: u16 = 15012;
 /// The pods' network, /16.
 pub(crate) const POD_NETWORK: Ipv4Addr = Ipv4Addr::new(10, 244, 0, 0);
 /// The services' virtual addresses, /16.

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use addresses::{
-    Addresses, GATEWAY, POD_NETWORK, PREFIX_LENGTH, SECURE_PORT, SERVICE_NETWORK, XDS_PORT,
+    Addresses, GATEWAY, PILOT_PORT, POD_NETWORK, PREFIX_LENGTH, SERVICE_NETWORK,
 };
 pub(crate) use commands::Commands;
 pub use commands::Images;
@@ -167,8 +167,7 @@ fn check(spec: &PodSpec) -> std::result::Result<(), String> {
 /// Whether the pod got a sidecar.
 fn inject(object: &mut Value, proxy: Option<&PathBuf>) -> std::result::Result<bool, String> {
     let config = mesh_inject::Config {
-        discovery_address: format!("{GATEWAY}:{XDS_PORT}"),
-        ca_address: Some("none".to_owned()),
+        discovery_address: format!("{GATEWAY}:{PILOT_PORT}"),
         proxy_binary: proxy.map(|path| path.display().to_string()),
         // The endpoints' removal reaches the other proxies of this machine in milliseconds.
         minimum_drain_s: 1,

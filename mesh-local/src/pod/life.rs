@@ -17,7 +17,9 @@ use crate::error::{Context, Result};
 use crate::event::Event;
 use crate::host::{Sandbox, SandboxPlan};
 use crate::mesh::World;
-use crate::plan::{ContainerPlan, Downward, GATEWAY, PodPlan, Role, VolumeKind, XDS_PORT, resolve};
+use crate::plan::{
+    ContainerPlan, Downward, GATEWAY, PILOT_PORT, PodPlan, Role, VolumeKind, resolve,
+};
 use crate::state::{remove_file, write_object};
 use crate::stop::{Stop, Stopped};
 
@@ -233,7 +235,7 @@ impl Pod {
             pod: &self.plan.key.name,
             address: self.address,
             reaches_services: self.plan.injected,
-            must_reach: self.plan.injected.then_some((GATEWAY, XDS_PORT).into()),
+            must_reach: self.plan.injected.then_some((GATEWAY, PILOT_PORT).into()),
             folder: &folder,
             files,
             folders,
