@@ -436,8 +436,12 @@ fn a_pod_joins_with_a_token_of_its_own_that_ends_with_it() {
             assert_eq!(in_pod(sandbox, "cat /var/run/secrets/istio/root-cert.pem"), text);
         }
         assert!(!Path::new("/run/secrets").exists(), "the host's files stay as they are");
-        mesh.apply(manifests("")).await.unwrap();
+        mesh.apply(manifests(&JOINS.replace("1000", "1001"))).await.unwrap();
         assert!(!registered.exists(), "the token ends with its pod");
+        eventually_async("the next pod's token", async || {
+            (std::fs::read_dir(tokens).unwrap().count() == 1).then_some(())
+        })
+        .await;
         mesh.stop().await.unwrap();
     });
 }
