@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use mesh_testkit::{Upstream, free_port};
 
-use crate::common::{Proxy, static_cluster};
+use crate::common::{Proxy, connect, static_cluster};
 use crate::files::{Files, Pki, access_log, chain, http, listener, speaks_http2, uri};
 use crate::peer::{curl, s_client};
 
@@ -62,9 +62,7 @@ impl Front {
 #[test]
 fn curl_by_http1_and_http2_with_mesh_certificates() {
     let front = Front::start(true);
-    mesh_testkit::eventually("the proxy listens", || {
-        std::net::TcpStream::connect(front.address).ok()
-    });
+    drop(connect(front.address));
     let client = front.pki.files("client");
     for (args, version) in [
         (&["--http1.1", "--tlsv1.3"][..], "1.1"),
@@ -93,9 +91,7 @@ fn curl_by_http1_and_http2_with_mesh_certificates() {
 #[test]
 fn who_shows_no_certificate_or_anothers_is_refused() {
     let front = Front::start(true);
-    mesh_testkit::eventually("the proxy listens", || {
-        std::net::TcpStream::connect(front.address).ok()
-    });
+    drop(connect(front.address));
     let other = front.pki.files("other");
     let foreign = Pki::new();
     let stranger = foreign.files("client");
@@ -110,9 +106,7 @@ fn who_shows_no_certificate_or_anothers_is_refused() {
 #[test]
 fn openssl_sees_the_chain_and_resumes() {
     let front = Front::start(false);
-    mesh_testkit::eventually("the proxy listens", || {
-        std::net::TcpStream::connect(front.address).ok()
-    });
+    drop(connect(front.address));
     let root = front.pki.root();
     let root = root.to_str().unwrap();
     for version in ["-tls1_2", "-tls1_3"] {
@@ -150,8 +144,8 @@ fn requests_go_to_an_upstream_by_mutual_tls() {
         let clusters = [tls, static_cluster("a", &[upstream.address()])];
         let _proxy = Proxy::start(&listeners, &clusters);
         let url = format!("http://127.0.0.1:{}/", front.port());
-        let args = ["--retry", "5", "--retry-connrefused", "-D", "-", &url];
-        let Some((good, said)) = curl(&args) else { return };
+        drop(connect(front));
+        let Some((good, said)) = curl(&["-D", "-", &url]) else { return };
         assert!(good && said.contains("x-upstream: a"), "{said}");
     }
 }
@@ -171,10 +165,31 @@ fn an_upstream_of_another_identity_gets_nothing() {
     let tls = static_cluster("tls", &[back]) + &format!("    {outer}\n");
     let _proxy = Proxy::start(&listeners, &[tls, static_cluster("a", &[upstream.address()])]);
     let url = format!("http://127.0.0.1:{}/", front.port());
-    let Some((_, said)) = curl(&["--retry-connrefused", "--retry", "5", "-i", &url]) else {
-        return;
-    };
+    drop(connect(front));
+    let Some((_, said)) = curl(&["-i", &url]) else { return };
     assert!(said.contains("503 Service Unavailable"), "{said}");
     let expected = "reset reason: remote connection failure, transport failure reason: TLS_error:|";
     assert!(said.contains(expected) && said.contains(&uri("another")), "{said}");
+}
+
+#[test]
+fn an_upstream_that_refuses_our_identity_is_told_of() {
+    let pki = Pki::new();
+    let upstream = Upstream::start("a");
+    let (client, server) = (pki.files("client"), pki.files("server"));
+    let (front, back) = (local(), local());
+    let inner = pki.mutual(&server, &[], &["another"]);
+    let outer = pki.upstream(&client, &[], &["server"]);
+    let listeners = [
+        listener("front", front, "", &[chain("", "", &http("tls", ""))]),
+        listener("back", back, "", &[chain("", &inner, &http("a", ""))]),
+    ];
+    let tls = static_cluster("tls", &[back]) + &format!("    {outer}\n");
+    let _proxy = Proxy::start(&listeners, &[tls, static_cluster("a", &[upstream.address()])]);
+    let url = format!("http://127.0.0.1:{}/", front.port());
+    drop(connect(front));
+    let Some((_, said)) = curl(&["-i", &url]) else { return };
+    assert!(said.contains("503 Service Unavailable"), "{said}");
+    assert!(said.contains("transport failure reason: TLS_error:|"), "{said}");
+    assert!(said.contains("_ALERT_"), "{said}");
 }
