@@ -1,9 +1,10 @@
-//! Pods without sidecars on a machine of their own: names, files, users, changes, and that
-//! nothing is left.
+//! Pods on a machine of their own: names, files, users, changes, and that nothing is left;
+//! with sidecars, mutual TLS between them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod machine;
+mod mtls;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;

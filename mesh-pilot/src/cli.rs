@@ -43,7 +43,7 @@ pub struct Cli {
 
     /// Whether sidecars encrypt what they send to each other, and take what is encrypted,
     /// where no rule says anything.
-    #[arg(long, value_name = "BOOL", default_value_t = false, action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub auto_mtls: bool,
 
     #[command(flatten)]

@@ -63,7 +63,7 @@ async fn headless_and_without_endpoints() {
 
 #[tokio::test]
 async fn mutual_tls_without_rules() {
-    let snapshot = snapshot(&[golden("mtls")], auto_mtls()).await;
+    let snapshot = snapshot(&[golden("mtls")], MeshConfig::default()).await;
     compare("mtls", written(&translate(&snapshot, &proxy(STORE))));
 }
 
@@ -71,7 +71,7 @@ async fn mutual_tls_without_rules() {
 async fn bookinfo_strict() {
     let rules = [sample("peer-authentication-strict")];
     let details = "sidecar~10.244.0.2~details-v1-0.default~default.svc.cluster.local";
-    difference("strict", "bookinfo", &rules, auto_mtls(), details).await;
+    difference("strict", "bookinfo", &rules, MeshConfig::default(), details).await;
 }
 
 #[tokio::test]
@@ -94,15 +94,16 @@ async fn tls_of_destination_rules() {
     mtls_effect("mtls-destination-rules").await;
 }
 
-/// What mutual TLS makes of a sidecar is right for a stock Envoy too.
+/// What mutual TLS makes of a sidecar is right for both proxies.
 #[tokio::test]
-async fn envoy_accepts_each_mode() {
-    let Some(binary) = mesh_testkit::envoy::binary() else { return };
+async fn proxies_accept_each_mode() {
+    let Some(envoy) = mesh_testkit::envoy::binary() else { return };
+    let proxies = [mesh_testkit::binary::binary("mesh-proxy"), envoy];
     let cases = ["mtls-strict", "mtls-disable", "mtls-port-level", "mtls-destination-rules"];
     let folder = tempfile::tempdir().unwrap();
     for rules in cases {
         let inputs = [golden("mtls"), golden(rules)];
-        let snapshot = snapshot(&inputs, auto_mtls()).await;
+        let snapshot = snapshot(&inputs, MeshConfig::default()).await;
         let mut resources = translate(&snapshot, &proxy(STORE));
         for cluster in &mut resources.clusters {
             // Files that only the user's own sidecars have.
@@ -110,10 +111,13 @@ async fn envoy_accepts_each_mode() {
         }
         let file = folder.path().join(format!("{rules}.json"));
         std::fs::write(&file, bootstrap(&resources).to_string()).unwrap();
-        let mut command = std::process::Command::new(&binary);
-        command.args(["--mode", "validate", "--log-level", "warning", "--config-path"]).arg(file);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{rules}: {}", String::from_utf8_lossy(&output.stderr));
+        for proxy in &proxies {
+            let mut command = std::process::Command::new(proxy);
+            let arguments = ["--mode", "validate", "--log-level", "warning", "--config-path"];
+            let output = command.args(arguments).arg(&file).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{rules}, {}: {said}", proxy.display());
+        }
     }
 }
 
@@ -156,22 +160,23 @@ fn bootstrap(resources: &Resources) -> Value {
 /// Compares all resources.
 async fn whole(name: &str, inputs: &[&str], node: &str) {
     let inputs: Vec<_> = inputs.iter().map(|input| golden(input)).collect();
-    let snapshot = snapshot(&inputs, MeshConfig::default()).await;
+    let snapshot = snapshot(&inputs, plain()).await;
     compare(name, written(&translate(&snapshot, &proxy(node))));
 }
 
 /// Compares what rules change in bookinfo.
 async fn effect(name: &str, rules: &[PathBuf]) {
-    difference(name, "bookinfo", rules, MeshConfig::default(), PRODUCTPAGE).await;
+    difference(name, "bookinfo", rules, plain(), PRODUCTPAGE).await;
 }
 
 /// Compares what its rules change in the mesh of `mtls`.
 async fn mtls_effect(name: &str) {
-    difference(name, "mtls", &[golden(name)], auto_mtls(), STORE).await;
+    difference(name, "mtls", &[golden(name)], MeshConfig::default(), STORE).await;
 }
 
-fn auto_mtls() -> MeshConfig {
-    MeshConfig { auto_mtls: true, ..MeshConfig::default() }
+/// Without mutual TLS, so that what rules do is not lost among certificates.
+fn plain() -> MeshConfig {
+    MeshConfig { auto_mtls: false, ..MeshConfig::default() }
 }
 
 async fn difference(name: &str, base: &str, rules: &[PathBuf], mesh: MeshConfig, node: &str) {

@@ -136,11 +136,17 @@ pub(crate) async fn start(
     Ok((mesh, receiver))
 }
 
+/// A command in a pod.
+pub(crate) fn enter(sandbox: u32, command: &[&str]) -> Command {
+    let words = mesh_local::enter(sandbox);
+    let mut inside = Command::new(&words[0]);
+    inside.args(&words[1..]).args(command);
+    inside
+}
+
 /// Runs a shell command in a pod and gives what it printed.
 pub(crate) fn in_pod(sandbox: u32, script: &str) -> String {
-    let words = mesh_local::enter(sandbox);
-    let output =
-        Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]).output().unwrap();
+    let output = enter(sandbox, &["sh", "-c", script]).output().unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

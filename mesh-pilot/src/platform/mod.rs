@@ -26,7 +26,7 @@ pub struct MeshConfig {
 impl Default for MeshConfig {
     fn default() -> Self {
         let domain = || "cluster.local".to_owned();
-        Self { cluster_domain: domain(), trust_domain: domain(), auto_mtls: false }
+        Self { cluster_domain: domain(), trust_domain: domain(), auto_mtls: true }
     }
 }
 

@@ -60,7 +60,9 @@ impl Peer {
         let address = format!("http://{xds}");
         let mut client = AggregatedDiscoveryServiceClient::connect(address).await.unwrap();
         let (requests, stream) = mpsc::unbounded_channel();
-        for resource_type in ResourceType::ALL {
+        // Secrets are the agent's to give.
+        let asked = ResourceType::ALL.into_iter().filter(|t| *t != ResourceType::Secret);
+        for resource_type in asked {
             let version_info = versions.get(&resource_type).cloned().unwrap_or_default();
             let node = (resource_type == Cluster).then(|| node(pod));
             let first = DiscoveryRequest { version_info, node, ..request(resource_type) };

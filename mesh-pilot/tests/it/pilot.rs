@@ -68,6 +68,8 @@ impl Pilot {
         command.arg("--join-tokens").arg(folder.path().join("tokens"));
         command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
         command.args(["--secure-address", &secure.to_string()]);
+        // The proxies of these tests have no agent, and so no certificates.
+        command.args(["--auto-mtls", "false"]);
         command.args(["--log-level", "info,mesh_pilot=debug,mesh_xds=debug"]);
         let process = Process::start("mesh-pilot", &mut command);
         let pilot = Self { folder, process, netns, xds, http, secure };
