@@ -39,7 +39,8 @@ async fn obtain(ca: &CertificateAuthority, keeper: &Keeper, current: Option<&Lif
             Err(error) => complain(current, &error.to_string()),
         }
         show = !show;
-        tokio::time::sleep(backoff.next_wait()).await;
+        let longest = current.map_or(LONGEST_WAIT, |life| life.patience(SystemTime::now()));
+        tokio::time::sleep(backoff.next_wait().min(longest)).await;
     }
 }
 
@@ -81,6 +82,14 @@ struct Life {
 impl Life {
     fn new(identity: &Identity) -> Self {
         Self { start: SystemTime::now(), end: identity.not_after() }
+    }
+
+    /// How long to wait between two attempts at most: the last part is not slept through.
+    fn patience(&self, now: SystemTime) -> Duration {
+        match self.end.duration_since(now) {
+            Ok(left) if !left.is_zero() => (left / 4).max(FIRST_WAIT).min(LONGEST_WAIT),
+            _ => LONGEST_WAIT,
+        }
     }
 
     fn urgency(&self, now: SystemTime) -> Urgency {
@@ -133,5 +142,7 @@ mod tests {
         assert_eq!(of(500), Urgency::Soon(Duration::from_secs(100)));
         assert_eq!(of(600), Urgency::Over);
         assert_eq!(of(10_000), Urgency::Over);
+        let patience = |now| life.patience(at(now)).as_millis();
+        assert_eq!([0, 580, 599, 600].map(patience), [10_000, 5_000, 250, 10_000]);
     }
 }
