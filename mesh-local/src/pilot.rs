@@ -29,9 +29,14 @@ pub(crate) struct Pilot {
 }
 
 impl Pilot {
-    /// Starts it and waits until it is ready.
-    pub(crate) async fn start(world: Arc<World>, program: PathBuf) -> Result<Self> {
-        let command = command(&world, program);
+    /// Starts it and waits until it is ready; `ttl` is how long certificates are valid.
+    pub(crate) async fn start(
+        world: Arc<World>,
+        program: PathBuf,
+        ttl: Option<&str>,
+    ) -> Result<Self> {
+        let mut command = command(&world, program);
+        command.extend(ttl.map(|ttl| format!("--workload-cert-ttl={ttl}")));
         let mut process = launch(&world, &command)?;
         until_ready(&world, &mut process).await?;
         world.pilot_ready.send_replace(true);

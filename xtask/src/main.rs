@@ -16,10 +16,12 @@ mod hot_restart;
 mod http;
 mod images;
 mod kill_matrix;
+mod load_report;
 mod local_mesh;
 mod paths;
 mod process;
 mod progress;
+mod rotate;
 mod test;
 mod tools;
 
@@ -51,6 +53,9 @@ enum Chore {
     HotRestart(hot_restart::Args),
     /// Kill the old proxy, the new one and the agent in each state of a handover.
     KillMatrix,
+    /// Replace certificates every few seconds under load by mutual TLS, in a mesh on this
+    /// machine.
+    Rotate(rotate::Args),
     /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci,
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
@@ -77,6 +82,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Bench(args) => bench::run(&args),
         Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::KillMatrix => kill_matrix::run(),
+        Chore::Rotate(args) => rotate::run(&args),
         Chore::Ci => ci::run(),
         Chore::Tools(args) => tools::run(&args),
         Chore::Images(args) => images::run(&args),

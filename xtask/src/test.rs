@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
-use crate::{bookinfo, hot_restart, paths, tools};
+use crate::{bookinfo, hot_restart, paths, rotate, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -44,8 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             bookinfo::run_from(&folder, &bookinfo::Args::check(false))?;
             bookinfo::run_from(&folder, &bookinfo::Args::check(true))
                 .context("with a stock Envoy")?;
+            rotate::run_from(&folder, &rotate::Args::check()).context("rotate --check")?;
         }
-        Err(why) => left_out.push(format!("bookinfo --check: {why}")),
+        Err(why) => left_out.push(format!("bookinfo --check and rotate --check: {why}")),
     }
     let seconds = start.elapsed().as_secs_f64();
     if left_out.is_empty() {

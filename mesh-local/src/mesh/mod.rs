@@ -38,6 +38,7 @@ pub struct Mesh {
     publish: Vec<Publish>,
     /// What is running; the lock also makes one change wait for the other.
     manifests: Mutex<Manifests>,
+    workload_cert_ttl: Option<String>,
     pilot: Mutex<Option<Pilot>>,
     /// The control socket and the published ports.
     servers: Mutex<JoinSet<()>>,

@@ -34,6 +34,8 @@ pub struct Settings {
     pub pods: PodOptions,
     /// Ports of this machine that lead to services.
     pub publish: Vec<Publish>,
+    /// How long certificates are valid, as the control plane takes it: 24h.
+    pub workload_cert_ttl: Option<String>,
 }
 
 impl Mesh {
@@ -50,7 +52,7 @@ impl Mesh {
         events: UnboundedSender<Event>,
     ) -> Result<Arc<Self>> {
         host::check()?;
-        let Settings { state, pods: options, publish } = settings;
+        let Settings { state, pods: options, publish, workload_cert_ttl } = settings;
         check_bin_dir(&options.bin_dir)?;
         let commands = Commands {
             bin_dir: options.bin_dir.clone(),
@@ -74,6 +76,7 @@ impl Mesh {
             options,
             commands,
             publish,
+            workload_cert_ttl,
             manifests: Mutex::new(manifests),
             pilot: Mutex::default(),
             servers: Mutex::new(JoinSet::new()),
@@ -101,7 +104,8 @@ impl Mesh {
         pilot::check_ports().await?;
         self.pods.start(plans)?;
         let program = world.bin_dir.join("mesh-pilot");
-        *self.pilot.lock().await = Some(Pilot::start(Arc::clone(world), program).await?);
+        let ttl = self.workload_cert_ttl.as_deref();
+        *self.pilot.lock().await = Some(Pilot::start(Arc::clone(world), program, ttl).await?);
         let mut servers = self.servers.lock().await;
         servers.spawn(control::serve(control::listen(&world.state)?, Arc::downgrade(self)));
         for (publish, listener) in self.publish.iter().zip(listeners) {

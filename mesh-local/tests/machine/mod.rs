@@ -100,6 +100,7 @@ impl Machine {
                 user: 65532,
             },
             publish,
+            workload_cert_ttl: None,
         }
     }
 

@@ -52,6 +52,10 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "NAME=PATH", value_parser = proxy_binary)]
     proxy_binary: Vec<(String, PathBuf)>,
 
+    /// How long certificates are valid, such as 24h; they are renewed at two thirds of that
+    #[arg(long, value_name = "TIME")]
+    workload_cert_ttl: Option<String>,
+
     /// User id of containers that do not ask for one
     #[arg(long, value_name = "UID", default_value_t = 65532)]
     user: u32,
@@ -138,6 +142,7 @@ fn settings(global: &Global, args: UpArgs) -> Result<Settings> {
             user: args.user,
         },
         publish: args.publish,
+        workload_cert_ttl: args.workload_cert_ttl,
     })
 }
 

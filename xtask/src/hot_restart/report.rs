@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::sampler::{Gauges, Seen};
 use super::setup::CONNECTOR;
 use super::{CALM_PHASE, HANDOVER_PHASE, Proxy};
+use crate::load_report;
 
 /// Counters that are shown.
 const SHOWN: [&str; 6] = [
@@ -42,11 +43,7 @@ impl Report {
     pub(super) fn verdict(&self) -> Result<()> {
         let mut wrong = Vec::new();
         if self.number("failures") + self.number("unfinished") > 0 {
-            let failed = self.clients().filter(|client| client["failures"] != json!({}));
-            wrong.push(format!(
-                "requests failed:\n{}",
-                failed.map(told).collect::<Vec<_>>().join("\n")
-            ));
+            wrong.push(format!("requests failed:\n{}", load_report::failures(&self.load)));
         }
         let judged = self.proxy == Proxy::MeshProxy;
         if judged && !self.seen.fell.is_empty() {
@@ -212,12 +209,6 @@ impl Report {
         let megabytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         (megabytes(median), megabytes(most))
     }
-}
-
-/// The failures of a client by kind, and the first one in full.
-fn told(client: &Value) -> String {
-    let (name, first) = (&client["name"], &client["told"][0]);
-    format!("{name}: {}, the first at {} ms: {}", client["failures"], first["at_ms"], first["what"])
 }
 
 fn count(failures: &Value) -> u64 {
