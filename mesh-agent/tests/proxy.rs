@@ -287,6 +287,28 @@ fn a_file_of_the_users_is_taken_as_it_is_when_the_proxy_takes_it() {
     }
 }
 
+#[test]
+fn a_file_that_went_bad_meanwhile_does_not_keep_an_agent_from_its_proxy() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let good = "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 15000}}}";
+    let mut agent = Agent::start_static(good, |folder| script(folder, "0"), &[]);
+    let proxy = agent.started(1);
+    agent.config_written("proxy.json", &proxy.to_string());
+    agent.child.kill().unwrap();
+    agent.child.wait().unwrap();
+    fs::write(agent.folder.path().join("own.yaml"), "bad: {").unwrap();
+    agent.child = agent.another();
+    let status = eventually("the new agent has tried", || {
+        agent.status().filter(|status| !status["last_restart"].is_null())
+    });
+    assert_eq!(status["generations"][0]["pid"], proxy.as_raw(), "{status}");
+    assert_eq!(status["last_restart"]["done"], false, "{status}");
+    assert_eq!(agent.log("start").len(), 1);
+}
+
 /// The children of a process, zombies among them.
 fn children(pid: u32) -> Vec<u32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

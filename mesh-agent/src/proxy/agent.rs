@@ -97,9 +97,9 @@ impl Agent {
     pub(super) async fn run(
         mut self,
         signals: &mut Signals,
+        mut hangup: unix::Signal,
         first: Vec<Action>,
     ) -> anyhow::Result<u8> {
-        let mut hangup = unix::signal(unix::SignalKind::hangup())?;
         tokio::task::spawn_local(orphans::reap(self.plan.awaited.clone()));
         match self.generations.last().map(Generation::epoch) {
             Some(newest) => {

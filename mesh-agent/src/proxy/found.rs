@@ -94,6 +94,13 @@ pub(super) fn load(folder: &Path) -> Vec<Record> {
     }
 }
 
+/// What the newest proxy that was written down, and lives, was started with.
+pub(super) fn config_of_living(folder: &Path) -> Option<PathBuf> {
+    let mut newest_first = load(folder).into_iter().rev();
+    let living = newest_first.find(|record| Id::of(record.id.pid) == Some(record.id))?;
+    Some(living.config)
+}
+
 /// No proxy lives.
 pub(super) fn remove(folder: &Path) {
     let _ = fs::remove_file(path(folder));

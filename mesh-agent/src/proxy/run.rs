@@ -1,19 +1,21 @@
 //! In which order the agent does things.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown::Signals;
+use tokio::signal::unix;
 use tokio::task::LocalSet;
 
 use super::admin::Admin;
 use super::agent::Agent;
 use super::binary::{Binary, Kind};
 use super::bootstrap::{self, Discovery, Security};
+use super::found;
 use super::generation::Generation;
 use super::hot_restart::HotRestart;
 use super::node::Node;
@@ -73,21 +75,35 @@ pub(super) async fn with_file(args: StaticArgs) -> anyhow::Result<u8> {
     let signals = Signals::new()?;
     let _lock = lock(&args.run)?;
     let binary = Binary::find(&args.run.proxy_binary)?;
-    let file = &args.config_path;
-    let source = Source::File(file.clone());
-    let document = source.read()?;
-    let address = source::admin_address(&document).with_context(|| file.display().to_string())?;
-    let candidate = Revisions::new(&args.run.config_dir).candidate(&document)?;
-    let checked = binary.validate(&candidate, &Awaited::default()).await;
-    checked.with_context(|| file.display().to_string())?;
+    let file = args.config_path;
+    let address = match check(&file, &args.run, &binary).await {
+        Ok(address) => address,
+        Err(error) => {
+            // One that runs is looked after all the same, and stays as it is.
+            let Some(config) = found::config_of_living(&args.run.config_dir) else {
+                return Err(error.context(file.display().to_string()));
+            };
+            tracing::error!("{}: {error:#}", file.display());
+            source::admin_address(&source::read(&config)?)?
+        }
+    };
     let role = Role {
-        source,
+        source: Source::File(file),
         admin: Admin::new(address),
         node: None,
         application: ApplicationArgs::default(),
         identity: None,
     };
     run(args.run, role, binary, signals).await
+}
+
+/// Whether a proxy takes the user's file; where its admin pages will be.
+async fn check(file: &Path, args: &RunArgs, binary: &Binary) -> anyhow::Result<SocketAddr> {
+    let document = source::read(file)?;
+    let address = source::admin_address(&document)?;
+    let candidate = Revisions::new(&args.config_dir).candidate(&document)?;
+    binary.validate(&candidate, &Awaited::default()).await?;
+    Ok(address)
 }
 
 /// Makes the folder and takes it.
@@ -108,6 +124,8 @@ async fn run(
     binary: Binary,
     mut signals: Signals,
 ) -> anyhow::Result<u8> {
+    // Taken over from its default, which is to end, before anything waits.
+    let hangup = unix::signal(unix::SignalKind::hangup())?;
     let hot_restart = hot_restart(&args, binary.kind);
     let address = role.node.as_ref().and_then(|node| node.addresses.first().copied());
     let address = address.unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST));
@@ -141,7 +159,7 @@ async fn run(
     if let Some(reason) = differs {
         agent.restart(reason);
     }
-    LocalSet::new().run_until(agent.run(&mut signals, first)).await
+    LocalSet::new().run_until(agent.run(&mut signals, hangup, first)).await
 }
 
 fn policy(args: &RunArgs, binary: &Binary) -> Policy {
