@@ -180,10 +180,11 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        // Before the agent ends, and an Envoy with it.
+        running(self.folder.path()).into_iter().for_each(remove_shared_memory);
         let _ = self.child.kill();
         let _ = self.child.wait();
         for pid in running(self.folder.path()) {
-            remove_shared_memory(pid);
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
