@@ -15,7 +15,7 @@ use crate::book::{self, Book};
 use crate::client::Kind;
 use crate::histogram::Histogram;
 use crate::pace::Goal;
-use crate::scenario::Scenario;
+use crate::scenario::{Protocol, Scenario};
 
 /// What the clients may take to end well, longer than any of their waits.
 const END_DEADLINE: Duration = Duration::from_secs(30);
@@ -52,7 +52,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     let mut books = Vec::new();
     let mut kinds = Vec::new();
     for clients in &scenario.clients {
-        let book = Arc::new(Book::new(&clients.name, &phase, Arc::clone(&goal.done)));
+        let total = match clients.protocol {
+            // A connection alone is no request.
+            Protocol::Connect => Arc::default(),
+            _ => Arc::clone(&goal.done),
+        };
+        let book = Arc::new(Book::new(&clients.name, &phase, total));
         kinds.push(Kind::new(clients, scenario.tls.as_ref(), Arc::clone(&book), &goal)?);
         books.push(book);
     }

@@ -47,7 +47,7 @@ impl Bench {
         let line: Value = serde_json::from_str(last)?;
         let report = &line["report"];
         ensure!(report["failures"] == 0, "handshakes failed: {report:#}");
-        let requests = report["requests"].as_u64().filter(|count| *count > 0);
+        let requests = report["clients"][0]["requests"].as_u64().filter(|count| *count > 0);
         requests.with_context(|| format!("no handshake was made: {report:#}"))
     }
 }
