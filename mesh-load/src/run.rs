@@ -66,9 +66,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     kinds.into_iter().for_each(|kind| kind.start(&mut running));
     let mut commands = args.control.then(|| BufReader::new(tokio::io::stdin()).lines());
     attend(&scenario, &goal, &books, &mut running, &mut commands).await;
-    let took = start.elapsed();
+    let end = Instant::now();
     let unfinished = finish(&mut running).await;
-    println!("{}", report(&goal, &books, took, unfinished));
+    println!("{}", report(&goal, &books, [start, end], unfinished));
     Ok(())
 }
 
@@ -145,18 +145,23 @@ fn line(second: u64, goal: &Goal, books: &[Arc<Book>]) -> Value {
     })
 }
 
-fn report(goal: &Goal, books: &[Arc<Book>], took: Duration, unfinished: usize) -> Value {
+fn report(
+    goal: &Goal,
+    books: &[Arc<Book>],
+    [start, end]: [Instant; 2],
+    unfinished: usize,
+) -> Value {
     let mut phases: BTreeMap<Arc<str>, Histogram> = BTreeMap::new();
     for (name, times) in books.iter().flat_map(|book| book.phases()) {
         phases.entry(name).or_default().merge(&times);
     }
     json!({"report": {
-        "seconds": took.as_secs_f64(),
+        "seconds": (end - start).as_secs_f64(),
         "requests": goal.done.load(Ordering::Relaxed),
         "failures": failures(books),
         "unfinished": unfinished,
         "phases": book::phases(&phases),
-        "clients": books.iter().map(|book| book.report()).collect::<Vec<_>>(),
+        "clients": books.iter().map(|book| book.report(end)).collect::<Vec<_>>(),
     }})
 }
 
