@@ -8,6 +8,7 @@
 mod body;
 pub(crate) mod client;
 mod error;
+mod linger;
 mod pace;
 mod preface;
 mod replay;

@@ -14,6 +14,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use super::linger::linger;
 use super::pace::{self, Pace, Paced};
 use super::watched::Watched;
 use super::{Body, Protocol, Stall};
@@ -36,8 +37,8 @@ pub(crate) struct Options {
 /// Serves a connection to its end. `handler` answers each request, and sets the pace of an
 /// HTTP/2 stream; `stall` tells when the client does not read. When `leave` is done, the connection ends gracefully: HTTP/1
 /// closes when idle or says `Connection: close` with its next response; HTTP/2 says
-/// GOAWAY, waits a round trip for requests on their way, and says GOAWAY again. Dropping
-/// the future closes the connection at once.
+/// GOAWAY, waits a round trip for requests on their way, says GOAWAY again, and then leaves
+/// the client a second to end too. Dropping the future closes the connection at once.
 pub(crate) async fn serve<H, F, B>(
     io: Io,
     stall: Stall,
@@ -52,11 +53,12 @@ where
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let io = TokioIo::new(Watched::new(io, stall));
+    let mut io = Watched::new(io, stall);
     match protocol {
         Protocol::Http1 => {
             let service = service_fn(|request| handler(request.map(Body::hyper), None));
-            let connection = http1(options).serve_connection(io, service).with_upgrades();
+            let connection =
+                http1(options).serve_connection(TokioIo::new(io), service).with_upgrades();
             drive(connection, |connection| connection.graceful_shutdown(), leave).await
         }
         Protocol::Http2 => {
@@ -66,8 +68,12 @@ where
                 let response = handler(request.map(Body::hyper), Some(Rc::clone(&pace)));
                 async move { Ok::<_, Infallible>(response.await?.map(|body| Paced::new(body, pace))) }
             });
-            let connection = http2(executor.clone(), &options.http2).serve_connection(io, service);
-            drive(connection, |connection| connection.graceful_shutdown(), leave).await
+            let connection = http2(executor.clone(), &options.http2)
+                .serve_connection(TokioIo::new(&mut io), service);
+            let served =
+                drive(connection, |connection| connection.graceful_shutdown(), leave).await;
+            linger(io).await;
+            served
         }
     }
 }
