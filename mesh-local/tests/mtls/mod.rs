@@ -78,7 +78,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// The three pods, running.
 struct Pods {
     machine: Machine,
-    _mesh: std::sync::Arc<Mesh>,
+    mesh: std::sync::Arc<Mesh>,
     all: Vec<PodStatus>,
 }
 
@@ -91,7 +91,7 @@ impl Pods {
         let (mesh, _events) = start(Settings { pods, ..settings }, PODS).await.unwrap();
         mesh.wait_ready().await.unwrap();
         let Report { pods: all, .. } = Client::new(machine.state()).report().await.unwrap();
-        Self { machine, _mesh: mesh, all }
+        Self { machine, mesh, all }
     }
 
     fn pod(&self, name: &str) -> &PodStatus {
@@ -133,11 +133,16 @@ impl Pods {
     }
 }
 
-fn with_curl(test: impl AsyncFnOnce(Pods) + Send + 'static) {
+fn with_curl(test: impl AsyncFnOnce(&Pods) + Send + 'static) {
     if require_command("curl").is_none() {
         return;
     }
-    on_a_machine(|machine| async move { test(Pods::start(machine).await).await });
+    on_a_machine(|machine| async move {
+        let pods = Pods::start(machine).await;
+        test(&pods).await;
+        // The proxies would outlive their agents.
+        pods.mesh.stop().await.unwrap();
+    });
 }
 
 #[test]
