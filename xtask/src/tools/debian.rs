@@ -17,10 +17,11 @@ struct Tool {
     needed_for: &'static [Purpose],
 }
 
-const TOOLS: [Tool; 13] = [
+const TOOLS: [Tool; 14] = [
     tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
+    tool("openssl", "openssl", &[Purpose::Test]),
     // mesh-local's tests run it by this path.
     tool("/usr/bin/python3", "python3", &[Purpose::Test]),
     tool("protoc", "protobuf-compiler", &[Purpose::Codegen]),
