@@ -35,6 +35,13 @@ struct Pages {
     answers: Gap,
     connects: Gap,
     serials: BTreeSet<String>,
+    servers: BTreeMap<String, Server>,
+}
+
+/// What a server that gives its name has answered.
+struct Server {
+    answers: u64,
+    last: Instant,
 }
 
 /// The longest time between two events.
@@ -69,6 +76,7 @@ impl Book {
             answers: gap(),
             connects: gap(),
             serials: BTreeSet::new(),
+            servers: BTreeMap::new(),
         };
         Self { name: name.to_owned(), total, pages: Mutex::new(pages) }
     }
@@ -91,6 +99,17 @@ impl Book {
     /// A server has shown a certificate with this serial number.
     pub(crate) fn certificate(&self, serial: String) {
         self.pages().serials.insert(serial);
+    }
+
+    /// The server of that name has given an answer.
+    pub(crate) fn served_by(&self, name: &str) {
+        let now = Instant::now();
+        let mut pages = self.pages();
+        if let Some(server) = pages.servers.get_mut(name) {
+            (server.answers, server.last) = (server.answers + 1, now);
+        } else {
+            pages.servers.insert(name.to_owned(), Server { answers: 1, last: now });
+        }
     }
 
     /// A request that began, or should have begun, at `start` has its whole answer.
@@ -153,6 +172,7 @@ impl Book {
             "longest_gap_ms": gap(&pages.answers, used),
             "longest_connect_gap_ms": gap(&pages.connects, connected),
             "certificates": pages.serials,
+            "servers": servers(&pages.servers),
             "phases": phases(&pages.phases),
         })
     }
@@ -160,6 +180,13 @@ impl Book {
     fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn servers(servers: &BTreeMap<String, Server>) -> Value {
+    let one = |(name, server): (&String, &Server)| {
+        (name.clone(), json!({"answers": server.answers, "last_at_ms": unix_ms(server.last)}))
+    };
+    Value::Object(servers.iter().map(one).collect())
 }
 
 /// Phases as the report has them.
@@ -192,12 +219,15 @@ mod tests {
         book.phase(&"storm".into());
         book.answered(Instant::now() - Duration::from_millis(40));
         book.failed(&Failure::Timeout, None);
+        book.served_by("a");
+        book.served_by("a");
         let report = book.report(Instant::now());
         assert_eq!((report["requests"].as_u64(), total.load(Ordering::Relaxed)), (Some(2), 2));
         assert_eq!(report["phases"]["calm"]["count"], 1);
         assert!(report["phases"]["storm"]["p99_ms"].as_f64().unwrap() >= 40.0);
         assert_eq!(report["failures"]["timeout"], 1);
         assert_eq!(report["told"][0]["lost_connection"], false);
+        assert_eq!(report["servers"]["a"]["answers"], 2);
         assert_eq!(book.take_second().report()["count"], 2);
         assert_eq!(book.take_second().report()["count"], 0);
     }

@@ -1,13 +1,14 @@
 //! Mixed load that counts what it loses, and the upstreams behind it.
 //!
 //! `upstream` gives back what it gets. `run` makes load of many kinds at once and checks
-//! every answer. `certificates` makes files for mutual TLS between them.
+//! every answer. `get` asks once. `certificates` makes files for mutual TLS between them.
 
 mod book;
 mod certificates;
 mod client;
 mod connect;
 mod failure;
+mod get;
 mod histogram;
 mod pace;
 mod pattern;
@@ -32,6 +33,8 @@ enum What {
     Upstream(upstream::Args),
     /// Make the load of a scenario file and report.
     Run(run::Args),
+    /// Ask once by HTTP/1.1, and print the answer.
+    Get(get::Args),
     /// Print the serial number of the certificate that a server shows now.
     Serial(serial::Args),
     /// Make an authority and certificates of it.
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         match &args.what {
             What::Upstream(args) => upstream::run(args).await,
             What::Run(args) => run::run(args).await,
+            What::Get(args) => get::run(args).await,
             What::Serial(args) => serial::run(args).await,
             What::Certificates(args) => certificates::run(args),
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::book::{self, Book};
@@ -38,7 +39,7 @@ pub(crate) struct Args {
     control: bool,
 }
 
-/// Prints a line of JSON each second, and the report as the last one.
+/// Prints a line of JSON each second, and the report as the last one. SIGTERM is a stop.
 ///
 /// # Errors
 /// When the scenario cannot be read. Failed requests are in the report, and no error.
@@ -61,11 +62,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         kinds.push(Kind::new(clients, scenario.tls.as_ref(), Arc::clone(&book), &goal)?);
         books.push(book);
     }
+    let commands = args.control.then(|| BufReader::new(tokio::io::stdin()).lines());
+    let mut orders = Orders { commands, term: signal(SignalKind::terminate())? };
     let start = Instant::now();
     let mut running = JoinSet::new();
     kinds.into_iter().for_each(|kind| kind.start(&mut running));
-    let mut commands = args.control.then(|| BufReader::new(tokio::io::stdin()).lines());
-    attend(&scenario, &goal, &books, &mut running, &mut commands).await;
+    attend(&scenario, &goal, &books, &mut running, &mut orders).await;
     let end = Instant::now();
     let unfinished = finish(&mut running).await;
     println!("{}", report(&goal, &books, [start, end], unfinished));
@@ -78,7 +80,7 @@ async fn attend(
     goal: &Goal,
     books: &[Arc<Book>],
     running: &mut JoinSet<()>,
-    commands: &mut Option<Lines<BufReader<Stdin>>>,
+    orders: &mut Orders,
 ) {
     let start = Instant::now();
     let mut second = 0;
@@ -93,7 +95,7 @@ async fn attend(
                     goal.stop();
                 }
             }
-            command = command(commands) => obey(command.as_deref(), goal, books),
+            order = orders.next() => obey(order.as_deref(), goal, books),
             // One that has seen that the goal is reached.
             _ = running.join_next() => {}
         }
@@ -103,10 +105,25 @@ async fn attend(
     }
 }
 
-async fn command(commands: &mut Option<Lines<BufReader<Stdin>>>) -> Option<String> {
-    match commands {
-        Some(commands) => commands.next_line().await.unwrap_or_default(),
-        None => std::future::pending().await,
+/// What others want while the load runs.
+struct Orders {
+    commands: Option<Lines<BufReader<Stdin>>>,
+    term: Signal,
+}
+
+impl Orders {
+    /// The next command; `None` at SIGTERM and at the end of the input.
+    async fn next(&mut self) -> Option<String> {
+        let command = async {
+            match &mut self.commands {
+                Some(commands) => commands.next_line().await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            command = command => command,
+            _ = self.term.recv() => None,
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What load to make, as a JSON file says it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::pattern;
@@ -61,6 +63,29 @@ pub(crate) struct Clients {
     pub(crate) messages: u32,
     #[serde(default)]
     pub(crate) tls: bool,
+    /// For HTTP/1.1: GET this path, of a server that is not this program's; its answer is good
+    /// when its status is 200.
+    #[serde(default)]
+    pub(crate) path: Option<String>,
+    /// For HTTP/1.1: headers of each request.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+impl Clients {
+    /// The headers of each request.
+    ///
+    /// # Errors
+    /// When one cannot be sent.
+    pub(crate) fn header_map(&self) -> Result<HeaderMap> {
+        let parse = |(name, value): (&String, &String)| {
+            let why = || format!("{}: headers: {name:?}: {value:?}", self.name);
+            let name: HeaderName = name.parse().with_context(why)?;
+            let value: HeaderValue = value.parse().with_context(why)?;
+            Ok((name, value))
+        };
+        self.headers.iter().map(parse).collect()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -131,6 +156,15 @@ impl Scenario {
                 "{name}: rate: expected more than 0"
             );
             ensure!(!clients.tls || self.tls.is_some(), "{name}: tls, but no files for it");
+            let plain = clients.path.is_none() && clients.headers.is_empty();
+            ensure!(
+                plain || clients.protocol == Protocol::Http1,
+                "{name}: path and headers are for http1 alone"
+            );
+            let path = clients.path.as_deref().unwrap_or("/");
+            let good = path.starts_with('/') && path.parse::<http::Uri>().is_ok();
+            ensure!(good, "{name}: path: {path:?} is not a path of HTTP");
+            clients.header_map()?;
         }
         Ok(())
     }
@@ -157,8 +191,24 @@ mod tests {
             ))
         };
         with("").unwrap();
-        for bad in [r#","rate":0"#, r#","body":70000"#, r#","tls":true"#, r#","x":1"#] {
+        for bad in [
+            r#","rate":0"#,
+            r#","body":70000"#,
+            r#","tls":true"#,
+            r#","x":1"#,
+            r#","path":"/a""#,
+            r#","headers":{"a":"b"}"#,
+        ] {
             assert!(with(bad).is_err(), "{bad}");
+        }
+        let http1 = |rest: &str| {
+            parse(&format!(
+                r#"{{"name": "a", "protocol": "http1", "address": "127.0.0.1:1"{rest}}}"#
+            ))
+        };
+        http1(r#","path":"/reviews/0?x=1","headers":{"end-user":"jason"}"#).unwrap();
+        for bad in [r#","path":"reviews""#, r#","path":"/a b""#, r#","headers":{"a b":"c"}"#] {
+            assert!(http1(bad).is_err(), "{bad}");
         }
         for address in ["a", ":80", "a:http", "a b:80"] {
             let client = r#"{"name": "a", "protocol": "tcp", "address": "ADDRESS"}"#;

@@ -20,6 +20,7 @@ impl Upstream {
     fn start() -> Self {
         let mut child = Command::new(PROGRAM)
             .arg("upstream")
+            .env("HOSTNAME", "someone")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -88,6 +89,55 @@ fn every_protocol_is_answered_and_none_fails() {
     for client in report["clients"].as_array().unwrap() {
         assert!(client["requests"].as_u64().unwrap() > 10, "{client}");
     }
+}
+
+#[test]
+fn a_path_is_asked_for_with_headers_and_who_answered_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start();
+    let client = |name: &str, path: &str| {
+        json!({"name": name, "protocol": "http1", "address": upstream.http, "path": path,
+               "headers": {"end-user": "jason"}, "rate": 200.0})
+    };
+    let clients = [client("there", "/bytes/7"), client("not there", "/nothing")];
+    let mut load = load(folder.path(), &json!({"requests": 50, "clients": clients}));
+    let last = lines(&mut load).last().unwrap();
+    let clients = &last["report"]["clients"];
+    assert_eq!(clients[0]["failures"], json!({}), "{clients}");
+    assert_eq!(clients[0]["servers"]["someone"]["answers"], clients[0]["requests"]);
+    assert!(clients[0]["servers"]["someone"]["last_at_ms"].as_u64().unwrap() > 0);
+    assert!(clients[1]["failures"]["status 404"].as_u64().unwrap() > 0, "{clients}");
+}
+
+#[test]
+fn sigterm_ends_a_load_with_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start();
+    let mut load = load(folder.path(), &json!({"clients": upstream.clients()}));
+    let mut lines = lines(&mut load);
+    lines.next().unwrap();
+    let id = load.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    assert!(lines.last().unwrap()["report"]["requests"].as_u64().unwrap() > 0);
+    assert!(load.wait().unwrap().success());
+}
+
+#[test]
+fn one_answer_is_printed_whatever_its_status() {
+    let upstream = Upstream::start();
+    let get = |path: &str| {
+        let url = format!("http://{}{path}", upstream.http);
+        let output = Command::new(PROGRAM).args(["get", &url, "--header", "a: b"]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let good = get("/bytes/7");
+    assert_eq!((&good["status"], &good["headers"]["content-length"]), (&json!(200), &json!("7")));
+    assert_eq!(good["headers"]["x-served-by"], "someone");
+    assert_eq!(get("/nothing")["status"], 404);
+    let nobody = Command::new(PROGRAM).args(["get", "http://127.0.0.1:1/"]).output().unwrap();
+    assert!(!nobody.status.success());
 }
 
 #[test]

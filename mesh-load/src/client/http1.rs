@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{Failed, Kind, in_time};
 use crate::failure::Failure;
+use crate::upstream::SERVED_BY;
 
 const NAME: &str = "HTTP/1.1";
 
@@ -73,27 +74,37 @@ async fn connect(kind: &Kind) -> Result<Kept, Failed> {
     Ok(Kept { sender, since })
 }
 
-/// GET and POST in turn.
+/// GET and POST in turn, or always the same GET.
 fn request(kind: &Kind, seed: u64) -> Request<Full<Bytes>> {
-    let body = if seed.is_multiple_of(2) { Bytes::new() } else { kind.body(seed) };
-    let builder = match seed.is_multiple_of(2) {
-        true => Request::get(kind.path(seed)),
-        false => Request::post("/echo"),
+    let (builder, body) = match &kind.clients.path {
+        Some(path) => (Request::get(path), Bytes::new()),
+        None if seed.is_multiple_of(2) => (Request::get(kind.path(seed)), Bytes::new()),
+        None => (Request::post("/echo"), kind.body(seed)),
     };
     let request = builder.header(header::HOST, kind.connector.address()).body(Full::new(body));
     // The parts are all valid.
-    request.unwrap_or_default()
+    let mut request = request.unwrap_or_default();
+    let more = kind.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    request.headers_mut().extend(more);
+    request
 }
 
 async fn read(kind: &Kind, response: Response<Incoming>, seed: u64) -> Result<(), Failure> {
     let status = response.status();
+    let server = response.headers().get(SERVED_BY).cloned();
     let body = response.into_body().collect().await;
     let body = body.map_err(|error| Failure::Cut(NAME, error.to_string()))?.to_bytes();
     if status != 200 {
         let said = String::from_utf8_lossy(&body).into_owned();
         return Err(Failure::Status(NAME, status.as_u16(), said));
     }
-    kind.check(NAME, &kind.body(seed), &body)
+    if let Some(server) = server.as_ref().and_then(|server| server.to_str().ok()) {
+        kind.book.served_by(server);
+    }
+    match kind.clients.path {
+        Some(_) => Ok(()),
+        None => kind.check(NAME, &kind.body(seed), &body),
+    }
 }
 
 fn says_close(response: &Response<Incoming>) -> bool {

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::task::JoinSet;
 
 use crate::book::Book;
@@ -30,6 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What all clients of one kind share.
 pub(crate) struct Kind {
     clients: Clients,
+    headers: HeaderMap,
     connector: Connector,
     book: Arc<Book>,
     goal: Arc<Goal>,
@@ -55,7 +57,7 @@ impl Failure {
 
 impl Kind {
     /// # Errors
-    /// When the files for TLS cannot be used.
+    /// When the files for TLS cannot be used, or a header.
     pub(crate) fn new(
         clients: &Clients,
         files: Option<&TlsFiles>,
@@ -70,7 +72,8 @@ impl Kind {
         let files = files.filter(|_| clients.tls);
         let tls = files.map(|files| tls(files, alpn)).transpose()?;
         let connector = Connector::new(&clients.address, tls);
-        Ok(Self { clients: clients.clone(), connector, book, goal: Arc::clone(goal) })
+        let (clients, headers) = (clients.clone(), clients.header_map()?);
+        Ok(Self { clients, headers, connector, book, goal: Arc::clone(goal) })
     }
 
     /// Starts every client of this kind.

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 
-use super::websocket;
+use super::{SERVED_BY, websocket};
 use crate::pattern;
 
 type Answer = Response<Either<Full<Bytes>, Echo>>;
@@ -27,7 +28,18 @@ pub(super) async fn serve(stream: TcpStream) {
     let _ = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
 }
 
+/// With this machine's name, or its pod's.
 fn answer(request: Request<Incoming>) -> Answer {
+    static NAME: LazyLock<Option<HeaderValue>> =
+        LazyLock::new(|| HeaderValue::try_from(std::env::var("HOSTNAME").ok()?).ok());
+    let mut answer = unnamed_answer(request);
+    if let Some(name) = &*NAME {
+        answer.headers_mut().insert(SERVED_BY, name.clone());
+    }
+    answer
+}
+
+fn unnamed_answer(request: Request<Incoming>) -> Answer {
     if websocket::is_wanted(&request) {
         return websocket::accept::<Full<Bytes>>(request).map(Either::Left);
     }

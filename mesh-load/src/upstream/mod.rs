@@ -6,11 +6,17 @@ mod websocket;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use ::http::HeaderName;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+
+/// Which server has answered, when it says so.
+pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 
 /// Where to listen.
 #[derive(clap::Args)]
@@ -21,9 +27,12 @@ pub(crate) struct Args {
     /// For TCP.
     #[arg(long, default_value = "127.0.0.1:0")]
     tcp: SocketAddr,
+    /// Seconds to go on for after SIGTERM, as if nothing had happened.
+    #[arg(long, default_value_t = 0)]
+    linger: u64,
 }
 
-/// Serves until the program is ended; says where in a line of JSON.
+/// Serves until SIGTERM; says where in a line of JSON.
 ///
 /// # Errors
 /// When an address is taken.
@@ -36,8 +45,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
         addresses.push(listener.local_addr()?);
         serving.spawn(accept(listener, http::serve));
     }
+    // The first process of a container has no other way to end.
+    let mut term = signal(SignalKind::terminate())?;
     println!("{}", json!({"http": addresses.first(), "tcp": tcp.local_addr()?}));
-    accept(tcp, tcp::serve).await;
+    serving.spawn(accept(tcp, tcp::serve));
+    term.recv().await;
+    tokio::time::sleep(Duration::from_secs(args.linger)).await;
     Ok(())
 }
 
@@ -58,7 +71,7 @@ async fn accept<F: Future<Output = ()> + Send + 'static>(
             Err(error) => {
                 // Such as too many open files.
                 eprintln!("accepting: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     }
