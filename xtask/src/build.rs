@@ -13,8 +13,9 @@ use serde_json::Value;
 use crate::command::{self, cargo};
 use crate::paths;
 
-/// The packages with the binaries that make a mesh, and the sample that runs in it.
-const PACKAGES: [&str; 5] = ["mesh-proxy", "mesh-pilot", "mesh-agent", "meshctl", "bookinfo"];
+/// The packages with the binaries that make a mesh, and the two that run in it.
+const PACKAGES: [&str; 6] =
+    ["mesh-proxy", "mesh-pilot", "mesh-agent", "meshctl", "bookinfo", "mesh-load"];
 
 /// Builds every binary and gives the folder that they are in.
 ///
@@ -49,6 +50,16 @@ pub(crate) fn build_packages(names: &[&str], release: bool) -> Result<PathBuf> {
         paths::typed(&folder)
     );
     Ok(folder)
+}
+
+/// Builds tests and binaries in one go and gives the folder of the binaries. Apart, they
+/// would have the crates that they share built twice, as tests ask for more features.
+///
+/// # Errors
+/// When cargo fails; it has printed why.
+pub(crate) fn build_all() -> Result<PathBuf> {
+    command::run(cargo().args(["build", "--workspace", "--all-targets"]))?;
+    Ok(paths::target_dir()?.join("debug"))
 }
 
 fn with_bar(mut cargo: std::process::Command, packages: &[&str]) -> Result<()> {

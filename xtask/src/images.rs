@@ -1,6 +1,7 @@
 //! The container images: what xtask built, on a base, in Docker.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::Command;
 
@@ -27,15 +28,21 @@ struct Image {
     binaries: &'static [&'static str],
 }
 
-const IMAGES: [Image; 3] = [
+const IMAGES: [Image; 4] = [
     Image { target: "proxy", binaries: &["mesh-agent", "mesh-proxy"] },
     Image { target: "pilot", binaries: &["mesh-pilot"] },
     Image { target: "bookinfo", binaries: &["bookinfo"] },
+    Image { target: "load", binaries: &["mesh-load"] },
 ];
 
 /// Their names, with the tag that pods ask for when they name none.
 pub(crate) fn names() -> Vec<String> {
-    IMAGES.iter().map(|image| format!("mesh/{}:latest", image.target)).collect()
+    names_with("latest")
+}
+
+/// Their names with this tag.
+pub(crate) fn names_with(tag: &str) -> Vec<String> {
+    IMAGES.iter().map(|image| image.name(tag)).collect()
 }
 
 /// Builds the binaries, then the images, and prints how large they are.
@@ -46,21 +53,48 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // Known before the minutes that building takes.
     let (docker, base) = cluster::builder()?;
     let binaries = build::build(args.release)?;
+    build(&docker, &binaries, args.base_image.clone().or(base).as_deref())?;
+    print_sizes(&docker)
+}
+
+/// Builds the images of these binaries, on `base` or what the Dockerfile names.
+///
+/// # Errors
+/// When Docker fails.
+pub(crate) fn build(docker: &Docker, binaries: &Path, base: Option<&str>) -> Result<()> {
     // One for all images: Docker's older builder goes through all stages of a file.
     let context = tempfile::tempdir().context("making a temporary folder")?;
     for binary in IMAGES.iter().flat_map(|image| image.binaries) {
         copy_stripped(&binaries.join(binary), &context.path().join(binary))?;
     }
-    let base = args.base_image.clone().or(base);
+    IMAGES.iter().try_for_each(|image| image.build(docker, base, context.path()))
+}
+
+/// Names the images that were built last by a tag of their own, which says what is in them,
+/// and gives it: no cluster takes others of the same name for them.
+///
+/// # Errors
+/// When Docker fails.
+pub(crate) fn tag_by_content(docker: &Docker) -> Result<String> {
+    let mut inspect = docker.command();
+    inspect.args(["image", "inspect", "--format", "{{.Id}}"]).args(names());
+    let mut hasher = DefaultHasher::new();
+    command::read(&mut inspect)?.hash(&mut hasher);
+    let tag = format!("{VERSION}-{:016x}", hasher.finish());
     for image in &IMAGES {
-        image.build(&docker, base.as_deref(), context.path())?;
+        let [latest, tagged] = ["latest", &tag].map(|tag| image.name(tag));
+        command::read(docker.command().args(["tag", &latest, &tagged]))?;
     }
-    print_sizes(&docker)
+    Ok(tag)
 }
 
 impl Image {
+    fn name(&self, tag: &str) -> String {
+        format!("mesh/{}:{tag}", self.target)
+    }
+
     fn tags(&self) -> [String; 2] {
-        [VERSION, "latest"].map(|tag| format!("mesh/{}:{tag}", self.target))
+        [VERSION, "latest"].map(|tag| self.name(tag))
     }
 
     fn build(&self, docker: &Docker, base: Option<&str>, context: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Every chore of the project: build, test, bench, bookinfo, images, a cluster.
+//! Every chore of the project: build, test, bench, bookinfo, images, a cluster, e2e.
 //!
 //! It is the first thing that a new user compiles, so it uses few crates and no runtime.
 
@@ -12,10 +12,12 @@ mod cluster;
 mod codegen;
 mod command;
 mod docker;
+mod e2e;
 mod hot_restart;
 mod http;
 mod images;
 mod kill_matrix;
+mod kube;
 mod load_report;
 mod local_mesh;
 mod paths;
@@ -65,6 +67,8 @@ enum Chore {
     Images(images::Args),
     /// A Kubernetes cluster on this machine, by kind.
     Cluster(cluster::Args),
+    /// The mesh on a Kubernetes cluster: installed, tested by name, measured, uninstalled.
+    E2e(e2e::Args),
     /// Make the checked-in files that are generated: mesh-proto's from their .proto sources, the
     /// custom resource definitions from mesh-rules.
     Codegen {
@@ -87,6 +91,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Tools(args) => tools::run(&args),
         Chore::Images(args) => images::run(&args),
         Chore::Cluster(args) => cluster::run(&args),
+        Chore::E2e(args) => e2e::run(&args),
         Chore::Codegen { check } => codegen::run(check),
     }
 }

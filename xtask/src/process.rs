@@ -196,7 +196,8 @@ impl Usage {
     }
 }
 
-fn cpu(stat: &str) -> Option<Duration> {
+/// CPU time in a process's `/proc/…/stat`.
+pub(crate) fn cpu(stat: &str) -> Option<Duration> {
     // The name, in parentheses, may contain spaces. utime and stime are fields 14 and 15,
     // the first one after the name is field 3.
     let (_, rest) = stat.rsplit_once(')')?;

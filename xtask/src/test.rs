@@ -1,12 +1,11 @@
 //! Every test: those of the crates, and the whole mesh.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
-use crate::{bookinfo, hot_restart, paths, rotate, tools};
+use crate::{bookinfo, build, hot_restart, rotate, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,7 +28,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     tools::install(tools::Purpose::Test, args.yes)?;
-    let folder = build_all()?;
+    let folder = build::build_all()?;
     command::run(
         cargo().args(["test", "--workspace", "--no-fail-fast"]).env("MESH_BIN_DIR", &folder),
     )?;
@@ -61,11 +60,4 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bail!("with CI=true every test must run");
     }
     Ok(())
-}
-
-/// Builds tests and binaries in one go and gives the folder of the binaries. Apart, they
-/// would have the crates that they share built twice, as tests ask for more features.
-fn build_all() -> Result<PathBuf> {
-    command::run(cargo().args(["build", "--workspace", "--all-targets"]))?;
-    Ok(paths::target_dir()?.join("debug"))
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
 use super::leftovers::Leftovers;
-use super::mesh;
+use super::mesh::{self, PAGE};
 use super::rules::{self, RARE, Shares};
+use super::split::Split;
 use super::traffic::{self, Load, Tally};
 use crate::local_mesh::LocalMesh;
 
@@ -42,9 +42,9 @@ pub(super) fn run(
     sidecar_shows_the_split(&mesh)?;
     refuses_what_does_not_exist(&mesh)?;
     mesh.ask(&["route", "delete", "reviews"])?;
-    rules::settle(&[], ALL).context("after route delete reviews")?;
+    rules::settle(PAGE, &[], ALL).context("after route delete reviews")?;
     say("the well-known rule files");
-    rules::check(&mesh)?;
+    rules::check(PAGE, |file| apply(&mesh, file))?;
 
     if keep {
         say("everything is as it must be; Ctrl-C ends the mesh");
@@ -65,18 +65,18 @@ fn say(what: &str) {
 /// from when all are seen.
 fn all_versions() -> Result<()> {
     let start = Instant::now();
-    while let Err(error) = rules::settle(&[], ALL) {
+    while let Err(error) = rules::settle(PAGE, &[], ALL) {
         if start.elapsed() > START_DEADLINE {
             return Err(error).context("with no rule");
         }
     }
-    say(&format!("with no rule: {}", traffic::sample(300, &[])?));
+    say(&format!("with no rule: {}", traffic::sample(PAGE, 300, &[])?));
     Ok(())
 }
 
 /// Changes rules under load, ends with 50/50, and counts.
 fn shift_under_load(mesh: &LocalMesh) -> Result<()> {
-    let load = Load::start();
+    let load = Load::start(PAGE);
     let changes: [(&[&str], Shares); 4] = [
         (&["v1=50", "v3=50"], HALVES),
         (&["v2=100"], &[("v2", 1.0)]),
@@ -88,7 +88,7 @@ fn shift_under_load(mesh: &LocalMesh) -> Result<()> {
         expect(300, shares, RARE)?;
     }
     mesh.ask(&["route", "delete", "reviews"])?;
-    rules::settle(&[], ALL)?;
+    rules::settle(PAGE, &[], ALL)?;
     route(mesh, &["v1=50", "v3=50"])?;
     let tally = expect(2000, HALVES, 1e-4)?;
     let loaded = load.stop()?;
@@ -101,9 +101,14 @@ fn shift_under_load(mesh: &LocalMesh) -> Result<()> {
 /// Sends requests, whose shares must fit at once: when `route set` is back, every proxy has
 /// the rule.
 fn expect(count: u64, shares: Shares, significance: f64) -> Result<Tally> {
-    let tally = traffic::sample(count, &[])?;
+    let tally = traffic::sample(PAGE, count, &[])?;
     rules::fits(&tally, shares, significance)?;
     Ok(tally)
+}
+
+fn apply(mesh: &LocalMesh, file: &Path) -> Result<()> {
+    let file = file.to_str().context("the checkout's path is not UTF-8")?;
+    mesh.ask_as_root(&["local", "apply", "-f", file]).map(drop)
 }
 
 fn route(mesh: &LocalMesh, weights: &[&str]) -> Result<()> {
@@ -115,57 +120,23 @@ fn route(mesh: &LocalMesh, weights: &[&str]) -> Result<()> {
 }
 
 fn sidecar_shows_the_split(mesh: &LocalMesh) -> Result<()> {
-    let dump = admin(mesh, "config_dump")?;
-    let dump: Value = serde_json::from_str(&dump).context("/config_dump is not JSON")?;
-    let (v1, v3) = (subset("v1"), subset("v3"));
-    let mut splits = Vec::new();
-    find_weighted_clusters(&dump, &mut splits);
-    let expected = BTreeSet::from([(v1.clone(), 50), (v3.clone(), 50)]);
-    ensure!(splits.contains(&expected), "/config_dump has no split {expected:?}, but {splits:?}");
-
+    let split = Split::of("default", [("v1", 50), ("v3", 50)]);
+    split.is_in(&admin(mesh, "config_dump")?)?;
     let clusters = admin(mesh, "clusters")?;
-    let (first, second) = (endpoints(&clusters, &v1), endpoints(&clusters, &v3));
+    let addresses = split.addresses(&clusters);
+    let ones = addresses.values().filter(|addresses| addresses.len() == 1).count();
+    let distinct: BTreeSet<_> = addresses.values().flatten().collect();
     ensure!(
-        first.len() == 1 && second.len() == 1 && first != second,
-        "/clusters: expected an address each for v1 and v3, got {first:?} and {second:?}"
+        ones == 2 && distinct.len() == 2,
+        "/clusters: expected an address each for v1 and v3, got {addresses:?}"
     );
-    say(&format!("productpage's sidecar has v1 at {first:?} and v3 at {second:?}"));
+    say(&format!("productpage's sidecar has {addresses:?}"));
     Ok(())
 }
 
 fn admin(mesh: &LocalMesh, page: &str) -> Result<String> {
     let url = format!("127.0.0.1:15000/{page}");
     mesh.ask_as_root(&["local", "exec", "productpage", "--", "curl", "-sS", "--fail", &url])
-}
-
-fn subset(version: &str) -> String {
-    format!("outbound|9080|{version}|reviews.default.svc.cluster.local")
-}
-
-/// Every set of cluster and weight among which a route in this dump chooses.
-fn find_weighted_clusters(value: &Value, found: &mut Vec<BTreeSet<(String, u64)>>) {
-    if let Some(clusters) = value["weighted_clusters"]["clusters"].as_array() {
-        let split = clusters.iter().map(|cluster| {
-            let name = cluster["name"].as_str().unwrap_or_default().to_owned();
-            (name, cluster["weight"].as_u64().unwrap_or(0))
-        });
-        found.push(split.collect());
-    }
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| find_weighted_clusters(item, found)),
-        Value::Object(map) => map.values().for_each(|item| find_weighted_clusters(item, found)),
-        _ => {}
-    }
-}
-
-/// The addresses that `/clusters` lists for a cluster, in lines such as
-/// `name::10.244.0.5:9080::cx_active::0`.
-fn endpoints<'a>(clusters: &'a str, name: &str) -> BTreeSet<&'a str> {
-    clusters
-        .lines()
-        .filter_map(|line| line.strip_prefix(name)?.strip_prefix("::")?.split("::").next())
-        .filter(|word| word.parse::<std::net::SocketAddr>().is_ok())
-        .collect()
 }
 
 fn refuses_what_does_not_exist(mesh: &LocalMesh) -> Result<()> {
@@ -175,26 +146,4 @@ fn refuses_what_does_not_exist(mesh: &LocalMesh) -> Result<()> {
     }
     expect(500, HALVES, RARE).context("after refused rules")?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_split_is_found_wherever_it_stands_in_the_dump() {
-        let dump = serde_json::json!({"configs": [{"dynamic_route_configs": [{"route": {
-            "weighted_clusters": {"clusters": [
-                {"name": "a", "weight": 50}, {"name": "b", "weight": 50}]}}}]}]});
-        let mut found = Vec::new();
-        find_weighted_clusters(&dump, &mut found);
-        assert_eq!(found, [BTreeSet::from([("a".to_owned(), 50), ("b".to_owned(), 50)])]);
-    }
-
-    #[test]
-    fn only_addresses_count_as_endpoints() {
-        let text = "c|v1::observability_name::c|v1\nc|v1::10.244.0.5:9080::cx_active::0\n\
-                    c|v1::10.244.0.5:9080::weight::1\nc|v12::10.244.0.6:9080::weight::1\n";
-        assert_eq!(endpoints(text, "c|v1"), BTreeSet::from(["10.244.0.5:9080"]));
-    }
 }

@@ -3,8 +3,9 @@
 mod check;
 mod leftovers;
 mod mesh;
-mod rules;
-mod traffic;
+pub(crate) mod rules;
+pub(crate) mod split;
+pub(crate) mod traffic;
 
 use std::path::Path;
 

@@ -1,21 +1,22 @@
 //! The well-known rule files, and the effect that each must have.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::traffic::{self, Headers, Tally};
 use crate::binomial::two_sided;
-use crate::local_mesh::LocalMesh;
 use crate::paths;
 
 /// For the many small tests of one run: together they fail by chance once in some ten
 /// thousand runs.
-pub(super) const RARE: f64 = 1e-6;
+pub(crate) const RARE: f64 = 1e-6;
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Which share of the requests each version gets; a version that is not named gets none.
-pub(super) type Shares = &'static [(&'static str, f64)];
+pub(crate) type Shares = &'static [(&'static str, f64)];
 
 /// A rule file, and for a request's headers the shares that it must lead to.
 struct Rule {
@@ -43,17 +44,18 @@ const RULES: [Rule; 4] = [
     },
 ];
 
-/// Applies each rule file in turn and checks its effect.
+/// Applies each rule file in turn and checks its effect on the page at this address.
 ///
 /// # Errors
 /// When one is refused or does not have it.
-pub(super) fn check(mesh: &LocalMesh) -> Result<()> {
-    apply(mesh, "destination-rule-all.yaml")?;
+pub(crate) fn check(page: SocketAddr, apply: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let folder = paths::root().join("samples/bookinfo/rules");
+    apply(&folder.join("destination-rule-all.yaml"))?;
     for rule in &RULES {
-        apply(mesh, rule.file)?;
+        apply(&folder.join(rule.file))?;
         for (headers, shares) in rule.effects {
-            settle(headers, shares).with_context(|| rule.file)?;
-            let tally = traffic::sample(1000, headers).with_context(|| rule.file)?;
+            settle(page, headers, shares).with_context(|| rule.file)?;
+            let tally = traffic::sample(page, 1000, headers).with_context(|| rule.file)?;
             fits(&tally, shares, RARE).with_context(|| rule.file)?;
             eprintln!("   {} {headers:?}: {tally}", rule.file);
         }
@@ -61,21 +63,15 @@ pub(super) fn check(mesh: &LocalMesh) -> Result<()> {
     Ok(())
 }
 
-fn apply(mesh: &LocalMesh, file: &str) -> Result<()> {
-    let path = paths::root().join("samples/bookinfo/rules").join(file);
-    let path = path.to_str().context("the checkout's path is not UTF-8")?;
-    mesh.ask_as_root(&["local", "apply", "-f", path]).map(drop)
-}
-
 /// Waits until only these versions answer, and each of them does.
 ///
 /// # Errors
 /// When a request fails meanwhile, and after 15 s.
-pub(super) fn settle(headers: Headers, shares: Shares) -> Result<()> {
+pub(crate) fn settle(page: SocketAddr, headers: Headers, shares: Shares) -> Result<()> {
     let start = Instant::now();
     loop {
         // With 100 requests a version with a share of 0.1 is missed once in 38,000 times.
-        let tally = traffic::sample(100, headers)?;
+        let tally = traffic::sample(page, 100, headers)?;
         let mut expected: Vec<&str> = shares.iter().map(|(version, _)| *version).collect();
         expected.sort_unstable();
         if tally.names() == expected {
@@ -92,7 +88,7 @@ pub(super) fn settle(headers: Headers, shares: Shares) -> Result<()> {
 ///
 /// # Errors
 /// When it does not; the message has the count.
-pub(super) fn fits(tally: &Tally, shares: Shares, significance: f64) -> Result<()> {
+pub(crate) fn fits(tally: &Tally, shares: Shares, significance: f64) -> Result<()> {
     for name in tally.names() {
         ensure!(shares.iter().any(|(version, _)| *version == name), "{name} answered: {tally}");
     }

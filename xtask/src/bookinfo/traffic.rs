@@ -1,47 +1,47 @@
 //! Requests to productpage, counted by the version of reviews that took part.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::mesh::PAGE;
 use crate::http::Client;
 
 /// Connections that ask at the same time.
 const CLIENTS: usize = 4;
 
 /// What a header can change about a request's way.
-pub(super) type Headers = &'static [(&'static str, &'static str)];
+pub(crate) type Headers = &'static [(&'static str, &'static str)];
 
 /// How many requests each version of reviews answered, and what went wrong.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     versions: BTreeMap<String, u64>,
     failures: Vec<String>,
 }
 
 impl Tally {
     /// Requests that version `name` answered.
-    pub(super) fn of(&self, name: &str) -> u64 {
+    pub(crate) fn of(&self, name: &str) -> u64 {
         self.versions.get(name).copied().unwrap_or(0)
     }
 
     /// Requests that were answered.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.versions.values().sum()
     }
 
     /// The versions that answered.
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.versions.keys().map(String::as_str).collect()
     }
 
     /// # Errors
     /// When a request failed; the message has the first ones.
-    pub(super) fn no_failures(&self) -> Result<()> {
+    pub(crate) fn no_failures(&self) -> Result<()> {
         let first: Vec<_> = self.failures.iter().take(5).collect();
         let (count, total) = (self.failures.len(), self.total());
         ensure!(count == 0, "{count} requests failed beside {total} good ones; first: {first:#?}");
@@ -73,36 +73,36 @@ impl std::fmt::Display for Tally {
     }
 }
 
-/// Sends exactly `count` requests.
+/// Sends exactly `count` requests to the page at this address.
 ///
 /// # Errors
 /// When one fails.
-pub(super) fn sample(count: u64, headers: Headers) -> Result<Tally> {
+pub(crate) fn sample(page: SocketAddr, count: u64, headers: Headers) -> Result<Tally> {
     let sent = Arc::new(AtomicU64::new(0));
     let more = move || sent.fetch_add(1, Ordering::Relaxed) < count;
-    let tally = collect(spawn(headers, more))?;
+    let tally = collect(spawn(page, headers, more))?;
     tally.no_failures()?;
     Ok(tally)
 }
 
 /// Requests that go on in the background until they are stopped.
-pub(super) struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Tally>>,
 }
 
 impl Load {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start(page: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let flag = stop.clone();
-        Self { stop, clients: spawn(&[], move || !flag.load(Ordering::Relaxed)) }
+        Self { stop, clients: spawn(page, &[], move || !flag.load(Ordering::Relaxed)) }
     }
 
     /// Ends the load and counts.
     ///
     /// # Errors
     /// When a client's thread panicked.
-    pub(super) fn stop(mut self) -> Result<Tally> {
+    pub(crate) fn stop(mut self) -> Result<Tally> {
         self.stop.store(true, Ordering::Relaxed);
         collect(std::mem::take(&mut self.clients))
     }
@@ -115,13 +115,14 @@ impl Drop for Load {
 }
 
 fn spawn(
+    page: SocketAddr,
     headers: Headers,
     more: impl Fn() -> bool + Clone + Send + 'static,
 ) -> Vec<JoinHandle<Tally>> {
     let one = |_| {
         let more = more.clone();
         std::thread::spawn(move || {
-            let mut client = Client::new(PAGE);
+            let mut client = Client::new(page);
             let mut tally = Tally::default();
             // Both the page and the API: the page hides a failed part in a good status.
             for path in ["/productpage", "/api/v1/products/0/reviews"].into_iter().cycle() {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::{engine, folder};
 use crate::command;
 use crate::docker::Docker;
+use crate::kube::Kube;
 use crate::paths::find_command;
 
 const NAME: &str = "mesh";
@@ -129,6 +130,15 @@ impl Cluster {
         }
         self.docker.choose(&mut kind);
         kind
+    }
+
+    /// How kubectl reaches it.
+    ///
+    /// # Errors
+    /// When there is no kubectl.
+    pub(crate) fn kube(&self) -> Result<Kube> {
+        let kubectl = self.kubectl.clone().context("kubectl is missing: install it")?;
+        Ok(Kube::of_file(kubectl, &self.kubeconfig, self.own.then_some(engine::ADDRESS)))
     }
 
     /// What to type to use it.

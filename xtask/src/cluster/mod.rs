@@ -125,6 +125,11 @@ pub(crate) fn current() -> Result<Cluster> {
     }
 }
 
+/// Whether a cluster is up.
+pub(crate) fn is_up() -> bool {
+    current().is_ok_and(|cluster| cluster.is_ready())
+}
+
 /// The engine to build images with, and what to build them on when it is not to be pulled.
 ///
 /// # Errors

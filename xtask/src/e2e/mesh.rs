@@ -1,0 +1,107 @@
+//! The mesh that is installed in the cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Figures;
+use super::place::Place;
+use crate::command;
+use crate::kube::Kube;
+
+/// Where its control plane is.
+pub(super) const NAMESPACE: &str = "mesh-system";
+
+/// The label of every namespace that a test has made.
+pub(super) const TEST_LABEL: &str = "mesh-e2e";
+
+const INSTALL_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) struct Mesh {
+    pub(super) kube: Kube,
+    meshctl: PathBuf,
+    hub: String,
+    /// Of all images; `None` when the mesh was there before, with its own.
+    tag: Option<String>,
+}
+
+impl Mesh {
+    pub(super) fn new(place: &Place, bin: &Path, hub: Option<&str>, tag: Option<String>) -> Self {
+        let hub = hub.unwrap_or("mesh").to_owned();
+        Self { kube: place.kube.clone(), meshctl: bin.join("meshctl"), hub, tag }
+    }
+
+    /// What the cluster calls the image `mesh/NAME`.
+    pub(super) fn image(&self, name: &str) -> String {
+        let tag = self.tag.as_deref().unwrap_or("latest");
+        format!("{}/{name}:{tag}", self.hub)
+    }
+
+    /// A manifest with the images of this run in the place of `mesh/NAME`.
+    pub(super) fn with_images(&self, manifest: &str) -> String {
+        let line = |line: &str| match line.split_once("image: mesh/") {
+            Some((before, name)) => format!("{before}image: {}\n", self.image(name.trim())),
+            None => format!("{line}\n"),
+        };
+        manifest.lines().map(line).collect()
+    }
+
+    /// meshctl for this cluster.
+    pub(super) fn meshctl(&self, args: &[&str]) -> Command {
+        let mut meshctl = self.kube.command(&self.meshctl);
+        meshctl.args(args);
+        meshctl
+    }
+
+    /// `meshctl install` of this run's images with more arguments; what is there already is
+    /// brought to the same.
+    ///
+    /// # Errors
+    /// When meshctl fails.
+    pub(super) fn install(&self, more: &[&str]) -> Result<()> {
+        let (hub, tag) = (format!("hub={}", self.hub), self.tag.as_ref());
+        let tag = tag.map(|tag| format!("tag={tag}")).unwrap_or_default();
+        let mut args = vec!["install", "--yes", "--set", &hub];
+        if !tag.is_empty() {
+            args.extend(["--set", &tag]);
+        }
+        command::run(&mut self.meshctl(&[&args, more].concat()))
+    }
+
+    /// As [`install`](Self::install), with the time that it took until all was ready.
+    ///
+    /// # Errors
+    /// When meshctl fails.
+    pub(super) fn install_timed(&self) -> Result<Figures> {
+        let start = Instant::now();
+        self.install(&[])?;
+        let (took, limit) = (start.elapsed().as_secs_f64(), INSTALL_LIMIT.as_secs_f64());
+        Ok(Figures::default().within("install to ready", took, limit, "s"))
+    }
+
+    /// Takes it out of the cluster, with all that it has made.
+    ///
+    /// # Errors
+    /// When meshctl fails.
+    pub(super) fn uninstall(&self) -> Result<()> {
+        command::run(&mut self.meshctl(&["uninstall", "--purge", "--yes"]))
+    }
+
+    /// Takes one revision's control plane out of the cluster.
+    ///
+    /// # Errors
+    /// When meshctl fails.
+    pub(super) fn uninstall_revision(&self, name: &str) -> Result<()> {
+        command::run(&mut self.meshctl(&["uninstall", "--revision", name, "--yes"]))
+    }
+
+    /// Removes the namespaces of tests that were run before.
+    ///
+    /// # Errors
+    /// When kubectl fails.
+    pub(super) fn sweep(&self) -> Result<()> {
+        self.kube.read(&["delete", "namespaces", "--selector", TEST_LABEL, "--wait"]).map(drop)
+    }
+}

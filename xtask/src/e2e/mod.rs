@@ -1,0 +1,118 @@
+//! The mesh on a Kubernetes cluster, tested by name.
+//!
+//! `suite` has the tests in their order; each is a function over a `Ctx`, in a namespace of its
+//! own. `place` is the cluster, `mesh` what is installed in it, `load` what asks the mesh from
+//! within it; `collect` keeps what explains a failure.
+
+mod bookinfo;
+mod collect;
+mod ctx;
+mod figures;
+mod fixture;
+mod forward;
+mod load;
+mod memory;
+mod mesh;
+mod place;
+mod suite;
+mod tests;
+mod wait;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+
+use self::ctx::Ctx;
+use self::figures::Figures;
+use self::mesh::Mesh;
+use self::place::Place;
+use crate::cluster::UpArgs;
+use crate::local_mesh::stop_signals;
+use crate::{build, paths};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which cluster to take.
+    #[arg(long, value_enum, default_value = "kind")]
+    cluster: Which,
+    #[command(flatten)]
+    up: UpArgs,
+    /// Leave the cluster as it is then, with the namespaces of what failed.
+    #[arg(long)]
+    keep: bool,
+    /// Run only this test; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Print the tests' names and what they show, and run none.
+    #[arg(long)]
+    list: bool,
+    /// Take the mesh that is installed: build, load, install and uninstall nothing.
+    #[arg(long)]
+    as_is: bool,
+    /// Push the images to this registry, and have the cluster take them from there. Needed
+    /// with a current context that is not kind's.
+    #[arg(long, value_name = "REGISTRY")]
+    hub: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Which {
+    /// One of this machine's own, made when it is not up, and then taken down.
+    Kind,
+    /// That of the current context.
+    Current,
+}
+
+/// Builds, brings a cluster up, installs the mesh, runs the tests, and cleans up.
+///
+/// # Errors
+/// When a test fails, or what is needed for all of them.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.list {
+        suite::print_names();
+        return Ok(());
+    }
+    let folder = match args.as_is {
+        true => paths::target_dir()?.join("debug"),
+        false => build::build_all()?,
+    };
+    run_from(&folder, args)
+}
+
+/// As [`run`], with the binaries in `folder`.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
+    let tests = suite::choose(&args.only)?;
+    let stop = stop_signals()?;
+    let reports = empty_folder()?;
+    let place = Place::open(args)?;
+    let outcome = (|| {
+        let tag = if args.as_is { None } else { Some(place.bring_images(folder, args)?) };
+        let mesh = Mesh::new(&place, folder, args.hub.as_deref(), tag);
+        mesh.sweep()?;
+        let installed = if args.as_is { Figures::default() } else { mesh.install_timed()? };
+        let failed = suite::run(&mesh, &tests, &reports, &stop, args.keep, installed)?;
+        if failed > 0 {
+            bail!("{failed} of {} failed; what explains it: {}", tests.len(), reports.display());
+        }
+        if !args.as_is && !args.keep && place.outlives_this() {
+            mesh.uninstall()?;
+        }
+        Ok(())
+    })();
+    let closed = place.close(args.keep);
+    outcome.and(closed)
+}
+
+/// Where what explains a failure is kept until the next run.
+fn empty_folder() -> Result<PathBuf> {
+    let folder = paths::target_dir()?.join("e2e");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::create_dir_all(&folder)?;
+    ensure!(folder.is_dir(), "{}: no folder", folder.display());
+    Ok(folder)
+}

@@ -1,0 +1,65 @@
+//! The control plane replaced, and away.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::e2e::ctx::{Ctx, INJECTED, pod_name};
+use crate::e2e::load::{self, Load};
+use crate::e2e::{Figures, fixture, mesh};
+
+const AWAY: Duration = Duration::from_secs(60);
+const PILOT: &str = "deployment/mesh-pilot";
+
+/// A rollout of the pilots, then a minute without any: traffic goes on, the cluster heals, and
+/// nothing gets past the mesh.
+pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
+    fixture::injected_server(ctx, 2, 0)?;
+    let plain = ctx.beside("plain", &[])?;
+    let late = ctx.beside("late", &[INJECTED])?;
+    let load = Load::start(ctx, "load", &[load::http1(fixture::SERVER, fixture::PATH, 8)])?;
+    ctx.say("rollout of the pilots");
+    let system = ctx.in_namespace(mesh::NAMESPACE);
+    system.kubectl(&["rollout", "restart", PILOT])?;
+    system.rolled_out(PILOT)?;
+    ctx.say(format!("both pilots away for {AWAY:?}"));
+    let replicas = system.kubectl(&["get", PILOT, "--output=jsonpath={.spec.replicas}"])?;
+    system.kubectl(&["scale", PILOT, "--replicas=0"])?;
+    let away = without_pilots(ctx, &plain, &late);
+    system.kubectl(&["scale", PILOT, &format!("--replicas={}", replicas.trim())])?;
+    system.rolled_out(PILOT)?;
+    away?;
+    ctx.say("they are back");
+    late.until("a pod with a sidecar", || fixture::client(&late))?;
+    let url = format!("http://server.{}:8080/bytes/7", ctx.namespace);
+    late.until("an answer to a new pod", || fixture::get_well(&late, &url))?;
+    let report = load.stop()?;
+    report.none_failed()?;
+    Ok(Figures::default().and(report.to_string()))
+}
+
+fn without_pilots(ctx: &Ctx, plain: &Ctx, late: &Ctx) -> Result<()> {
+    let system = ctx.in_namespace(mesh::NAMESPACE);
+    let start = std::time::Instant::now();
+    system.until("the pilots' end", || {
+        let left = system.pods("app=mesh-pilot,sidecar.mesh/rev=default")?;
+        let list = system.json(&["get", "pods", "--selector=app=mesh-pilot"])?;
+        let ending = list["items"].as_array().map_or(0, Vec::len);
+        ensure!(left.is_empty() && ending == 0, "{ending} of them are there");
+        Ok(())
+    })?;
+    // Where nothing is injected the cluster heals as ever.
+    fixture::client(plain)?;
+    let kube_system = ctx.in_namespace("kube-system");
+    let dns = kube_system.pods("k8s-app=kube-dns")?;
+    if let Some(pod) = dns.first() {
+        kube_system.kubectl(&["delete", "pod", &pod_name(pod)])?;
+        kube_system.rolled_out("deployment/coredns")?;
+    }
+    // And where pods are to have sidecars, none comes without.
+    match late.apply("client.yaml", include_str!("../manifests/client.yaml")) {
+        Ok(()) => bail!("a pod was made in {} with no webhook to inject it", late.namespace),
+        Err(why) => ctx.say(format!("refused, as it must be: {why:#}")),
+    }
+    ctx.pass(AWAY.saturating_sub(start.elapsed()))
+}

@@ -1,0 +1,43 @@
+//! Waiting for a state.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use crate::local_mesh::stopped;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// How often it is said what is waited for.
+const REPORT: Duration = Duration::from_secs(10);
+
+/// Asks until there is no error, and gives the answer.
+///
+/// # Errors
+/// The last one, after `deadline`; and when `stop` is set.
+pub(super) fn until<T>(
+    what: &str,
+    deadline: Duration,
+    stop: &AtomicBool,
+    mut ask: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let start = Instant::now();
+    let mut reported = start;
+    loop {
+        ensure!(!stopped(stop), "stopped while waiting for {what}");
+        let why = match ask() {
+            Ok(answer) => return Ok(answer),
+            Err(why) => why,
+        };
+        if start.elapsed() > deadline {
+            return Err(why.context(format!("waiting for {what}: not after {deadline:?}")));
+        }
+        if reported.elapsed() > REPORT {
+            reported = Instant::now();
+            let seconds = start.elapsed().as_secs();
+            eprintln!("   {seconds:>3} s, waiting for {what}: {why:#}");
+        }
+        std::thread::sleep(POLL);
+    }
+}
