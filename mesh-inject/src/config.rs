@@ -1,14 +1,26 @@
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::native::NativeSidecar;
+use crate::settings;
+
 /// What a sidecar is made of. The defaults are those of an installation with no settings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// The image of both containers; its entry point is `mesh-agent`.
     pub image: String,
+    /// When kubelet fetches it: `Always`, `IfNotPresent`, `Never`; Kubernetes' own default
+    /// when not given.
+    pub image_pull_policy: Option<String>,
+    /// Secrets by which it is fetched, added to those of the pod.
+    pub image_pull_secrets: Vec<String>,
     /// `host:port` of the control plane's discovery service.
     pub discovery_address: String,
     /// The trust domain of the pod's identity.
     pub trust_domain: String,
+    /// The DNS domain of the cluster's services.
+    pub cluster_domain: String,
     /// `host:port` of the certificate authority, where it is not at the discovery address;
     /// `none` makes sidecars without an identity, which ask for their configuration without
     /// TLS.
@@ -19,13 +31,15 @@ pub struct Config {
     pub proxy_uid: u32,
     /// Whether the sidecar is an init container with `restartPolicy: Always` (Kubernetes
     /// 1.29), which starts before the application and stops after it, or a plain container.
-    pub native_sidecar: bool,
+    pub native_sidecar: NativeSidecar,
     /// The proxy's worker threads; 0 is one per core.
     pub concurrency: u32,
     /// Seconds over which a draining proxy asks its clients to go elsewhere.
+    #[serde(rename = "drainTime", deserialize_with = "settings::seconds")]
     pub drain_time_s: u32,
     /// Seconds for which a terminating sidecar takes connections as before: that an
     /// endpoint goes away reaches its clients later than the signal reaches the pod.
+    #[serde(rename = "minimumDrain", deserialize_with = "settings::seconds")]
     pub minimum_drain_s: u32,
     /// The agent's log level.
     pub log_level: String,
@@ -46,18 +60,26 @@ impl Config {
     pub(crate) fn has_identity(&self) -> bool {
         self.ca_address.as_deref() != Some("none")
     }
+
+    /// Whether the sidecar is a native one.
+    pub(crate) fn is_native(&self) -> bool {
+        self.native_sidecar != NativeSidecar::Never
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             image: "mesh/proxy".to_owned(),
+            image_pull_policy: None,
+            image_pull_secrets: Vec::new(),
             discovery_address: "mesh-pilot.mesh-system.svc:15012".to_owned(),
             trust_domain: "cluster.local".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
             ca_address: None,
             token_audience: "istio-ca".to_owned(),
             proxy_uid: 1337,
-            native_sidecar: true,
+            native_sidecar: NativeSidecar::Auto,
             concurrency: 2,
             drain_time_s: 20,
             minimum_drain_s: 5,

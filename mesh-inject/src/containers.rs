@@ -66,7 +66,7 @@ pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
         "args": sidecar_args(config, pod),
         "env": env(config, pod),
     });
-    if config.native_sidecar {
+    if config.is_native() {
         container["restartPolicy"] = json!("Always");
     }
     // The application starts only when the startup probe has passed: the first

@@ -21,7 +21,7 @@ pub(crate) fn exit_with_application(
 ) -> Result<Option<&'static str>, Error> {
     let key = EXIT_WITH_APPLICATION_ANNOTATION;
     let asked = flag(metadata, &[key])?;
-    if config.native_sidecar || asked == Some(false) {
+    if config.is_native() || asked == Some(false) {
         return Ok(None);
     }
     let is =
@@ -48,6 +48,7 @@ pub(crate) fn exit_with_application(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::NativeSidecar;
 
     fn of(
         metadata: Value,
@@ -55,7 +56,8 @@ mod tests {
         native: bool,
     ) -> (Result<Option<&'static str>, String>, bool) {
         let mut spec = spec;
-        let config = Config { native_sidecar: native, ..Config::default() };
+        let native_sidecar = if native { NativeSidecar::Always } else { NativeSidecar::Never };
+        let config = Config { native_sidecar, ..Config::default() };
         let word = exit_with_application(&metadata, &mut spec, &config);
         let shared = spec["shareProcessNamespace"] == true;
         (word.map_err(|error| error.to_string()), shared)

@@ -19,17 +19,21 @@ mod containers;
 mod error;
 mod fields;
 mod job;
+mod native;
 mod opt;
 mod pod;
 mod probes;
 mod prometheus;
+mod settings;
 mod traffic;
 mod workload;
 mod yaml;
 
 pub use config::Config;
 pub use error::Error;
+pub use native::{KubernetesVersion, NativeSidecar};
 pub use pod::{Outcome, PodReport, Reason, inject_pod};
+pub use settings::ConfigError;
 pub use workload::{Injected, inject};
 pub use yaml::{InjectedYaml, inject_yaml};
 

@@ -72,7 +72,7 @@ pub fn inject_pod(
     // On copies, so that an error half way leaves nothing half done.
     let (mut new_metadata, mut new_spec) = (metadata.clone(), spec.clone());
     let application = Application {
-        probers: probes::rewrite(metadata, &mut new_spec, config.native_sidecar)?,
+        probers: probes::rewrite(metadata, &mut new_spec, config.is_native())?,
         prometheus: prometheus::merge(&mut new_metadata)?,
         exit_with: job::exit_with_application(metadata, &mut new_spec, config)?,
     };
@@ -90,7 +90,7 @@ fn mark(metadata: &mut Value, config: &Config) -> Result<(), Error> {
     labels.insert(REVISION_LABEL.to_owned(), json!(config.revision));
     labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!("istio"));
     let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
-    let (init, plain): (&[&str], &[&str]) = match config.native_sidecar {
+    let (init, plain): (&[&str], &[&str]) = match config.is_native() {
         true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
         false => (&[INIT_CONTAINER], &[PROXY_CONTAINER]),
     };
@@ -121,7 +121,7 @@ fn add_containers(
     let spec = object(spec, "spec")?;
     refuse_same_names(spec)?;
     let before = list_at(spec, "initContainers", "spec.initContainers")?;
-    if config.native_sidecar {
+    if config.is_native() {
         // First, so that the application's own init containers are in the mesh (Istio too).
         before.splice(0..0, [init, sidecar]);
     } else {

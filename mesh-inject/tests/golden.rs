@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use mesh_inject::{Config, inject_yaml};
+use mesh_inject::{Config, NativeSidecar, inject_yaml};
 
 fn check(case: &str, config: &Config) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -33,7 +33,7 @@ fn pod_with_annotations() {
 
 #[test]
 fn classic_sidecar() {
-    check("classic", &Config { native_sidecar: false, ..Config::default() });
+    check("classic", &Config { native_sidecar: NativeSidecar::Never, ..Config::default() });
 }
 
 #[test]

@@ -33,6 +33,16 @@ pub struct Cli {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:15014")]
     pub http_address: SocketAddr,
 
+    /// Where the API server asks about pods and rules (/inject and /validate, over TLS).
+    /// Nowhere when not given; 15017 is Istio's port for it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub webhook_address: Option<SocketAddr>,
+
+    /// File of what sidecars are made of, in YAML; read again when it changes. The defaults
+    /// when not given.
+    #[arg(long, value_name = "FILE", requires = "webhook_address")]
+    pub inject_config: Option<PathBuf>,
+
     /// Domain of the full names of services.
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,

@@ -16,12 +16,15 @@ use tokio::sync::watch;
 
 use crate::ca::Ca;
 use crate::fleet::{Connected, Fleet, gauge};
+use crate::webhook;
 
 /// What the pages show.
 #[derive(Clone)]
 pub struct Monitoring {
     /// Who is connected.
     pub fleet: Arc<Fleet>,
+    /// What the webhooks have answered.
+    pub webhook: Arc<webhook::Metrics>,
     /// The certificate authority.
     pub ca: Ca,
     /// The mesh.
@@ -58,6 +61,7 @@ async fn metrics(State(monitoring): State<Monitoring>) -> impl IntoResponse {
     gauge(&mut text, "mesh_pilot_snapshot_version", "The latest snapshot.", version as f64);
     monitoring.fleet.metrics().render(&mut text);
     monitoring.ca.render(&mut text);
+    monitoring.webhook.render(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 

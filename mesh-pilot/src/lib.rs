@@ -12,3 +12,4 @@ pub mod http;
 pub mod platform;
 pub mod run;
 pub mod translate;
+pub mod webhook;

@@ -8,6 +8,7 @@ use mesh_pilot::ca::Ca;
 use mesh_pilot::cli::Cli;
 use mesh_pilot::platform::{FilesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
+use mesh_pilot::webhook;
 use mesh_runtime::telemetry;
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
         let platform = FilesAdapter::start(&cli.config_dir, mesh).await?;
         let at = cli.secure_address;
         let ca = Ca::start(&cli.ca, &cli.config_dir, &cli.trust_domain, at).await?;
-        run(listeners, platform, ca).await
+        let injection = webhook::follow(cli.inject_config.clone()).await?;
+        run(listeners, platform, ca, injection).await
     })
 }

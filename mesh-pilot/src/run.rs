@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use mesh_inject::Config;
 use mesh_runtime::admin;
 use mesh_runtime::drain;
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown::Signals;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -19,6 +21,7 @@ use crate::cli::Cli;
 use crate::fleet::Fleet;
 use crate::http::Monitoring;
 use crate::platform::PlatformAdapter;
+use crate::webhook::Webhook;
 
 /// Open calls have this long to be answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -29,6 +32,7 @@ pub struct Listeners {
     secure: TcpListener,
     plain: Option<TcpListener>,
     http: TcpListener,
+    webhook: Option<TcpListener>,
     api: Socket,
 }
 
@@ -39,20 +43,27 @@ impl Listeners {
             Some(address) => Some(admin::bind(address, "xDS without TLS (--xds-address)").await?),
             None => None,
         };
+        let webhook = match cli.webhook_address {
+            Some(address) => Some(admin::bind(address, "webhooks (--webhook-address)").await?),
+            None => None,
+        };
         Ok(Self {
             secure: admin::bind(cli.secure_address, "xDS over TLS (--secure-address)").await?,
             plain,
             http: admin::bind(cli.http_address, "monitoring (--http-address)").await?,
+            webhook,
             api: Socket::bind(&cli.api_socket).await?,
         })
     }
 }
 
-/// Serves the mesh that `platform` describes until SIGTERM or SIGINT.
+/// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what sidecars
+/// are made of.
 pub async fn run<P: PlatformAdapter>(
     listeners: Listeners,
     platform: P,
     ca: Ca,
+    injection: watch::Receiver<Arc<Config>>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     let (trigger, drain) = drain::channel();
@@ -63,8 +74,10 @@ pub async fn run<P: PlatformAdapter>(
 
     let mut snapshots = platform.snapshots();
     let discovery = Arc::new(Discovery::new(snapshots.clone(), fleet.clone(), drain.clone()));
+    let webhook = Webhook::new(Arc::clone(&platform), injection);
     let pages = Monitoring {
         fleet: fleet.clone(),
+        webhook: webhook.metrics(),
         ca: ca.clone(),
         snapshots: snapshots.clone(),
         readiness: readiness.clone(),
@@ -75,6 +88,13 @@ pub async fn run<P: PlatformAdapter>(
         servers.spawn(async move {
             let served = discovery.serve_plain(listener).await;
             served.context("the xDS server without TLS ended")
+        });
+    }
+    if let Some(listener) = listeners.webhook {
+        let (ca, drain) = (ca.clone(), drain.clone());
+        servers.spawn(async move {
+            let served = webhook.serve(listener, &ca, drain).await;
+            served.context("the server of the webhooks ended")
         });
     }
     servers.spawn(async move {

@@ -43,6 +43,7 @@ const MAX_MESSAGE: usize = 64 * 1024;
 pub struct Ca {
     trust: watch::Receiver<Trust>,
     config: watch::Receiver<Arc<ServerConfig>>,
+    webhook: watch::Receiver<Arc<ServerConfig>>,
     metrics: Arc<Metrics>,
     connections: Arc<AcceptCounters>,
     service: IstioCertificateServiceServer<CertificateService>,
@@ -72,10 +73,10 @@ impl Ca {
             CertificateService::new(trust.clone(), authenticator, lifetimes, Arc::clone(&metrics));
         let service =
             IstioCertificateServiceServer::new(service).max_decoding_message_size(MAX_MESSAGE);
-        let config = serving.config();
+        let (config, webhook) = (serving.config(), serving.webhook_config());
         tokio::spawn(keeper.run());
         tokio::spawn(serving.run());
-        Ok(Self { trust, config, metrics, connections: Arc::default(), service })
+        Ok(Self { trust, config, webhook, metrics, connections: Arc::default(), service })
     }
 
     /// The TLS of the pilot's port, current at each connection.
@@ -83,7 +84,17 @@ impl Ca {
         self.config.clone()
     }
 
-    /// Counts the connections of that port.
+    /// The TLS of the webhooks' port, current at each connection.
+    pub fn webhook_config(&self) -> watch::Receiver<Arc<ServerConfig>> {
+        self.webhook.clone()
+    }
+
+    /// Who signs and who is trusted, and each change of it.
+    pub fn trust(&self) -> watch::Receiver<Trust> {
+        self.trust.clone()
+    }
+
+    /// Counts the connections of those ports.
     pub fn connections(&self) -> Arc<AcceptCounters> {
         Arc::clone(&self.connections)
     }

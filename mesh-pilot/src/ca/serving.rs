@@ -39,13 +39,21 @@ pub enum ServingError {
     Tls(#[from] tokio_rustls::rustls::Error),
 }
 
-/// Keeps the TLS of the pilot's port current.
+/// Keeps the TLS of the pilot's ports current.
 pub struct Serving {
     trust: watch::Receiver<Trust>,
     names: Names,
     lifetime: Duration,
     config: watch::Sender<Arc<ServerConfig>>,
+    webhook: watch::Sender<Arc<ServerConfig>>,
     identity: Identity,
+}
+
+/// One certificate, for both ports.
+struct Made {
+    identity: Identity,
+    config: ServerConfig,
+    webhook: ServerConfig,
 }
 
 impl Serving {
@@ -56,14 +64,20 @@ impl Serving {
         lifetime: Duration,
     ) -> Result<Self, ServingError> {
         let now = trust.borrow_and_update().clone();
-        let (identity, config) = make(&now, &names, lifetime)?;
+        let Made { identity, config, webhook } = make(&now, &names, lifetime)?;
         let config = watch::Sender::new(Arc::new(config));
-        Ok(Self { trust, names, lifetime, config, identity })
+        let webhook = watch::Sender::new(Arc::new(webhook));
+        Ok(Self { trust, names, lifetime, config, webhook, identity })
     }
 
-    /// The configuration, and each change of it.
+    /// The configuration of the gRPC port, and each change of it.
     pub fn config(&self) -> watch::Receiver<Arc<ServerConfig>> {
         self.config.subscribe()
+    }
+
+    /// The configuration of the webhooks' port, and each change of it.
+    pub fn webhook_config(&self) -> watch::Receiver<Arc<ServerConfig>> {
+        self.webhook.subscribe()
     }
 
     /// Renews it in time, and when the authority changes; never ends.
@@ -81,10 +95,11 @@ impl Serving {
             }
             let trust = self.trust.borrow_and_update().clone();
             match make(&trust, &self.names, self.lifetime) {
-                Ok((identity, config)) => {
+                Ok(Made { identity, config, webhook }) => {
                     debug!("the pilot's own certificate is renewed");
                     self.identity = identity;
                     self.config.send_replace(Arc::new(config));
+                    self.webhook.send_replace(Arc::new(webhook));
                     renewal = self.renewal();
                 }
                 Err(error) => {
@@ -101,17 +116,15 @@ impl Serving {
     }
 }
 
-/// Clients need no certificate, to ask for their first one; one that they show is verified.
-fn make(
-    trust: &Trust,
-    names: &Names,
-    lifetime: Duration,
-) -> Result<(Identity, ServerConfig), ServingError> {
+/// Clients of the gRPC port need no certificate, to ask for their first one; one that they show
+/// is verified. The API server, which asks the webhooks, has none of the mesh.
+fn make(trust: &Trust, names: &Names, lifetime: Duration) -> Result<Made, ServingError> {
     let Names { id, dns, ips } = names;
     let identity = trust.authority.issue_serving(id, dns, ips, lifetime, SystemTime::now())?;
     let anybody: &[SanMatcher] = &[];
     let verifier = client_verifier(Some(&trust.bundle), anybody, false);
-    let alpn = [b"h2".to_vec()];
-    let config = server_config(identity.credentials(), Some(verifier), &alpn, VERSIONS)?;
-    Ok((identity, config))
+    let (grpc, http) = ([b"h2".to_vec()], [b"http/1.1".to_vec()]);
+    let config = server_config(identity.credentials(), Some(verifier), &grpc, VERSIONS)?;
+    let webhook = server_config(identity.credentials(), None, &http, VERSIONS)?;
+    Ok(Made { identity, config, webhook })
 }

@@ -15,4 +15,5 @@ mod member;
 mod peer;
 mod pilot;
 mod rules;
+mod webhook;
 mod world;

@@ -25,6 +25,8 @@ pub struct Pilot {
     pub http: SocketAddr,
     /// Over TLS.
     pub secure: SocketAddr,
+    /// Over TLS, without a certificate of the client's own.
+    pub webhook: SocketAddr,
 }
 
 impl Pilot {
@@ -35,28 +37,29 @@ impl Pilot {
 
     /// In a network namespace, with xDS on 127.0.0.1:15010 there.
     pub async fn start_in(netns: &Netns) -> Self {
-        Self::start_with(Some(netns.name().to_owned()), [15010, 15014, 15012]).await
+        Self::start_with(Some(netns.name().to_owned()), [15010, 15014, 15012, 15017]).await
     }
 
-    async fn start_with(netns: Option<String>, ports: [u16; 3]) -> Self {
+    async fn start_with(netns: Option<String>, ports: [u16; 4]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         std::fs::write(folder.path().join("config/mesh.yaml"), reviews()).unwrap();
+        std::fs::write(folder.path().join("inject.yaml"), "# the defaults\n").unwrap();
         let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Self::start_again(folder, netns, addresses).await
     }
 
     /// The same folder and addresses, a new process.
     pub async fn restart(self) -> Self {
-        let Self { folder, process, netns, xds, http, secure } = self;
+        let Self { folder, process, netns, xds, http, secure, webhook } = self;
         drop(process);
-        Self::start_again(folder, netns, [xds, http, secure]).await
+        Self::start_again(folder, netns, [xds, http, secure, webhook]).await
     }
 
     async fn start_again(
         folder: TempDir,
         netns: Option<String>,
-        [xds, http, secure]: [SocketAddr; 3],
+        [xds, http, secure, webhook]: [SocketAddr; 4],
     ) -> Self {
         let program = env!("CARGO_BIN_EXE_mesh-pilot");
         let mut command = Command::new(if netns.is_some() { "ip" } else { program });
@@ -68,11 +71,13 @@ impl Pilot {
         command.arg("--join-tokens").arg(folder.path().join("tokens"));
         command.args(["--xds-address", &xds.to_string(), "--http-address", &http.to_string()]);
         command.args(["--secure-address", &secure.to_string()]);
+        command.args(["--webhook-address", &webhook.to_string()]);
+        command.arg("--inject-config").arg(folder.path().join("inject.yaml"));
         // The proxies of these tests have no agent, and so no certificates.
         command.args(["--auto-mtls", "false"]);
         command.args(["--log-level", "info,mesh_pilot=debug,mesh_xds=debug"]);
         let process = Process::start("mesh-pilot", &mut command);
-        let pilot = Self { folder, process, netns, xds, http, secure };
+        let pilot = Self { folder, process, netns, xds, http, secure, webhook };
         pilot.ready().await;
         pilot
     }
@@ -112,6 +117,11 @@ impl Pilot {
     /// The roots that it publishes.
     pub fn roots(&self) -> PathBuf {
         self.folder.path().join("config-ca/root-cert.pem")
+    }
+
+    /// What sidecars are made of.
+    pub fn inject_config(&self) -> PathBuf {
+        self.folder.path().join("inject.yaml")
     }
 
     pub fn socket(&self) -> PathBuf {

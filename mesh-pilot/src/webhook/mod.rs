@@ -1,0 +1,115 @@
+//! What the API server asks before it stores an object, over HTTPS: pods get their sidecars
+//! (`POST /inject`), and rules that are wrong in themselves are refused (`POST /validate`).
+//!
+//! Who reaches the port may ask: an answer says nothing that the asker has not sent, but for
+//! the names of services and rules that a rule is held against.
+
+mod ca_bundle;
+mod inject;
+mod listener;
+mod metrics;
+mod patch;
+mod review;
+mod settings;
+mod validate;
+
+use std::io;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::post;
+use mesh_inject::Config;
+use mesh_runtime::drain::Watcher;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::ca::Ca;
+use crate::platform::PlatformAdapter;
+use listener::TlsListener;
+
+pub use ca_bundle::{Configurations, keep_ca_bundle};
+pub use metrics::Metrics;
+pub use settings::{SettingsError, follow};
+
+/// The API server takes objects of up to 3 MB, and sends the old one of an update, too.
+const MAX_BODY: usize = 8 << 20;
+
+/// The webhooks. Cheap to clone.
+pub struct Webhook<P> {
+    platform: Arc<P>,
+    settings: watch::Receiver<Arc<Config>>,
+    metrics: Arc<Metrics>,
+}
+
+impl<P> Clone for Webhook<P> {
+    fn clone(&self) -> Self {
+        Self {
+            platform: Arc::clone(&self.platform),
+            settings: self.settings.clone(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+impl<P: PlatformAdapter> Webhook<P> {
+    /// Rules are held against `platform`, and sidecars made of what `settings` say.
+    pub fn new(platform: Arc<P>, settings: watch::Receiver<Arc<Config>>) -> Self {
+        Self { platform, settings, metrics: Arc::default() }
+    }
+
+    /// What was asked, and how it was answered.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Answers with the pilot's own certificate until the drain begins, then until the open
+    /// requests are answered.
+    pub async fn serve(self, listener: TcpListener, ca: &Ca, mut drain: Watcher) -> io::Result<()> {
+        let listener = TlsListener::new(listener, ca.webhook_config(), ca.connections())?;
+        axum::serve(listener, self.pages())
+            .with_graceful_shutdown(async move {
+                drain.begun().await;
+            })
+            .await
+    }
+
+    fn pages(self) -> Router {
+        Router::new()
+            .route("/inject", post(inject::<P>))
+            .route("/validate", post(validate::<P>))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(self)
+    }
+}
+
+async fn inject<P: PlatformAdapter>(
+    State(webhook): State<Webhook<P>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let settings = Arc::clone(&webhook.settings.borrow());
+    review::answer(&headers, &body, |request| {
+        let decision = inject::decide(request, &settings);
+        webhook.metrics.inject(&decision);
+        decision
+    })
+}
+
+async fn validate<P: PlatformAdapter>(
+    State(webhook): State<Webhook<P>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    review::answer(&headers, &body, |request| {
+        let decision = validate::decide(request, webhook.platform.as_ref());
+        webhook.metrics.validate(&decision);
+        decision
+    })
+}
+
+#[cfg(test)]
+mod tests;
