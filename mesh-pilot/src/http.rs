@@ -38,6 +38,8 @@ impl Monitoring {
     pub fn pages(self) -> Router {
         Router::new()
             .route("/ready", get(ready))
+            // Only that the process lives: waiting for something is no reason to be killed.
+            .route("/live", get(async || "alive\n"))
             .route("/metrics", get(metrics))
             .route("/debug/syncz", get(syncz))
             .with_state(self)

@@ -63,7 +63,8 @@ impl Kind {
         let definition = json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": name},
+            // By the label `meshctl` knows them from Istio's of the same name.
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "mesh"}},
             "spec": {
                 "group": group,
                 "scope": "Namespaced",

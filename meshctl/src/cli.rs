@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use mesh_local::StateDir;
 
+use crate::cluster::ClusterArgs;
 use crate::inject::InjectArgs;
+use crate::install::{InstallArgs, ManifestCommand};
 use crate::local::LocalCommand;
 use crate::output::Format;
 use crate::route::RouteCommand;
@@ -16,9 +18,11 @@ Exit codes:
   0  done
   1  refused or failed; standard error says why and what to do
   2  the command line was not understood
-  3  no mesh is running
+  3  no mesh is running, or no cluster answers
+  4  it is installed, but was not ready in time; the same command goes on
 
 Environment:
+  KUBECONFIG        the cluster, as --kubeconfig
   MESH_PILOT        the control plane, as --pilot
   MESH_LOCAL_STATE  the local mesh's state folder, as --state-dir";
 
@@ -53,6 +57,9 @@ pub(crate) struct Global {
     /// Namespace of what is named without one
     #[arg(short, long, global = true, default_value = "default")]
     pub(crate) namespace: String,
+
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 impl Global {
@@ -70,6 +77,11 @@ impl Global {
 pub(crate) enum Command {
     /// Add sidecars to Kubernetes YAML and print it
     Inject(InjectArgs),
+    /// Put the mesh on a Kubernetes cluster, or bring it up to date
+    Install(InstallArgs),
+    /// Show what an installation is made of
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Split a service's traffic between its versions
     #[command(subcommand)]
     Route(RouteCommand),

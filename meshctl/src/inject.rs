@@ -1,13 +1,12 @@
 //! `meshctl inject`: what a cluster's webhook does, on files.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use mesh_inject::{Config, Outcome, inject_yaml};
 
-use crate::output;
+use crate::{input, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct InjectArgs {
@@ -41,8 +40,8 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     config.token_audience = args.token_audience.clone().unwrap_or(config.token_audience);
     let mut texts = Vec::new();
     for file in &args.files {
-        let injected =
-            inject_yaml(&read(file)?, &config).with_context(|| file.display().to_string())?;
+        let injected = inject_yaml(&input::read(file)?, &config)
+            .with_context(|| file.display().to_string())?;
         for pod in injected.pods {
             if let Outcome::LeftAlone(reason) = &pod.outcome {
                 eprintln!("{}: no sidecar: {reason}", pod.object);
@@ -56,13 +55,4 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     // Nothing is printed unless every file is right.
     output::write(&texts.join("---\n"));
     Ok(())
-}
-
-fn read(file: &Path) -> Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }

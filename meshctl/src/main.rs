@@ -1,8 +1,11 @@
 //! The command line of the mesh.
 
 mod cli;
+mod cluster;
 mod failure;
 mod inject;
+mod input;
+mod install;
 mod local;
 mod mesh;
 mod output;
@@ -29,6 +32,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { global, command } = cli;
     match command {
         Command::Inject(args) => inject::run(&args),
+        Command::Install(args) => install::install(&global, &args).await,
+        Command::Manifest(command) => install::manifest(&global, &command),
         Command::Route(command) => route::run(&global, command).await,
         Command::Rule(command) => rule::run(&global, command).await,
         Command::ProxyStatus(args) => proxy_status::run(&global, args.output).await,

@@ -1,0 +1,44 @@
+{{/* What every entry of the injector has in common. It fails closed: a pod that should have a
+     sidecar and has none would speak in plain text, and be refused by those that have. */}}
+{{- define "mesh.injector" -}}
+admissionReviewVersions: [v1]
+clientConfig:
+  service:
+    name: {{ include "mesh.pilot" . }}
+    namespace: {{ .Release.Namespace }}
+    path: /inject
+    port: 443
+rules:
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE]
+  resources: [pods]
+  scope: Namespaced
+failurePolicy: Fail
+matchPolicy: Equivalent
+# Once more when another webhook has added a container since.
+reinvocationPolicy: IfNeeded
+sideEffects: None
+timeoutSeconds: {{ .Values.webhooks.timeoutSeconds }}
+{{- end }}
+
+{{/* Never these, whatever their labels: the pilot and the cluster itself must be able to start
+     while no pilot is there. */}}
+{{- define "mesh.never" -}}
+- key: kubernetes.io/metadata.name
+  operator: NotIn
+  values: [{{ .Release.Namespace }}, kube-system, kube-public, kube-node-lease]
+{{- end }}
+
+{{- define "mesh.unlabelled" -}}
+- {key: mesh-injection, operator: DoesNotExist}
+- {key: istio-injection, operator: DoesNotExist}
+- {key: sidecar.mesh/rev, operator: DoesNotExist}
+- {key: istio.io/rev, operator: DoesNotExist}
+{{- end }}
+
+{{/* A pod that says no is not even asked about, and so needs no pilot. */}}
+{{- define "mesh.opt-out" -}}
+- {key: sidecar.mesh/inject, operator: NotIn, values: ["false"]}
+- {key: sidecar.istio.io/inject, operator: NotIn, values: ["false"]}
+{{- end }}

@@ -1,0 +1,75 @@
+//! The kinds that the chart is made of: a table instead of asking the API server.
+
+use kube::api::DynamicObject;
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
+use kube::{Api, Client};
+
+pub(crate) struct Kind {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) plural: &'static str,
+    pub(crate) is_namespaced: bool,
+}
+
+/// In the order in which they are applied; deleted is the other way round.
+pub(crate) const KINDS: [Kind; 13] = [
+    kind("", "v1", "Namespace", "namespaces", false),
+    kind(
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        false,
+    ),
+    kind("", "v1", "ServiceAccount", "serviceaccounts", true),
+    kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false),
+    kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false),
+    kind("rbac.authorization.k8s.io", "v1", "Role", "roles", true),
+    kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true),
+    kind("", "v1", "ConfigMap", "configmaps", true),
+    kind("", "v1", "Service", "services", true),
+    kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true),
+    kind("apps", "v1", "Deployment", "deployments", true),
+    kind("admissionregistration.k8s.io", "v1", MUTATING, "mutatingwebhookconfigurations", false),
+    kind(
+        "admissionregistration.k8s.io",
+        "v1",
+        VALIDATING,
+        "validatingwebhookconfigurations",
+        false,
+    ),
+];
+
+pub(crate) const MUTATING: &str = "MutatingWebhookConfiguration";
+pub(crate) const VALIDATING: &str = "ValidatingWebhookConfiguration";
+
+const fn kind(
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    is_namespaced: bool,
+) -> Kind {
+    Kind { group, version, kind, plural, is_namespaced }
+}
+
+/// The kind of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.kind == name)
+}
+
+impl Kind {
+    /// Of one namespace, where the kind has them, or of all.
+    pub(crate) fn api(&self, client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk(self.group, self.version, self.kind);
+        let resource = ApiResource::from_gvk_with_plural(&kind, self.plural);
+        match namespace {
+            Some(namespace) if self.is_namespaced => {
+                Api::namespaced_with(client.clone(), namespace, &resource)
+            }
+            _ => Api::all_with(client.clone(), &resource),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Puts the mesh on a cluster and takes it off: the chart, and what applies it.
+//!
+//! [`chart`] is pure; everything else speaks to an API server. What is done is told as
+//! [`Event`]s, which whoever calls shows.
+
+mod apply;
+pub mod chart;
+mod client;
+mod event;
+mod install;
+mod kinds;
+mod object;
+mod order;
+mod wait;
+
+pub use apply::{ApplyError, Change, FIELD_MANAGER};
+pub use client::{ConnectError, Connection, explain};
+pub use event::{Event, Events};
+pub use install::{InstallError, Settings, install};
+pub use object::ObjectName;
+pub use wait::{NotReady, WaitError};
+
+/// The label of everything that is installed.
+pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "mesh");
+/// The label of what belongs to a revision.
+pub const REVISION_LABEL: &str = "sidecar.mesh/rev";

@@ -1,0 +1,96 @@
+//! What can be waited for.
+
+use std::fmt;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::deployment;
+use crate::{ObjectName, explain, kinds};
+
+/// Something that becomes ready.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// The API server serves the kind.
+    Definition(String),
+    /// All pods are of the latest template, and available.
+    Deployment { namespace: String, name: String },
+    /// It exists.
+    ConfigMap { namespace: String, name: String },
+    /// The pilot has told the API server by which roots it knows it.
+    Webhook(ObjectName),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Definition(name) => write!(to, "the kind {name}"),
+            Self::Deployment { name, .. } => write!(to, "{name}"),
+            Self::ConfigMap { name, .. } => write!(to, "ConfigMap {name}"),
+            Self::Webhook(object) => write!(to, "{}", object.name),
+        }
+    }
+}
+
+impl Target {
+    /// What it lacks; None when it is ready.
+    pub(super) async fn lacks(&self, client: &Client) -> Option<String> {
+        let lacks = match self {
+            Self::Definition(name) => definition(client, name).await,
+            Self::Deployment { namespace, name } => deployment(client, namespace, name).await,
+            Self::ConfigMap { namespace, name } => {
+                let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+                let missing = || "the pilot has not published it yet".to_owned();
+                api.get_opt(name).await.map(|found| found.is_none().then(missing))
+            }
+            Self::Webhook(object) => webhook(client, object).await,
+        };
+        lacks.unwrap_or_else(|error| Some(format!("the API server: {}", explain(&error))))
+    }
+}
+
+async fn definition(client: &Client, name: &str) -> kube::Result<Option<String>> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let found = api.get_opt(name).await?;
+    let conditions = found.and_then(|found| found.status?.conditions).unwrap_or_default();
+    let bad = conditions.iter().find(|one| one.type_ == "NamesAccepted" && one.status == "False");
+    if let Some(bad) = bad {
+        return Ok(Some(bad.message.clone().unwrap_or_default()));
+    }
+    let is_there = conditions.iter().any(|one| one.type_ == "Established" && one.status == "True");
+    Ok((!is_there).then(|| "the API server does not serve it yet".to_owned()))
+}
+
+async fn deployment(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<String>> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let Some(found) = api.get_opt(name).await? else {
+        return Ok(Some("it is not there".to_owned()));
+    };
+    let Some(progress) = deployment::progress(&found) else { return Ok(None) };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods = pods.list(&ListParams::default().labels(&deployment::selector(&found))).await?;
+    let trouble = deployment::trouble(&pods.items);
+    Ok(Some(match trouble {
+        Some(trouble) => format!("{progress}: {trouble}"),
+        None => progress,
+    }))
+}
+
+async fn webhook(client: &Client, object: &ObjectName) -> kube::Result<Option<String>> {
+    let Some(kind) = kinds::find(&object.kind) else { return Ok(None) };
+    let Some(found) = kind.api(client, None).get_opt(&object.name).await? else {
+        return Ok(Some("it is not there".to_owned()));
+    };
+    let empty = Vec::new();
+    let webhooks = found.data.get("webhooks").and_then(Value::as_array).unwrap_or(&empty);
+    let has_roots = |webhook: &Value| {
+        webhook["clientConfig"]["caBundle"].as_str().is_some_and(|bundle| !bundle.is_empty())
+    };
+    let lacking = webhooks.iter().filter(|webhook| !has_roots(webhook)).count();
+    let why = || "no pilot has given it its roots yet (caBundle)".to_owned();
+    Ok((lacking > 0).then(why))
+}

@@ -1,0 +1,64 @@
+//! What each profile installs: golden files.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::path::Path;
+
+use mesh_install::chart::{NAMESPACE, Release, profile, render};
+use serde_json::{Value, json};
+
+/// `UPDATE_GOLDEN=1` writes the file anew; read the difference before you commit it.
+fn compare(name: &str, values: Vec<Value>) {
+    let release = Release { namespace: NAMESPACE.to_owned(), values };
+    let objects = render(&release).unwrap();
+    let own = objects.iter().filter(|rendered| !rendered.file.starts_with("crds/"));
+    let texts = own.map(|one| format!("---\n# Source: {}\n{}\n", one.file, one.text.trim()));
+    let text: String = texts.collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == golden, "{} differs; UPDATE_GOLDEN=1 writes it anew", path.display());
+}
+
+#[test]
+fn default() {
+    compare("default.yaml", vec![json!({"createNamespace": true}), profile("default").unwrap()]);
+}
+
+#[test]
+fn demo() {
+    compare("demo.yaml", vec![profile("demo").unwrap()]);
+}
+
+#[test]
+fn minimal() {
+    compare("minimal.yaml", vec![profile("minimal").unwrap()]);
+}
+
+#[test]
+fn canary_with_everything_set() {
+    let values = json!({
+        "revision": "canary",
+        "hub": "registry.example.com/mesh",
+        "tag": "1.2",
+        "imagePullPolicy": "Always",
+        "imagePullSecrets": [{"name": "registry"}],
+        "trustDomain": "example.com",
+        "pilot": {
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [{"key": "control", "operator": "Exists"}],
+            "podAnnotations": {"a": "b: c"},
+            "extraArgs": ["--auto-mtls=false"],
+        },
+        "injection": {"image": "other/proxy:2", "minimumDrain": "7s"},
+        "ingressGateway": {
+            "nodeSelector": {"edge": "true"},
+            "tolerations": [{"key": "edge", "operator": "Exists"}],
+            "podAnnotations": {"x": "y"},
+            "service": {"annotations": {"lb": "internal"}},
+        },
+    });
+    compare("canary.yaml", vec![values]);
+}
