@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::{ServiceName, Workload};
 
 /// A service of the mesh.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Its name and namespace.
     pub name: ServiceName,
@@ -121,7 +121,7 @@ impl fmt::Display for Protocol {
 }
 
 /// An address behind one port of a service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The number of the service port that it serves.
     pub service_port: u16,

@@ -25,6 +25,8 @@ pub struct Workload {
     pub named_ports: BTreeMap<String, u16>,
     /// Whether it takes requests (the pod's condition `Ready`).
     pub ready: bool,
+    /// Whether it is to end, and takes nothing new; what it has begun it may finish.
+    pub leaving: bool,
 }
 
 impl Workload {

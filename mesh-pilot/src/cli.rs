@@ -11,9 +11,28 @@ use crate::ca::CaArgs;
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
-    /// Folder of Kubernetes YAML that describes the mesh; watched for changes.
+    /// Where the mesh is described.
+    #[arg(long, value_name = "PLATFORM", value_enum, default_value_t)]
+    pub platform: Platform,
+
+    /// Folder of Kubernetes YAML that describes the mesh; watched for changes. For --platform
+    /// files, and needed there.
     #[arg(long, value_name = "DIR")]
-    pub config_dir: PathBuf,
+    pub config_dir: Option<PathBuf>,
+
+    /// The pilot's own namespace.
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = "mesh-system")]
+    pub namespace: String,
+
+    /// The pilot's own pod; by this name it leads. The machine's and the process's when not
+    /// given.
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub pod_name: Option<String>,
+
+    /// Of several control planes of one cluster, which one this is: proxies of the others
+    /// have nothing to do with it.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_REVISION, value_parser = revision)]
+    pub revision: String,
 
     /// Where proxies ask for their configuration (xDS over gRPC) with the certificates that
     /// their agents ask for there, too: TLS, with an identity for xDS.
@@ -25,9 +44,10 @@ pub struct Cli {
     #[arg(long, value_name = "HOST:PORT")]
     pub xds_address: Option<SocketAddr>,
 
-    /// Unix socket where meshctl asks; owned by who called sudo.
-    #[arg(long, value_name = "PATH", default_value = "/run/mesh-local/pilot.sock")]
-    pub api_socket: PathBuf,
+    /// Unix socket where meshctl asks; owned by who called sudo. On one machine
+    /// /run/mesh-local/pilot.sock when not given, on Kubernetes none.
+    #[arg(long, value_name = "PATH")]
+    pub api_socket: Option<PathBuf>,
 
     /// Where /ready, /metrics and /debug are served.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:15014")]
@@ -63,6 +83,51 @@ pub struct Cli {
     /// error, warn, info, debug, trace, or a list such as info,mesh_xds=debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
+}
+
+/// Where the mesh is described.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Platform {
+    /// In a folder of Kubernetes YAML, on one machine.
+    #[default]
+    Files,
+    /// In the Kubernetes API server that KUBECONFIG or the pod's service account leads to.
+    Kubernetes,
+}
+
+/// The revision that adds nothing to names.
+const DEFAULT_REVISION: &str = "default";
+
+impl Cli {
+    /// The name of this control plane's Service, Deployment and service account.
+    pub fn service(&self) -> String {
+        match self.revision.as_str() {
+            DEFAULT_REVISION => "mesh-pilot".to_owned(),
+            revision => format!("mesh-pilot-{revision}"),
+        }
+    }
+
+    /// Where meshctl asks, if there is a socket.
+    pub fn api_socket(&self) -> Option<PathBuf> {
+        let usual = || match self.platform {
+            Platform::Files => Some(PathBuf::from("/run/mesh-local/pilot.sock")),
+            Platform::Kubernetes => None,
+        };
+        self.api_socket.clone().or_else(usual)
+    }
+}
+
+/// It becomes a part of names and labels.
+fn revision(text: &str) -> Result<String, &'static str> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = text.len() <= 40
+        && text.starts_with(plain)
+        && text.ends_with(plain)
+        && text.chars().all(|c| plain(c) || c == '-');
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("expected lower-case letters, digits and \"-\", at most 40"),
+    }
 }
 
 fn trust_domain(text: &str) -> Result<String, mesh_tls::SpiffeError> {

@@ -7,6 +7,7 @@ pub mod ads;
 pub mod api;
 pub mod ca;
 pub mod cli;
+pub mod cluster;
 pub mod fleet;
 pub mod http;
 pub mod platform;

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use mesh_pilot::ca::Ca;
-use mesh_pilot::cli::Cli;
-use mesh_pilot::platform::{FilesAdapter, MeshConfig};
+use mesh_pilot::ca::{Ca, Home, Site};
+use mesh_pilot::cli::{Cli, Platform};
+use mesh_pilot::cluster;
+use mesh_pilot::platform::{FilesAdapter, KubernetesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
 use mesh_pilot::webhook;
 use mesh_runtime::telemetry;
@@ -34,10 +35,34 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             trust_domain: cli.trust_domain.clone(),
             auto_mtls: cli.auto_mtls,
         };
-        let platform = FilesAdapter::start(&cli.config_dir, mesh).await?;
-        let at = cli.secure_address;
-        let ca = Ca::start(&cli.ca, &cli.config_dir, &cli.trust_domain, at).await?;
         let injection = webhook::follow(cli.inject_config.clone()).await?;
-        run(listeners, platform, ca, injection).await
+        match cli.platform {
+            Platform::Files => {
+                let folder = cli.config_dir.as_deref().context(
+                    "--config-dir is missing: the folder that describes the mesh; or is it \
+                     --platform kubernetes?",
+                )?;
+                let platform = FilesAdapter::start(folder, mesh).await?;
+                let ca = start_ca(cli, Home::Machine(folder)).await?;
+                run(listeners, platform, ca, injection).await
+            }
+            Platform::Kubernetes => {
+                let client = cluster::client().await?;
+                let platform = KubernetesAdapter::start(&client, mesh);
+                let ca = start_ca(cli, Home::Cluster(client)).await?;
+                run(listeners, platform, ca, injection).await
+            }
+        }
     })
+}
+
+async fn start_ca(cli: &Cli, home: Home<'_>) -> anyhow::Result<Ca> {
+    let site = Site {
+        home,
+        namespace: &cli.namespace,
+        service: &cli.service(),
+        trust_domain: &cli.trust_domain,
+        at: cli.secure_address,
+    };
+    Ca::start(&cli.ca, &site).await
 }

@@ -33,7 +33,7 @@ pub struct Listeners {
     plain: Option<TcpListener>,
     http: TcpListener,
     webhook: Option<TcpListener>,
-    api: Socket,
+    api: Option<Socket>,
 }
 
 impl Listeners {
@@ -52,7 +52,10 @@ impl Listeners {
             plain,
             http: admin::bind(cli.http_address, "monitoring (--http-address)").await?,
             webhook,
-            api: Socket::bind(&cli.api_socket).await?,
+            api: match cli.api_socket() {
+                Some(path) => Some(Socket::bind(&path).await?),
+                None => None,
+            },
         })
     }
 }
@@ -106,10 +109,16 @@ pub async fn run<P: PlatformAdapter>(
         let served = admin::serve(listeners.http, pages.pages(), http_drain).await;
         served.context("the monitoring server ended")
     });
-    servers.spawn(async move {
-        let served = api::serve(listeners.api, platform, fleet, drain).await;
-        served.context("the API server ended")
-    });
+    if let Some(socket) = listeners.api {
+        let (platform, fleet) = (Arc::clone(&platform), Arc::clone(&fleet));
+        servers.spawn(async move {
+            let served = api::serve(socket, platform, fleet, drain).await;
+            served.context("the API server ended")
+        });
+    } else {
+        // The drain ends when every watcher is dropped.
+        drop(drain);
+    }
     tokio::spawn(async move {
         if snapshots.wait_for(|snapshot| snapshot.version() > 0).await.is_ok() {
             info!(snapshot = snapshots.borrow().version(), "ready");

@@ -109,6 +109,7 @@ mod tests {
             node: String::new(),
             named_ports: Default::default(),
             ready: true,
+            leaving: false,
         };
         let contents = Contents {
             trust_domain: "cluster.local".to_owned(),

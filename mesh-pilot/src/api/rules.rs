@@ -95,7 +95,7 @@ fn status(error: StoreError) -> Status {
     match error {
         StoreError::Refused(_) => Status::invalid_argument(message),
         StoreError::NotFound(_) => Status::not_found(message),
-        StoreError::NotOurs { .. } => Status::failed_precondition(message),
+        StoreError::NotOurs { .. } | StoreError::Elsewhere => Status::failed_precondition(message),
         StoreError::Io { .. } => Status::internal(message),
     }
 }

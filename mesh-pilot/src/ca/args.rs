@@ -13,6 +13,7 @@ use super::secret::{SecretName, SecretStore};
 use super::service::Lifetimes;
 use super::serving::Names;
 use super::store::RootStore;
+use crate::cluster;
 
 /// The certificate authority: where its root is, whom it believes, how long certificates live.
 #[derive(Debug, clap::Args)]
@@ -44,12 +45,13 @@ pub struct CaArgs {
     #[arg(long, value_name = "FILE", requires = "ca_cert")]
     ca_root: Option<PathBuf>,
 
-    /// Kubernetes Secret in which the root is made on the first start and kept.
+    /// Kubernetes Secret in which the root is made on the first start and kept; on Kubernetes
+    /// NAMESPACE/mesh-ca-secret when no flag says where the root is.
     #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "ca_dir")]
     ca_secret: Option<SecretName>,
 
-    /// File in which the roots are published that the mesh trusts; root-cert.pem in the
-    /// --ca-dir when not given.
+    /// File in which the roots are published that the mesh trusts; on one machine
+    /// root-cert.pem in the --ca-dir when not given.
     #[arg(long, value_name = "FILE")]
     root_cert_file: Option<PathBuf>,
 
@@ -66,7 +68,7 @@ pub struct CaArgs {
     join_tokens: Option<PathBuf>,
 
     /// Take service account tokens too, checked by the API server (TokenReview) that
-    /// KUBECONFIG or the pod's own service account leads to.
+    /// KUBECONFIG or the pod's own service account leads to. On Kubernetes always.
     #[arg(long)]
     token_review: bool,
 
@@ -74,22 +76,47 @@ pub struct CaArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "istio-ca,mesh-ca")]
     token_audiences: Vec<String>,
 
-    /// DNS names by which agents and proxies find this pilot.
-    #[arg(
-        long,
-        value_name = "NAMES",
-        value_delimiter = ',',
-        default_value = "mesh-pilot.mesh-system.svc,mesh-pilot.mesh-system,mesh-pilot,localhost"
-    )]
+    /// DNS names by which agents and proxies find this pilot; those of its Service when not
+    /// given: mesh-pilot.NAMESPACE.svc and shorter ones, and localhost.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     serving_names: Vec<String>,
 
-    /// The pilot's own namespace.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "mesh-system")]
-    pilot_namespace: String,
+    /// The pilot's own service account; its Service's name when not given.
+    #[arg(long, value_name = "NAME", env = "SERVICE_ACCOUNT")]
+    pilot_service_account: Option<String>,
+}
 
-    /// The pilot's own service account.
-    #[arg(long, env = "SERVICE_ACCOUNT", default_value = "mesh-pilot")]
-    pilot_service_account: String,
+/// Where the pilot runs, as far as the authority depends on it.
+pub struct Site<'a> {
+    /// What it runs on.
+    pub home: Home<'a>,
+    /// The pilot's own namespace.
+    pub namespace: &'a str,
+    /// The name of its Service.
+    pub service: &'a str,
+    /// The beginning of identities.
+    pub trust_domain: &'a str,
+    /// Where it listens for TLS.
+    pub at: SocketAddr,
+}
+
+/// What a pilot runs on.
+#[derive(Clone)]
+pub enum Home<'a> {
+    /// A machine, with the folder that describes the mesh: the root is kept beside it.
+    Machine(&'a Path),
+    /// A cluster: the root is kept in a Secret, and pods have service account tokens.
+    Cluster(kube::Client),
+}
+
+impl Home<'_> {
+    /// The machine's own, or one that flags lead to.
+    async fn client(&self) -> anyhow::Result<kube::Client> {
+        match self {
+            Self::Machine(_) => cluster::client().await,
+            Self::Cluster(client) => Ok(client.clone()),
+        }
+    }
 }
 
 /// As users write it, with one unit.
@@ -123,7 +150,7 @@ impl CaArgs {
         Ok(Lifetimes { default, longest })
     }
 
-    pub(super) async fn store(&self, config_dir: &Path) -> anyhow::Result<RootStore> {
+    pub(super) async fn store(&self, site: &Site<'_>) -> anyhow::Result<RootStore> {
         if let Some(folder) = &self.ca_certs_dir {
             return Ok(RootStore::Given(GivenFiles::in_folder(folder)?));
         }
@@ -136,56 +163,66 @@ impl CaArgs {
                 root,
             }));
         }
-        if let Some(name) = &self.ca_secret {
-            let secret = SecretStore::new(client().await?, name.clone());
-            return Ok(RootStore::Secret(Box::new(secret)));
+        if self.ca_secret.is_none()
+            && let Some(folder) = self.folder(site)
+        {
+            return Ok(RootStore::Folder(folder));
         }
-        Ok(RootStore::Folder(self.folder(config_dir)))
+        let usual = || SecretName::usual(site.namespace);
+        let name = self.ca_secret.clone().unwrap_or_else(usual);
+        let secret = SecretStore::new(site.home.client().await?, name);
+        Ok(RootStore::Secret(Box::new(secret)))
     }
 
-    pub(super) fn root_cert_file(&self, config_dir: &Path) -> PathBuf {
-        let in_folder = || self.folder(config_dir).join("root-cert.pem");
-        self.root_cert_file.clone().unwrap_or_else(in_folder)
+    pub(super) fn root_cert_file(&self, site: &Site<'_>) -> Option<PathBuf> {
+        let in_folder = || Some(self.folder(site)?.join("root-cert.pem"));
+        self.root_cert_file.clone().or_else(in_folder)
     }
 
-    fn folder(&self, config_dir: &Path) -> PathBuf {
-        let beside = || {
-            let name = config_dir.file_name().unwrap_or_default().to_string_lossy();
-            config_dir.with_file_name(format!("{name}-ca"))
+    fn folder(&self, site: &Site<'_>) -> Option<PathBuf> {
+        let beside = || match site.home {
+            Home::Machine(config_dir) => {
+                let name = config_dir.file_name().unwrap_or_default().to_string_lossy();
+                Some(config_dir.with_file_name(format!("{name}-ca")))
+            }
+            Home::Cluster(_) => None,
         };
-        self.ca_dir.clone().unwrap_or_else(beside)
+        self.ca_dir.clone().or_else(beside)
     }
 
     pub(super) fn join_tokens(&self) -> Option<JoinTokens> {
         self.join_tokens.clone().map(JoinTokens::new)
     }
 
-    pub(super) async fn reviewer(&self) -> anyhow::Result<Option<Reviewer>> {
-        match self.token_review {
-            true => Ok(Some(Reviewer::new(client().await?, self.token_audiences.clone()))),
-            false => Ok(None),
+    pub(super) async fn reviewer(&self, home: &Home<'_>) -> anyhow::Result<Option<Reviewer>> {
+        if !self.token_review && matches!(home, Home::Machine(_)) {
+            return Ok(None);
         }
+        Ok(Some(Reviewer::new(home.client().await?, self.token_audiences.clone())))
     }
 
-    /// Of a pilot that listens there.
-    pub(super) fn names(&self, trust_domain: &str, at: SocketAddr) -> anyhow::Result<Names> {
-        let id = SpiffeId::new(trust_domain, &self.pilot_namespace, &self.pilot_service_account)
-            .context("--trust-domain, --pilot-namespace and --pilot-service-account")?;
+    /// By which names the pilot is found.
+    pub(super) fn names(&self, site: &Site<'_>) -> anyhow::Result<Names> {
+        let Site { namespace, service, at, .. } = *site;
+        let account = self.pilot_service_account.as_deref().unwrap_or(service);
+        let id = SpiffeId::new(site.trust_domain, namespace, account)
+            .context("--trust-domain, --namespace and --pilot-service-account")?;
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         let mut ips = vec![loopback];
         if !at.ip().is_unspecified() && at.ip() != loopback {
             ips.push(at.ip());
         }
-        Ok(Names { id, dns: self.serving_names.clone(), ips })
+        let mut dns = self.serving_names.clone();
+        if dns.is_empty() {
+            dns = vec![
+                format!("{service}.{namespace}.svc"),
+                format!("{service}.{namespace}"),
+                service.to_owned(),
+                "localhost".to_owned(),
+            ];
+        }
+        Ok(Names { id, dns, ips })
     }
-}
-
-async fn client() -> anyhow::Result<kube::Client> {
-    let config = kube::Config::infer().await.context(
-        "there is no Kubernetes API server to ask: set KUBECONFIG, or run in a pod with a \
-         service account",
-    )?;
-    kube::Client::try_from(config).context("cannot make a client of the Kubernetes API server")
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub struct Keeper {
     material: Material,
     rollover: Rollover,
     trust: watch::Sender<Trust>,
-    file: PathBuf,
+    file: Option<PathBuf>,
 }
 
 impl Keeper {
@@ -49,13 +49,13 @@ impl Keeper {
         store: RootStore,
         trust_domain: &str,
         timing: Timing,
-        file: PathBuf,
+        file: Option<PathBuf>,
     ) -> Result<Self, KeeperError> {
         let material = store.load_or_create(trust_domain).await?;
         let authority = Arc::new(store.authority(&material)?);
         warn_of_its_end(&authority);
         // What was published last outlives a restart in the file itself.
-        let earlier = TrustBundle::read(&file).ok();
+        let earlier = file.as_deref().and_then(|file| TrustBundle::read(file).ok());
         let rollover = Rollover::new(authority, earlier, timing, Instant::now());
         let trust = watch::Sender::new(rollover.trust());
         let keeper = Self { store, material, rollover, trust, file };
@@ -128,9 +128,10 @@ impl Keeper {
     }
 
     fn publish(&self) -> Result<(), KeeperError> {
+        let Some(file) = &self.file else { return Ok(()) };
         let text = self.trust.borrow().bundle.to_pem();
-        write_whole(&self.file, &text)
-            .map_err(|source| KeeperError::Publish { path: self.file.clone(), source })
+        write_whole(file, &text)
+            .map_err(|source| KeeperError::Publish { path: file.clone(), source })
     }
 }
 
@@ -171,7 +172,8 @@ mod tests {
         let store = RootStore::Given(GivenFiles::in_folder(folder.path()).unwrap());
         let timing = Timing { lead: Duration::ZERO, overlap: Duration::from_secs(3600) };
         let published = path("root-cert.pem");
-        let start = || Keeper::start(store.clone(), "cluster.local", timing, published.clone());
+        let start =
+            || Keeper::start(store.clone(), "cluster.local", timing, Some(published.clone()));
         let mut keeper = start().await.unwrap();
         let trust = keeper.trust();
         let roots = || TrustBundle::read(&published).unwrap().roots().len();

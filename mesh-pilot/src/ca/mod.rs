@@ -14,8 +14,6 @@ mod service;
 mod serving;
 mod store;
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use mesh_proto::istio::v1::auth::istio_certificate_service_server::IstioCertificateServiceServer;
@@ -23,7 +21,7 @@ use mesh_tls::AcceptCounters;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
-pub use args::CaArgs;
+pub use args::{CaArgs, Home, Site};
 pub use caller::{Authenticator, Caller, CallerError, JoinTokens, Reviewer};
 pub use files::{FileError, GivenFiles};
 pub use keeper::{Keeper, KeeperError};
@@ -51,23 +49,19 @@ pub struct Ca {
 
 impl Ca {
     /// Loads or makes the root, publishes it, and keeps both and the pilot's own certificate
-    /// current. `at` is where the pilot listens for TLS.
-    pub async fn start(
-        args: &CaArgs,
-        config_dir: &Path,
-        trust_domain: &str,
-        at: SocketAddr,
-    ) -> anyhow::Result<Self> {
+    /// current.
+    pub async fn start(args: &CaArgs, site: &Site<'_>) -> anyhow::Result<Self> {
+        let trust_domain = site.trust_domain;
         let lifetimes = args.lifetimes()?;
-        let store = args.store(config_dir).await?;
+        let store = args.store(site).await?;
         let timing = Timing::for_lifetime(lifetimes.longest);
-        let file = args.root_cert_file(config_dir);
+        let file = args.root_cert_file(site);
         let keeper = Keeper::start(store, trust_domain, timing, file).await?;
         let trust = keeper.trust();
-        let names = args.names(trust_domain, at)?;
+        let names = args.names(site)?;
         let serving = Serving::start(trust.clone(), names, lifetimes.default)?;
-        let authenticator =
-            Authenticator::new(trust_domain, args.join_tokens(), args.reviewer().await?);
+        let reviewer = args.reviewer(&site.home).await?;
+        let authenticator = Authenticator::new(trust_domain, args.join_tokens(), reviewer);
         let metrics = Arc::<Metrics>::default();
         let service =
             CertificateService::new(trust.clone(), authenticator, lifetimes, Arc::clone(&metrics));

@@ -3,12 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
 use super::store::{Material, StoreError};
+use crate::cluster;
+
+/// Who starts a pilot will start another one when it gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(1);
 
 const KEY: &str = "ca-key.pem";
 const CHAIN: &str = "ca-cert.pem";
@@ -41,11 +50,12 @@ pub enum SecretError {
 }
 
 fn explain(error: &kube::Error) -> String {
+    let text = cluster::explain(error);
     match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}; the pilot needs get and create on secrets there", status.message)
+        kube::Error::Api(status) if status.is_forbidden() => {
+            format!("{text}; the pilot needs get and create on secrets there")
         }
-        other => other.to_string(),
+        _ => text,
     }
 }
 
@@ -54,6 +64,13 @@ fn explain(error: &kube::Error) -> String {
 pub struct SecretName {
     namespace: String,
     name: String,
+}
+
+impl SecretName {
+    /// That of the mesh which is installed in a namespace.
+    pub(super) fn usual(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), name: "mesh-ca-secret".to_owned() }
+    }
 }
 
 impl FromStr for SecretName {
@@ -96,11 +113,36 @@ impl SecretStore {
         Self { api: Api::namespaced(client, &name.namespace), name }
     }
 
-    /// The root in the Secret; a new one when there is none. When another pilot makes one
-    /// meanwhile, the API server refuses ours, and its is read.
+    /// The root in the Secret; a new one when there is none. An API server that is away, or
+    /// does not let us yet, is waited for for a while: a pilot may start before its rights.
     pub(super) async fn load_or_create(
         &self,
-        make: impl FnOnce() -> Result<Material, StoreError>,
+        make: impl Fn() -> Result<Material, StoreError>,
+    ) -> Result<Material, StoreError> {
+        let patience = Instant::now() + PATIENCE;
+        let mut said = String::new();
+        loop {
+            let outcome = self.try_load_or_create(&make).await;
+            match &outcome {
+                Err(StoreError::Secret(error @ SecretError::Api { .. }))
+                    if Instant::now() < patience =>
+                {
+                    let text = error.to_string();
+                    if text != said {
+                        warn!(error = text, "there is no root yet; trying again");
+                        said = text;
+                    }
+                    sleep(AGAIN).await;
+                }
+                _ => return outcome,
+            }
+        }
+    }
+
+    /// When another pilot makes a root meanwhile, the API server refuses ours, and its is read.
+    async fn try_load_or_create(
+        &self,
+        make: impl Fn() -> Result<Material, StoreError>,
     ) -> Result<Material, StoreError> {
         if let Some(found) = self.get().await? {
             return Ok(self.material(&found)?);

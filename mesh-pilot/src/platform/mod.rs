@@ -1,7 +1,10 @@
 //! Where the mesh is described: one adapter per platform.
 
+mod cluster;
+mod contents;
 mod files;
 mod kubernetes;
+mod rules;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use mesh_model::Snapshot;
 use mesh_rules::{Problem, RuleKey};
 use tokio::sync::watch;
 
+pub use cluster::KubernetesAdapter;
 pub use files::{FilesAdapter, StartError};
 
 /// What holds for the whole mesh and comes from the command line.
@@ -45,6 +49,11 @@ pub trait PlatformAdapter: Send + Sync + 'static {
     /// The rules in force, by kind, namespace and name.
     fn rules(&self) -> Vec<StoredRule>;
 
+    /// Waits until the published snapshot reflects the rule in that state, or in a later one,
+    /// and gives the snapshot's version. A rule that does not check is reflected too: by its
+    /// last good version. Who cannot wait for ever brings a deadline.
+    fn reflects(&self, key: &RuleKey, state: RuleState) -> impl Future<Output = u64> + Send;
+
     /// Creates or replaces the rules of a text of one or more YAML documents, all or none.
     /// `default_namespace` is taken for those without one. With `dry_run` they are only
     /// checked. When it returns, the snapshot of [`Applied::version`] is published.
@@ -68,6 +77,20 @@ pub struct StoredRule {
     pub key: RuleKey,
     /// One YAML document.
     pub yaml: String,
+}
+
+/// What has become of a rule, by those who keep it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleState {
+    /// It is kept, in this version or a later one.
+    Stored {
+        /// Which of all rules that ever had this name.
+        uid: String,
+        /// Grows by each change.
+        generation: i64,
+    },
+    /// It is there no more.
+    Gone,
 }
 
 /// What [`PlatformAdapter::apply`] did.
@@ -96,6 +119,12 @@ pub enum StoreError {
         /// The file, relative to the watched folder.
         file: String,
     },
+    /// The platform has a store of its own.
+    #[error(
+        "rules are resources of the cluster: apply and delete them with kubectl, or with meshctl \
+         and a kubeconfig"
+    )]
+    Elsewhere,
     /// The disk said no.
     #[error("cannot write {path}: {error}")]
     Io {

@@ -7,7 +7,6 @@
 
 mod object;
 mod reload;
-mod rules;
 mod scan;
 mod state;
 mod store;
@@ -21,7 +20,7 @@ use mesh_model::Snapshot;
 use mesh_rules::{Problem, RuleKey};
 use tokio::sync::watch as channel;
 
-use super::{Applied, MeshConfig, PlatformAdapter, StoreError, StoredRule};
+use super::{Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule};
 use state::State;
 
 /// Why the adapter cannot begin.
@@ -117,6 +116,11 @@ impl PlatformAdapter for FilesAdapter {
 
     fn rules(&self) -> Vec<StoredRule> {
         self.inner.view.load().rules.clone()
+    }
+
+    /// [`apply`](Self::apply) and [`delete`](Self::delete) have waited already.
+    async fn reflects(&self, _: &RuleKey, _: RuleState) -> u64 {
+        self.inner.snapshots.borrow().version()
     }
 
     async fn apply(

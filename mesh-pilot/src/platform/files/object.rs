@@ -6,7 +6,7 @@ use mesh_model::Workload;
 use mesh_rules::{Document, Problem, Rule, documents, is_rule, rule};
 
 use crate::platform::kubernetes::{
-    DeclaredService, DeclaredSlice, FieldError, declared_service, declared_slice, workload,
+    DeclaredService, DeclaredSlice, FieldError, declared_service, declared_slice, typed, workload,
 };
 
 /// The objects of a file that mean something to the mesh.
@@ -46,15 +46,15 @@ fn kubernetes(
     let value = &document.value;
     match (document.api_version(), document.kind()) {
         ("v1", "Service") => {
-            let service = declared_service(value, cluster_domain)?;
+            let service = declared_service(typed(value)?, cluster_domain)?;
             objects.services.extend(service.map(|service| (source(), service)));
         }
         ("v1", "Pod") => {
-            let workload = workload(value)?;
+            let workload = workload(typed(value)?)?;
             objects.workloads.extend(workload.map(|workload| (source(), Arc::new(workload))));
         }
         ("discovery.k8s.io/v1", "EndpointSlice") => {
-            objects.slices.push((source(), declared_slice(value)?));
+            objects.slices.push((source(), declared_slice(typed(value)?)?));
         }
         ("", _) | (_, "") => {
             let message = "it has no apiVersion and kind; expected a Kubernetes object";

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_model::{Contents, ServiceName, Workload};
-use mesh_rules::{Meaning, Problem, Rule, RuleKey};
+use mesh_rules::{Problem, Rule, RuleKey};
 
 use super::object::{self, Objects};
-use super::rules::Rules;
 use super::scan::Text;
+use crate::platform::contents::{contents, empty};
+use crate::platform::rules::Rules;
 use crate::platform::{MeshConfig, kubernetes};
 
 /// What is known of the folder, file by file, and what of it is in force.
@@ -106,35 +107,7 @@ impl State {
         self.problems = self.files.values().flat_map(|file| file.problems.clone()).collect();
         self.problems.extend(once.problems);
         self.problems.extend(refused);
-        self.contents = self.contents_of(services, workloads);
-    }
-
-    fn contents_of(
-        &self,
-        services: Vec<Arc<mesh_model::Service>>,
-        workloads: Vec<Arc<Workload>>,
-    ) -> Contents {
-        let mut contents = Contents { services, workloads, ..empty(&self.mesh) };
-        for rule in self.rules.in_force() {
-            match &rule.meaning {
-                Meaning::Route(route) => contents.routes.push(Arc::new(route.clone())),
-                Meaning::Policy(policy) => contents.policies.push(Arc::new(policy.clone())),
-                Meaning::PeerAuthentication(rule) => {
-                    contents.peer_authentications.push(Arc::new(rule.clone()));
-                }
-            }
-        }
-        contents
-    }
-}
-
-/// A mesh with nothing in it.
-fn empty(mesh: &MeshConfig) -> Contents {
-    Contents {
-        cluster_domain: mesh.cluster_domain.clone(),
-        trust_domain: mesh.trust_domain.clone(),
-        auto_mtls: mesh.auto_mtls,
-        ..Default::default()
+        self.contents = contents(&self.mesh, services, workloads, &self.rules);
     }
 }
 

@@ -1,10 +1,12 @@
 //! Which addresses are behind each service.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh_model::{Endpoint, Service, ServiceName, TargetPort, Workload};
 
+use super::slice::SliceEndpoint;
 use super::{DeclaredService, DeclaredSlice};
 
 /// The services with their endpoints: those of the service's slices when it has some, else
@@ -14,23 +16,87 @@ pub(in super::super) fn services<'a>(
     slices: impl IntoIterator<Item = &'a DeclaredSlice>,
     workloads: &[Arc<Workload>],
 ) -> Vec<Arc<Service>> {
+    let pods = Pods::new(workloads, Unknown::Kept);
     let mut by_service: HashMap<&ServiceName, Vec<&DeclaredSlice>> = HashMap::new();
     for slice in slices {
         if let Some(service) = &slice.service {
             by_service.entry(service).or_default().push(slice);
         }
     }
-    let services = declared.into_iter().map(|declared| {
-        let mut service = declared.service.clone();
-        service.endpoints = match by_service.get(&service.name) {
-            Some(slices) => of_slices(&service, slices, workloads),
-            None => of_pods(declared, workloads),
-        };
-        service.endpoints.sort_by_key(|e| (e.service_port, e.address, e.port));
-        service.endpoints.dedup_by_key(|e| (e.service_port, e.address, e.port));
-        Arc::new(service)
-    });
+    let services =
+        declared.into_iter().map(|declared| match by_service.get(&declared.service.name) {
+            Some(slices) => service(declared, slices.iter().copied(), &pods),
+            None => with_endpoints(declared, of_pods(declared, workloads)),
+        });
     services.collect()
+}
+
+/// A service with the endpoints of its slices.
+pub(in super::super) fn service<'a>(
+    declared: &DeclaredService,
+    slices: impl IntoIterator<Item = &'a DeclaredSlice>,
+    pods: &Pods<'_>,
+) -> Arc<Service> {
+    with_endpoints(declared, of_slices(&declared.service, slices, pods))
+}
+
+fn with_endpoints(declared: &DeclaredService, mut endpoints: Vec<Endpoint>) -> Arc<Service> {
+    endpoints.sort_by_key(|e| (e.service_port, e.address, e.port));
+    endpoints.dedup_by_key(|e| (e.service_port, e.address, e.port));
+    Arc::new(Service { endpoints, ..declared.service.clone() })
+}
+
+/// What becomes of an endpoint whose pod nobody has told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Unknown {
+    /// It is an address like any other.
+    Kept,
+    /// It is left out: its pod has just gone, or is about to be told of. Not knowing its
+    /// labels and its account, nobody could say how to speak to it.
+    LeftOut,
+}
+
+/// Pods by what endpoints say of them.
+pub(in super::super) struct Pods<'a> {
+    by_name: HashMap<(&'a str, &'a str), &'a Arc<Workload>>,
+    by_address: HashMap<IpAddr, &'a Arc<Workload>>,
+    unknown: Unknown,
+}
+
+impl<'a> Pods<'a> {
+    pub(in super::super) fn new(
+        workloads: impl IntoIterator<Item = &'a Arc<Workload>>,
+        unknown: Unknown,
+    ) -> Self {
+        let mut pods = Self { by_name: HashMap::new(), by_address: HashMap::new(), unknown };
+        for pod in workloads {
+            pods.by_name.insert((&pod.namespace, &pod.name), pod);
+            // Pods in their node's network share an address.
+            pods.by_address.entry(pod.address).or_insert(pod);
+        }
+        pods
+    }
+
+    /// The pod behind an endpoint; `Err` when there must be one and it is not known.
+    fn behind(
+        &self,
+        namespace: &str,
+        endpoint: &SliceEndpoint,
+    ) -> Result<Option<&'a Arc<Workload>>, ()> {
+        let by_address = self.by_address.get(&endpoint.address).copied();
+        let Some(name) = &endpoint.pod else { return Ok(by_address) };
+        match self.by_name.get(&(namespace, name.as_str())).copied() {
+            // Another address of the same family is that of an earlier pod of that name.
+            Some(pod)
+                if pod.address == endpoint.address
+                    || pod.address.is_ipv4() != endpoint.address.is_ipv4() =>
+            {
+                Ok(Some(pod))
+            }
+            _ if self.unknown == Unknown::Kept => Ok(by_address),
+            _ => Err(()),
+        }
+    }
 }
 
 fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpoint> {
@@ -53,7 +119,7 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
                 service_port: port.number,
                 address: pod.address,
                 port: target,
-                ready: pod.ready || *publish_not_ready,
+                ready: (pod.ready || *publish_not_ready) && !pod.leaving,
                 workload: Some(Arc::clone(pod)),
             }));
         }
@@ -61,10 +127,10 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
     endpoints
 }
 
-fn of_slices(
+fn of_slices<'a>(
     service: &Service,
-    slices: &[&DeclaredSlice],
-    workloads: &[Arc<Workload>],
+    slices: impl IntoIterator<Item = &'a DeclaredSlice>,
+    pods: &Pods<'_>,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for slice in slices {
@@ -72,20 +138,16 @@ fn of_slices(
             let Some(port) = service.ports.iter().find(|port| port.name == *name) else {
                 continue;
             };
-            endpoints.extend(slice.endpoints.iter().map(|endpoint| {
-                let pod = workloads.iter().find(|pod| {
-                    pod.address == endpoint.address
-                        || (pod.namespace == slice.name.namespace
-                            && endpoint.pod.as_ref() == Some(&pod.name))
-                });
-                Endpoint {
+            for endpoint in &slice.endpoints {
+                let Ok(pod) = pods.behind(&slice.name.namespace, endpoint) else { continue };
+                endpoints.push(Endpoint {
                     service_port: port.number,
                     address: endpoint.address,
                     port: *target,
-                    ready: endpoint.ready,
+                    ready: endpoint.ready && !pod.is_some_and(|pod| pod.leaving),
                     workload: pod.cloned(),
-                }
-            }));
+                });
+            }
         }
     }
     endpoints

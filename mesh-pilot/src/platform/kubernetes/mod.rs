@@ -8,7 +8,7 @@ mod slice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(super) use endpoints::services;
+pub(super) use endpoints::{Pods, Unknown, service, services};
 pub(super) use pod::workload;
 pub(super) use service::{DeclaredService, declared_service};
 pub(super) use slice::{DeclaredSlice, declared_slice};
@@ -26,7 +26,7 @@ fn field_error(path: impl Into<String>, message: impl Into<String>) -> FieldErro
 
 /// Reads an object. Fields that Kubernetes does not know are not looked at: its API server
 /// lets them pass too.
-fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
+pub(super) fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         field_error(if path == "." { "" } else { &path }, error.inner().to_string())
@@ -67,7 +67,7 @@ mod tests {
 
     fn service(spec: &str) -> Result<Option<DeclaredService>, FieldError> {
         let text = format!("{{metadata: {{name: a, namespace: n}}, spec: {{{spec}}}}}");
-        declared_service(&read(&text), "cluster.local")
+        declared_service(typed(&read(&text))?, "cluster.local")
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
             assert_eq!(error.path, path, "{spec}");
             assert!(error.message.contains(message), "{spec}: {}", error.message);
         }
-        let error = workload(&read("{kind: Pod}")).unwrap_err();
+        let error = workload(typed(&read("{kind: Pod}")).unwrap()).unwrap_err();
         assert_eq!(error.path, "metadata.name");
     }
 
@@ -102,7 +102,7 @@ mod tests {
                 "{{metadata: {{name: p{metadata}}}, spec: {{containers: []}}, \
                  status: {{{status}}}}}"
             );
-            workload(&read(&text)).unwrap()
+            workload(typed(&read(&text)).unwrap()).unwrap()
         };
         let ip = "podIP: 10.0.0.1";
         assert!(pod("", "phase: Pending").is_none());
@@ -111,7 +111,8 @@ mod tests {
             pod("", &format!("{ip}, conditions: [{{type: Ready, status: 'True'}}]")).unwrap().ready
         );
         assert!(pod("", &format!("{ip}, phase: Succeeded")).is_none());
-        assert!(pod(", deletionTimestamp: '2026-01-01T00:00:00Z'", ip).is_none());
+        let leaving = pod(", deletionTimestamp: '2026-01-01T00:00:00Z'", ip);
+        assert!(leaving.unwrap().leaving);
     }
 
     #[test]
@@ -122,7 +123,7 @@ mod tests {
                  {{containers: [{{name: c}}], initContainers: [{container}]}}, \
                  status: {{podIP: 10.0.0.{number}}}}}"
             );
-            Arc::new(workload(&read(&text)).unwrap().unwrap())
+            Arc::new(workload(typed(&read(&text)).unwrap()).unwrap().unwrap())
         };
         let port = |number: u16| format!("ports: [{{name: web, containerPort: {number}}}]");
         let pods = [

@@ -4,22 +4,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use mesh_model::Workload;
-use serde_json::Value;
 
-use super::{FieldError, address, name, namespace, port, typed};
+use super::{FieldError, address, name, namespace, port};
 
-/// The workload that a pod is; `None` while it has no address, and as soon as it is to
-/// leave: its removal must reach clients before the process goes.
-pub(in super::super) fn workload(value: &Value) -> Result<Option<Workload>, FieldError> {
-    let pod: Pod = typed(value)?;
+/// The workload that a pod is; `None` while it has no address, and when it is over. One that
+/// is to leave is still there, for its own sidecar and for what was sent to it before.
+pub(in super::super) fn workload(pod: Pod) -> Result<Option<Workload>, FieldError> {
     let name = name(pod.metadata.name)?;
     let spec = pod.spec.unwrap_or_default();
     let status = pod.status.unwrap_or_default();
     let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty());
-    let Some(ip) = ip.filter(|_| !over && pod.metadata.deletion_timestamp.is_none()) else {
-        return Ok(None);
-    };
+    let Some(ip) = ip.filter(|_| !over) else { return Ok(None) };
     Ok(Some(Workload {
         name,
         namespace: namespace(pod.metadata.namespace),
@@ -27,6 +23,7 @@ pub(in super::super) fn workload(value: &Value) -> Result<Option<Workload>, Fiel
         labels: pod.metadata.labels.unwrap_or_default(),
         named_ports: named_ports(&spec)?,
         ready: is_ready(&status),
+        leaving: pod.metadata.deletion_timestamp.is_some(),
         service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
         node: spec.node_name.unwrap_or_default(),
     }))

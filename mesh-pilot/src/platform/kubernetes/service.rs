@@ -3,9 +3,8 @@
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::{Labels, Protocol, ServiceName, TargetPort};
-use serde_json::Value;
 
-use super::{FieldError, address, field_error, name, namespace, port, typed};
+use super::{FieldError, address, field_error, name, namespace, port};
 
 /// A service, before its endpoints are known.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +19,9 @@ pub(in super::super) struct DeclaredService {
 
 /// `None` for an `ExternalName`, which is nothing but an alias in DNS.
 pub(in super::super) fn declared_service(
-    value: &Value,
+    declared: Service,
     cluster_domain: &str,
 ) -> Result<Option<DeclaredService>, FieldError> {
-    let declared: Service = typed(value)?;
     let name = ServiceName {
         name: name(declared.metadata.name)?,
         namespace: namespace(declared.metadata.namespace),

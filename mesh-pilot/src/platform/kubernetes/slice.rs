@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use mesh_model::ServiceName;
-use serde_json::Value;
 
-use super::{FieldError, address, field_error, name, namespace, port, typed};
+use super::{FieldError, address, field_error, name, namespace, port};
 
 const SERVICE: &str = "kubernetes.io/service-name";
 
@@ -19,7 +18,6 @@ pub(in super::super) struct DeclaredSlice {
     pub(in super::super) service: Option<ServiceName>,
     /// The names of service ports, and the ports behind them.
     pub(in super::super) ports: Vec<(String, u16)>,
-    /// Without those that are to leave.
     pub(in super::super) endpoints: Vec<SliceEndpoint>,
 }
 
@@ -32,8 +30,7 @@ pub(in super::super) struct SliceEndpoint {
     pub(in super::super) pod: Option<String>,
 }
 
-pub(in super::super) fn declared_slice(value: &Value) -> Result<DeclaredSlice, FieldError> {
-    let slice: EndpointSlice = typed(value)?;
+pub(in super::super) fn declared_slice(slice: EndpointSlice) -> Result<DeclaredSlice, FieldError> {
     let namespace = namespace(slice.metadata.namespace);
     let service = slice.metadata.labels.and_then(|mut labels| labels.remove(SERVICE));
     if slice.address_type == "FQDN" {
@@ -49,15 +46,15 @@ pub(in super::super) fn declared_slice(value: &Value) -> Result<DeclaredSlice, F
     let mut endpoints = Vec::new();
     for (i, declared) in slice.endpoints.into_iter().flatten().enumerate() {
         let conditions = declared.conditions.unwrap_or_default();
-        if conditions.terminating == Some(true) {
-            continue;
-        }
+        // Of one that is to leave, `ready` may be true where the service wants its pods
+        // before they are ready; nothing new is sent there all the same.
+        let leaving = conditions.terminating == Some(true);
+        let ready = conditions.ready.unwrap_or(true) && !leaving;
         let target = declared.target_ref;
         let target = target.filter(|target| target.kind.as_deref() == Some("Pod"));
         let pod = target.and_then(|target| target.name);
         for (j, text) in declared.addresses.iter().enumerate() {
             let address = address(format!("endpoints[{i}].addresses[{j}]"), text)?;
-            let ready = conditions.ready.unwrap_or(true);
             endpoints.push(SliceEndpoint { address, ready, pod: pod.clone() });
         }
     }

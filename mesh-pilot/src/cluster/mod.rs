@@ -1,0 +1,48 @@
+//! The Kubernetes API server: how it is reached, and what it means when it says no.
+
+mod trouble;
+mod watch;
+
+use std::error::Error;
+use std::time::Duration;
+
+use anyhow::Context;
+
+pub(crate) use trouble::Unwatched;
+pub(crate) use watch::{Delta, ObjectName, Source, follow};
+
+/// An API server that is gone without a word must not be waited for longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A client of the API server that KUBECONFIG or the pod's own service account leads to.
+pub async fn client() -> anyhow::Result<kube::Client> {
+    let mut config = kube::Config::infer().await.context(
+        "there is no Kubernetes API server to ask: set KUBECONFIG, or run in a pod with a \
+         service account",
+    )?;
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    kube::Client::try_from(config).context("cannot make a client of the Kubernetes API server")
+}
+
+/// What an error of the API server's client means, in one line. Of a missing right the API
+/// server says itself which one it is.
+pub fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => chain(other),
+    }
+}
+
+/// An error and what is behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = error.source();
+    while let Some(error) = behind {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        behind = error.source();
+    }
+    text
+}

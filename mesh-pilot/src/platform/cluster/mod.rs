@@ -1,0 +1,158 @@
+//! The mesh as the objects of a Kubernetes API server.
+//!
+//! Each kind is watched by a task of its own, which keeps of an object what the mesh needs
+//! and drops the rest. One task takes in all changes and publishes. An object that cannot be
+//! read, or a rule that does not check, leaves its last good version in force.
+
+mod kinds;
+mod known;
+mod publish;
+mod rule;
+mod sources;
+mod state;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mesh_model::{Snapshot, Workload};
+use mesh_rules::{Problem, RuleKey};
+use tokio::sync::{mpsc, watch as channel};
+use tokio::task::JoinSet;
+
+use self::known::Read;
+use self::rule::ReadRule;
+use self::state::State;
+use self::written::Stored;
+use super::kubernetes::{DeclaredService, DeclaredSlice};
+use super::{Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule, contents};
+use crate::cluster::{Delta, Unwatched};
+
+/// Changes that wait to be taken in; who watches waits when there are more.
+const WAITING: usize = 1024;
+
+/// Something happened in the cluster.
+enum Change {
+    Services(Delta<Read<DeclaredService>>),
+    Slices(Delta<Read<DeclaredSlice>>),
+    Pods(Delta<Read<Arc<Workload>>>),
+    /// Of one kind.
+    Rules(&'static str, Delta<Box<ReadRule>>),
+    Watch(Unwatched),
+}
+
+impl From<Unwatched> for Change {
+    fn from(unwatched: Unwatched) -> Self {
+        Self::Watch(unwatched)
+    }
+}
+
+/// The adapter for a Kubernetes API server. Dropping it ends the watches.
+pub struct KubernetesAdapter {
+    inner: Arc<Inner>,
+    _tasks: JoinSet<()>,
+}
+
+/// What the publishing task and the callers share.
+struct Inner {
+    view: ArcSwap<View>,
+    snapshots: channel::Sender<Arc<Snapshot>>,
+    /// Told after each change of the view, when the snapshot is published.
+    viewed: channel::Sender<()>,
+}
+
+/// What can be read at any time; the latest snapshot reflects it.
+#[derive(Default)]
+struct View {
+    /// Objects that cannot be read, and rules that do not check.
+    refused: Vec<Problem>,
+    /// Watches that do not work.
+    unwatched: Vec<Problem>,
+    rules: Arc<RulesView>,
+}
+
+/// The part of it that changes seldom.
+#[derive(Default)]
+struct RulesView {
+    in_force: Vec<StoredRule>,
+    /// All rules that the API server keeps, in force or not.
+    stored: BTreeMap<RuleKey, Stored>,
+}
+
+impl KubernetesAdapter {
+    /// Begins to watch. The first snapshot is published when all kinds have been seen.
+    /// Must be called within a tokio runtime.
+    pub fn start(client: &kube::Client, mesh: MeshConfig) -> Self {
+        let (sender, changes) = mpsc::channel(WAITING);
+        let mut tasks = JoinSet::new();
+        sources::start(&mut tasks, client, &mesh.cluster_domain, &sender);
+        let inner = Arc::new(Inner::new(&mesh));
+        tasks.spawn(publish::run(Arc::clone(&inner), State::new(mesh), changes));
+        Self { inner, _tasks: tasks }
+    }
+}
+
+impl PlatformAdapter for KubernetesAdapter {
+    fn snapshots(&self) -> channel::Receiver<Arc<Snapshot>> {
+        self.inner.snapshots.subscribe()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let view = self.inner.view.load();
+        view.unwatched.iter().chain(&view.refused).cloned().collect()
+    }
+
+    fn rules(&self) -> Vec<StoredRule> {
+        self.inner.view.load().rules.in_force.clone()
+    }
+
+    async fn reflects(&self, key: &RuleKey, state: RuleState) -> u64 {
+        self.inner.reflects(key, &state).await
+    }
+
+    async fn apply(&self, _: &str, _: &str, _: bool) -> Result<Applied, StoreError> {
+        Err(StoreError::Elsewhere)
+    }
+
+    async fn delete(&self, _: &RuleKey) -> Result<u64, StoreError> {
+        Err(StoreError::Elsewhere)
+    }
+}
+
+impl Inner {
+    fn new(mesh: &MeshConfig) -> Self {
+        Self {
+            view: ArcSwap::default(),
+            snapshots: channel::Sender::new(Arc::new(Snapshot::new(0, contents::empty(mesh)))),
+            viewed: channel::Sender::default(),
+        }
+    }
+
+    async fn reflects(&self, key: &RuleKey, state: &RuleState) -> u64 {
+        let mut viewed = self.viewed.subscribe();
+        loop {
+            viewed.mark_unchanged();
+            if self.snapshots.borrow().version() > 0 && self.view.load().shows(key, state) {
+                return self.snapshots.borrow().version();
+            }
+            // The sender is our own.
+            let _ = viewed.changed().await;
+        }
+    }
+}
+
+impl View {
+    fn shows(&self, key: &RuleKey, state: &RuleState) -> bool {
+        match (self.rules.stored.get(key), state) {
+            (Some(stored), RuleState::Stored { uid, generation }) => {
+                stored.uid == *uid && stored.generation >= *generation
+            }
+            (None, RuleState::Gone) => true,
+            (Some(_), RuleState::Gone) | (None, RuleState::Stored { .. }) => false,
+        }
+    }
+}

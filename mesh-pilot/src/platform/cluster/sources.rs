@@ -1,0 +1,55 @@
+//! Which kinds are watched, and what is kept of each.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DynamicObject};
+use kube::runtime::watcher;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::Change;
+use super::kinds::{RULE_KINDS, RuleKind};
+use super::rule;
+use crate::cluster::{Source, follow};
+use crate::platform::kubernetes::{declared_service, declared_slice, workload};
+
+/// Watches everything that the mesh is made of.
+pub(super) fn start(
+    tasks: &mut JoinSet<()>,
+    client: &kube::Client,
+    cluster_domain: &str,
+    changes: &mpsc::Sender<Change>,
+) {
+    let domain = cluster_domain.to_owned();
+    let services: Source<Service> = Source::all("services", client);
+    let read = move |service| declared_service(service, &domain);
+    tasks.spawn(follow(services, changes.clone(), read, Change::Services));
+
+    let slices: Source<EndpointSlice> = Source::all("endpointslices.discovery.k8s.io", client);
+    let read = |slice| declared_slice(slice).map(Some);
+    tasks.spawn(follow(slices, changes.clone(), read, Change::Slices));
+
+    let pods: Source<Pod> = Source::all("pods", client);
+    let read = |pod| workload(pod).map(|workload| workload.map(Arc::new));
+    tasks.spawn(follow(pods, changes.clone(), read, Change::Pods));
+
+    for kind in RULE_KINDS {
+        tasks.spawn(rules(kind, client, cluster_domain, changes));
+    }
+}
+
+fn rules(
+    kind: &'static RuleKind,
+    client: &kube::Client,
+    cluster_domain: &str,
+    changes: &mpsc::Sender<Change>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let versions: Vec<Api<DynamicObject>> =
+        kind.resources().map(|resource| Api::all_with(client.clone(), &resource)).collect();
+    let source = Source { name: kind.name(), versions, config: watcher::Config::default() };
+    let domain = cluster_domain.to_owned();
+    let read = move |object| Box::new(rule::read(kind, object, &domain));
+    follow(source, changes.clone(), read, move |delta| Change::Rules(kind.kind, delta))
+}

@@ -1,0 +1,243 @@
+use serde_json::{Value, json};
+
+use super::publish::BETWEEN;
+use super::state::Urgency;
+use super::*;
+use crate::cluster::ObjectName;
+use crate::platform::kubernetes::{declared_service, declared_slice, typed, workload};
+
+fn name(name: &str) -> ObjectName {
+    ObjectName { name: name.to_owned(), namespace: "shop".to_owned() }
+}
+
+fn set<T>(object: &Value, read: T) -> Delta<T> {
+    Delta::Set(name(object["metadata"]["name"].as_str().unwrap()), read)
+}
+
+fn service(spec: Value) -> Change {
+    let object = json!({"metadata": {"name": "cart", "namespace": "shop"}, "spec": spec});
+    Change::Services(set(&object, declared_service(typed(&object).unwrap(), "cluster.local")))
+}
+
+fn pod(number: u8, more: Value) -> Change {
+    let mut metadata = json!({"name": format!("cart-{number}"), "namespace": "shop",
+        "labels": {"app": "cart"}});
+    metadata.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+    let object = json!({"metadata": metadata, "spec": {"containers": []},
+        "status": {"phase": "Running", "podIP": format!("10.0.0.{number}")}});
+    let read = workload(typed(&object).unwrap()).map(|pod| pod.map(Arc::new));
+    Change::Pods(set(&object, read))
+}
+
+fn slice_of(endpoints: &[Value]) -> (Value, Read<DeclaredSlice>) {
+    let object = json!({"metadata": {"name": "cart-x", "namespace": "shop",
+            "labels": {"kubernetes.io/service-name": "cart"}},
+        "addressType": "IPv4", "ports": [{"name": "http", "port": 8080}],
+        "endpoints": endpoints});
+    let read = declared_slice(typed(&object).unwrap()).map(Some);
+    (object, read)
+}
+
+fn slice(endpoints: &[Value]) -> Change {
+    let (object, read) = slice_of(endpoints);
+    Change::Slices(set(&object, read))
+}
+
+fn endpoint(number: u8, conditions: Value) -> Value {
+    json!({"addresses": [format!("10.0.0.{number}")], "conditions": conditions,
+        "targetRef": {"kind": "Pod", "name": format!("cart-{number}"), "namespace": "shop"}})
+}
+
+fn ready(number: u8) -> Value {
+    endpoint(number, json!({"ready": true}))
+}
+
+/// Nothing is in the cluster, and that is known.
+fn empty() -> State {
+    let mut state = State::new(MeshConfig::default());
+    for change in [
+        Change::Services(Delta::All(BTreeMap::new())),
+        Change::Slices(Delta::All(BTreeMap::new())),
+        Change::Pods(Delta::All(BTreeMap::new())),
+    ] {
+        state.take(change);
+    }
+    for kind in kinds::RULE_KINDS {
+        state.take(Change::Rules(kind.kind, Delta::All(BTreeMap::new())));
+    }
+    state
+}
+
+/// A service with two pods that are ready.
+fn cart() -> State {
+    let mut state = empty();
+    state.take(service(json!({"ports": [{"name": "http", "port": 80}]})));
+    state.take(slice(&[ready(1), ready(2)]));
+    for number in [1, 2] {
+        state.take(pod(number, json!({})));
+    }
+    assert_eq!(endpoints(&mut state), ["1", "2"]);
+    state
+}
+
+/// The last number of each address, with a "-" when it is not ready.
+fn endpoints(state: &mut State) -> Vec<String> {
+    let services = state.contents().services.clone();
+    let endpoints = services.iter().flat_map(|service| &service.endpoints);
+    endpoints
+        .map(|endpoint| {
+            let address = endpoint.address.to_string();
+            let number = address.rsplit('.').next().unwrap();
+            format!("{number}{}", if endpoint.ready { "" } else { "-" })
+        })
+        .collect()
+}
+
+#[test]
+fn nothing_is_said_before_everything_has_been_seen() {
+    let mut state = State::new(MeshConfig::default());
+    state.take(pod(1, json!({})));
+    let missing = state.missing();
+    assert!(missing.contains(&"Pod") && missing.contains(&"PeerAuthentication"), "{missing:?}");
+    assert_eq!(empty().missing(), Vec::<&str>::new());
+}
+
+#[test]
+fn an_endpoint_that_takes_no_more_requests_is_urgent() {
+    let mut state = cart();
+    let unready = endpoint(2, json!({"ready": false}));
+    assert_eq!(state.take(slice(&[ready(1), unready])), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), ["1", "2-"]);
+    assert_eq!(state.take(slice(&[ready(1), ready(2)])), Urgency::Other);
+    let leaving = endpoint(2, json!({"ready": false, "serving": true, "terminating": true}));
+    assert_eq!(state.take(slice(&[ready(1), leaving])), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), ["1", "2-"], "its own sidecar still has its ports");
+    assert_eq!(state.take(slice(&[ready(1)])), Urgency::Other);
+    assert_eq!(state.take(Change::Slices(Delta::Gone(name("cart-x")))), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), [""; 0]);
+}
+
+#[test]
+fn a_pod_says_it_before_the_slice_does() {
+    let mut state = cart();
+    let leaving = pod(2, json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+    assert_eq!(state.take(leaving), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), ["1", "2-"]);
+    assert_eq!(state.take(Change::Pods(Delta::Gone(name("cart-1")))), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), ["2-"], "killed at once, it is gone at once");
+    // A pod of that name again, elsewhere: what the slice says is still of the first one.
+    let mut again = json!({"metadata": {"name": "cart-1", "namespace": "shop"},
+        "spec": {"containers": []}, "status": {"podIP": "10.0.0.9"}});
+    let read = |pod: &Value| workload(typed(pod).unwrap()).map(|pod| pod.map(Arc::new));
+    state.take(Change::Pods(set(&again, read(&again))));
+    assert_eq!(endpoints(&mut state), ["2-"]);
+    again["status"]["podIP"] = json!("10.0.0.1");
+    state.take(Change::Pods(set(&again, read(&again))));
+    assert_eq!(endpoints(&mut state), ["1", "2-"]);
+}
+
+#[test]
+fn a_list_of_the_same_changes_nothing_and_one_of_less_removes_the_rest() {
+    let mut state = cart();
+    let before = state.contents().clone();
+    let list = |slice: (Value, Read<DeclaredSlice>)| {
+        Change::Slices(Delta::All(BTreeMap::from([(name("cart-x"), slice.1)])))
+    };
+    assert_eq!(state.take(list(slice_of(&[ready(1), ready(2)]))), Urgency::Other);
+    assert_eq!(*state.contents(), before);
+    assert_eq!(state.take(list(slice_of(&[ready(1)]))), Urgency::Removal);
+    assert_eq!(endpoints(&mut state), ["1"]);
+}
+
+#[test]
+fn an_object_that_cannot_be_read_stays_as_it_was() {
+    let mut state = cart();
+    state.take(service(json!({"ports": [{"port": 0}]})));
+    assert_eq!(endpoints(&mut state), ["1", "2"]);
+    let problem = state.refused().remove(0).to_string();
+    assert!(problem.starts_with("Service shop/cart: spec.ports[0].port: "), "{problem}");
+    state.take(Change::Services(Delta::Gone(name("cart"))));
+    assert_eq!((state.refused(), endpoints(&mut state)), (Vec::new(), Vec::new()));
+}
+
+fn route(uid: &str, generation: i64, host: &str) -> Change {
+    let kind = kinds::RULE_KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
+    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": kind.kind,
+        "metadata": {"name": "cart", "namespace": "shop", "uid": uid, "generation": generation},
+        "spec": {"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]}});
+    let read = rule::read(kind, serde_json::from_value(object.clone()).unwrap(), "cluster.local");
+    Change::Rules(kind.kind, set(&object, Box::new(read)))
+}
+
+#[test]
+fn a_rule_that_breaks_keeps_its_last_good_version() {
+    let mut state = cart();
+    state.take(route("1", 1, "cart"));
+    assert_eq!(state.contents().routes.len(), 1);
+    state.take(route("1", 2, "nobody"));
+    assert_eq!(state.contents().routes.len(), 1);
+    let problem = state.refused().remove(0);
+    assert_eq!(problem.source, "VirtualService shop/cart");
+    assert!(problem.message.contains("there is no service nobody"), "{problem}");
+    state.take(route("1", 3, ""));
+    assert_eq!(state.contents().routes.len(), 1);
+    state.take(Change::Rules("VirtualService", Delta::Gone(name("cart"))));
+    assert_eq!((state.contents().routes.len(), state.refused().len()), (0, 0));
+}
+
+/// A publisher of a cluster with nothing in it, and the way to tell it more.
+async fn published(state: State) -> (Arc<Inner>, mpsc::Sender<Change>) {
+    let (sender, changes) = mpsc::channel(WAITING);
+    let inner = Arc::new(Inner::new(&MeshConfig::default()));
+    tokio::spawn(publish::run(Arc::clone(&inner), state, changes));
+    sender.send(Change::Pods(Delta::All(BTreeMap::new()))).await.unwrap();
+    inner.snapshots.subscribe().wait_for(|snapshot| snapshot.version() > 0).await.unwrap();
+    (inner, sender)
+}
+
+#[tokio::test(start_paused = true)]
+async fn removals_do_not_wait_for_the_rest_of_a_burst() {
+    let (inner, changes) = published(empty()).await;
+    let mut snapshots = inner.snapshots.subscribe();
+    let begin = tokio::time::Instant::now();
+    changes.send(service(json!({"ports": [{"name": "http", "port": 80}]}))).await.unwrap();
+    changes.send(pod(1, json!({}))).await.unwrap();
+    changes.send(slice(&[ready(1)])).await.unwrap();
+    snapshots
+        .wait_for(|snapshot| snapshot.services_at([10, 0, 0, 1].into()).count() == 1)
+        .await
+        .unwrap();
+    let version = snapshots.borrow().version();
+    assert!(begin.elapsed() <= BETWEEN, "{:?}", begin.elapsed());
+
+    let begin = tokio::time::Instant::now();
+    changes.send(slice(&[])).await.unwrap();
+    snapshots
+        .wait_for(|snapshot| snapshot.services_at([10, 0, 0, 1].into()).count() == 0)
+        .await
+        .unwrap();
+    assert!(begin.elapsed() < BETWEEN / 2, "{:?}", begin.elapsed());
+    assert_eq!(snapshots.borrow().version(), version + 1);
+}
+
+#[tokio::test]
+async fn says_when_a_snapshot_reflects_a_rule() {
+    let (inner, changes) = published(cart()).await;
+    let text = str::to_owned;
+    let key = RuleKey { kind: text("VirtualService"), namespace: text("shop"), name: text("cart") };
+    let gone = inner.reflects(&key, &RuleState::Gone).await;
+    let wanted = RuleState::Stored { uid: "1".to_owned(), generation: 2 };
+    let reflected = {
+        let (inner, key) = (Arc::clone(&inner), key.clone());
+        tokio::spawn(async move { inner.reflects(&key, &wanted).await })
+    };
+    changes.send(route("1", 1, "cart")).await.unwrap();
+    let first = RuleState::Stored { uid: "1".to_owned(), generation: 1 };
+    let version = inner.reflects(&key, &first).await;
+    assert!(version > gone && !reflected.is_finished());
+    // Refused, it is reflected by what stays in force.
+    changes.send(route("1", 2, "nobody")).await.unwrap();
+    assert_eq!(reflected.await.unwrap(), version);
+    changes.send(Change::Rules("VirtualService", Delta::Gone(name("cart")))).await.unwrap();
+    assert_eq!(inner.reflects(&key, &RuleState::Gone).await, version + 1);
+}

@@ -1,0 +1,88 @@
+//! The rules as they are written now, of all kinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_rules::{Problem, Rule, RuleKey};
+
+use super::kinds::RULE_KINDS;
+use super::rule::ReadRule;
+use crate::cluster::{Delta, ObjectName};
+
+/// By kind, namespace and name.
+#[derive(Default)]
+pub(super) struct Written {
+    rules: BTreeMap<RuleKey, One>,
+    /// Kinds of which all rules have been seen.
+    complete: BTreeSet<&'static str>,
+}
+
+/// A rule.
+struct One {
+    stored: Stored,
+    /// The last version that could be read.
+    good: Option<Rule>,
+    /// Of the version that is written.
+    problems: Vec<Problem>,
+}
+
+/// Which version of which rule it is that the API server keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) uid: String,
+    pub(super) generation: i64,
+}
+
+impl Written {
+    /// Kinds of which the rules have not been seen.
+    pub(super) fn missing(&self) -> impl Iterator<Item = &'static str> {
+        let kinds = RULE_KINDS.iter().map(|kind| kind.kind);
+        kinds.filter(|kind| !self.complete.contains(kind))
+    }
+
+    /// Those that could be read, in the last version that could.
+    pub(super) fn good(&self) -> Vec<Rule> {
+        self.rules.values().filter_map(|one| one.good.clone()).collect()
+    }
+
+    pub(super) fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.rules.values().flat_map(|one| &one.problems)
+    }
+
+    /// What the API server keeps.
+    pub(super) fn stored(&self) -> BTreeMap<RuleKey, Stored> {
+        self.rules.iter().map(|(key, one)| (key.clone(), one.stored.clone())).collect()
+    }
+
+    pub(super) fn take(&mut self, kind: &'static str, delta: Delta<Box<ReadRule>>) {
+        let key = |ObjectName { name, namespace }: ObjectName| RuleKey {
+            kind: kind.to_owned(),
+            namespace,
+            name,
+        };
+        match delta {
+            Delta::Set(_, read) => self.set(*read),
+            Delta::Gone(name) => {
+                self.rules.remove(&key(name));
+            }
+            Delta::All(all) => {
+                self.complete.insert(kind);
+                self.rules.retain(|known, _| {
+                    let RuleKey { namespace, name, .. } = known.clone();
+                    known.kind != kind || all.contains_key(&ObjectName { name, namespace })
+                });
+                all.into_values().for_each(|read| self.set(*read));
+            }
+        }
+    }
+
+    fn set(&mut self, read: ReadRule) {
+        let ReadRule { key, uid, generation, rule } = read;
+        let former = self.rules.remove(&key).filter(|former| former.stored.uid == uid);
+        let (good, problems) = match rule {
+            Ok(rule) => (Some(rule), Vec::new()),
+            // As with files: what was right stays in force.
+            Err(problems) => (former.and_then(|former| former.good), problems),
+        };
+        self.rules.insert(key, One { stored: Stored { uid, generation }, good, problems });
+    }
+}
