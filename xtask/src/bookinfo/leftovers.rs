@@ -9,6 +9,9 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, as_root};
 
+/// What belongs to `cargo xtask cluster`, which may come up or go meanwhile.
+const CLUSTER: &str = "mesh-cluster";
+
 /// Processes die after their parent was told that they were killed.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -21,12 +24,9 @@ impl Leftovers {
     /// When `ip` or `iptables-save` fail.
     pub(super) fn now(folder: &Path) -> Result<Self> {
         let mut found = BTreeSet::new();
-        for line in command::read(Command::new("ip").args(["netns", "list"]))?.lines() {
-            found.insert(format!("network namespace {line}"));
-        }
-        for line in command::read(Command::new("ip").args(["-brief", "link"]))?.lines() {
-            let name = line.split_whitespace().next().unwrap_or_default();
-            found.insert(format!("link {name}"));
+        for (kind, args) in [("network namespace", ["netns", "list"]), ("link", ["-brief", "link"])] {
+            let list = command::read(Command::new("ip").args(args))?;
+            found.extend(names(&list).map(|name| format!("{kind} {name}")));
         }
         for line in command::read(&mut as_root("iptables-save")?)?.lines() {
             // The other lines are tables, comments, and policies with counters.
@@ -58,6 +58,12 @@ impl Leftovers {
     }
 }
 
+/// The first word of each line, but the cluster's.
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    let names = list.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| !name.starts_with(CLUSTER))
+}
+
 fn processes(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|e| e.ok());
@@ -71,4 +77,16 @@ fn processes(folder: &Path) -> BTreeSet<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_cluster_is_nobody_s_leftover() {
+        let links = "lo UNKNOWN\nmesh-cluster0@if2 UP\nmesh0 UP\n";
+        assert_eq!(names(links).collect::<Vec<_>>(), ["lo", "mesh0"]);
+        assert_eq!(names("mesh-cluster (id: 0)\nmesh-a\n").collect::<Vec<_>>(), ["mesh-a"]);
+    }
 }

@@ -50,6 +50,13 @@ pub(crate) struct UpArgs {
     yes: bool,
 }
 
+impl UpArgs {
+    /// Whether the cluster is to be made from packages, or made anew when those have changed.
+    pub(crate) fn from_packages(&self) -> bool {
+        self.from_packages
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.action {
         Action::Up(args) => {

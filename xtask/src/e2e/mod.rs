@@ -92,8 +92,11 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
         let tag = if args.as_is { None } else { Some(place.bring_images(folder, args)?) };
         let mesh = Mesh::new(&place, folder, args.hub.as_deref(), tag);
         mesh.sweep()?;
-        let installed = if args.as_is { Figures::default() } else { mesh.install_timed()? };
-        let failed = suite::run(&mesh, &tests, &reports, &stop, args.keep, installed)?;
+        let installed = if args.as_is { None } else { Some(mesh.install_timed()?) };
+        let failed = suite::run(&mesh, &tests, &reports, &stop, args.keep)?;
+        if let Some(figures) = installed {
+            println!("{figures}");
+        }
         if failed > 0 {
             bail!("{failed} of {} failed; what explains it: {}", tests.len(), reports.display());
         }

@@ -32,7 +32,10 @@ impl Place {
             return Ok(Self { kube, own: None, was_up: true });
         }
         let was_up = cluster::is_up();
-        let own = cluster::up(&args.up)?;
+        let own = match was_up && !args.up.from_packages() {
+            true => cluster::current()?,
+            false => cluster::up(&args.up)?,
+        };
         Ok(Self { kube: own.kube()?, own: Some(own), was_up })
     }
 

@@ -125,7 +125,6 @@ pub(super) fn run(
     reports: &Path,
     stop: &AtomicBool,
     keep: bool,
-    installed: Figures,
 ) -> Result<usize> {
     let mut rows = Vec::new();
     for (index, test) in tests.iter().enumerate() {
@@ -140,7 +139,7 @@ pub(super) fn run(
             break;
         }
     }
-    println!("\n{installed}\n");
+    println!();
     rows.iter().for_each(print_row);
     if stopped(stop) {
         bail!("stopped");
