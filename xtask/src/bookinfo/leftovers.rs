@@ -24,7 +24,8 @@ impl Leftovers {
     /// When `ip` or `iptables-save` fail.
     pub(super) fn now(folder: &Path) -> Result<Self> {
         let mut found = BTreeSet::new();
-        for (kind, args) in [("network namespace", ["netns", "list"]), ("link", ["-brief", "link"])] {
+        for (kind, args) in [("network namespace", ["netns", "list"]), ("link", ["-brief", "link"])]
+        {
             let list = command::read(Command::new("ip").args(args))?;
             found.extend(names(&list).map(|name| format!("{kind} {name}")));
         }

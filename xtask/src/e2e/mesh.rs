@@ -63,7 +63,7 @@ impl Mesh {
     pub(super) fn install(&self, more: &[&str]) -> Result<()> {
         let (hub, tag) = (format!("hub={}", self.hub), self.tag.as_ref());
         let tag = tag.map(|tag| format!("tag={tag}")).unwrap_or_default();
-        let mut args = vec!["install", "--yes", "--set", &hub];
+        let mut args = vec!["install", "--yes", "--profile", "demo", "--set", &hub];
         if !tag.is_empty() {
             args.extend(["--set", &tag]);
         }
