@@ -49,6 +49,12 @@ pub struct Cli {
     #[arg(long, value_name = "PATH")]
     pub api_socket: Option<PathBuf>,
 
+    /// Where meshctl asks, too, without TLS: a loopback address, which in a pod is open to who
+    /// may forward ports to it. On Kubernetes 127.0.0.1:15016 when not given, on one machine
+    /// none.
+    #[arg(long, value_name = "HOST:PORT", value_parser = loopback)]
+    pub api_address: Option<SocketAddr>,
+
     /// Where /ready, /metrics and /debug are served.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:15014")]
     pub http_address: SocketAddr,
@@ -115,6 +121,15 @@ impl Cli {
         };
         self.api_socket.clone().or_else(usual)
     }
+
+    /// Where meshctl asks over TCP, if anywhere.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        let usual = || match self.platform {
+            Platform::Files => None,
+            Platform::Kubernetes => Some(SocketAddr::from(([127, 0, 0, 1], 15016))),
+        };
+        self.api_address.or_else(usual)
+    }
 }
 
 /// It becomes a part of names and labels.
@@ -127,6 +142,14 @@ fn revision(text: &str) -> Result<String, &'static str> {
     match fits {
         true => Ok(text.to_owned()),
         false => Err("expected lower-case letters, digits and \"-\", at most 40"),
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("anybody could ask there; expected a loopback address".to_owned()),
+        Err(_) => Err("expected HOST:PORT, such as 127.0.0.1:15016".to_owned()),
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Listeners {
     plain: Option<TcpListener>,
     http: TcpListener,
     webhook: Option<TcpListener>,
-    api: Option<Socket>,
+    api: Vec<api::Listener>,
 }
 
 impl Listeners {
@@ -52,12 +52,21 @@ impl Listeners {
             plain,
             http: admin::bind(cli.http_address, "monitoring (--http-address)").await?,
             webhook,
-            api: match cli.api_socket() {
-                Some(path) => Some(Socket::bind(&path).await?),
-                None => None,
-            },
+            api: api_listeners(cli).await?,
         })
     }
+}
+
+async fn api_listeners(cli: &Cli) -> anyhow::Result<Vec<api::Listener>> {
+    let mut listeners = Vec::new();
+    if let Some(path) = cli.api_socket() {
+        listeners.push(api::Listener::Socket(Socket::bind(&path).await?));
+    }
+    if let Some(address) = cli.api_address() {
+        let listener = admin::bind(address, "the API (--api-address)").await?;
+        listeners.push(api::Listener::Loopback(listener));
+    }
+    Ok(listeners)
 }
 
 /// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what sidecars
@@ -109,16 +118,16 @@ pub async fn run<P: PlatformAdapter>(
         let served = admin::serve(listeners.http, pages.pages(), http_drain).await;
         served.context("the monitoring server ended")
     });
-    if let Some(socket) = listeners.api {
+    for listener in listeners.api {
         let (platform, fleet) = (Arc::clone(&platform), Arc::clone(&fleet));
+        let drain = drain.clone();
         servers.spawn(async move {
-            let served = api::serve(socket, platform, fleet, drain).await;
+            let served = api::serve(listener, platform, fleet, drain).await;
             served.context("the API server ended")
         });
-    } else {
-        // The drain ends when every watcher is dropped.
-        drop(drain);
     }
+    // The drain ends when every watcher is dropped.
+    drop(drain);
     tokio::spawn(async move {
         if snapshots.wait_for(|snapshot| snapshot.version() > 0).await.is_ok() {
             info!(snapshot = snapshots.borrow().version(), "ready");

@@ -42,6 +42,27 @@ const KINDS: [Kind; 3] = [
     },
 ];
 
+/// A kind of rule, as an API server names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleKind {
+    /// `VirtualService`.
+    pub kind: &'static str,
+    /// `networking.istio.io`.
+    pub group: &'static str,
+    /// The version in which we read and write it.
+    pub version: &'static str,
+    /// `virtualservices`.
+    pub plural: &'static str,
+}
+
+/// Every kind that [`rule`](crate::rule()) reads.
+pub fn kinds() -> impl Iterator<Item = RuleKind> {
+    KINDS.iter().filter_map(|Kind { kind, plural, api_versions, .. }| {
+        let (group, version) = api_versions.first()?.split_once('/')?;
+        Some(RuleKind { kind, group, version, plural })
+    })
+}
+
 /// A `CustomResourceDefinition` for each kind that [`rule`](crate::rule()) reads, with its name.
 ///
 /// Names and versions are Istio's. The schema lets everything pass and keeps it: what we do

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use mesh_local::StateDir;
 
-use crate::cluster::ClusterArgs;
+use crate::cluster::{self, ClusterArgs};
 use crate::inject::InjectArgs;
 use crate::install::{InstallArgs, ManifestCommand};
 use crate::local::LocalCommand;
 use crate::output::Format;
+use crate::proxy::ProxyCommand;
 use crate::route::RouteCommand;
 use crate::rule::RuleCommand;
 
@@ -39,7 +40,8 @@ pub(crate) struct Cli {
 /// Flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Control plane to talk to [default: unix:STATE_DIR/pilot.sock]
+    /// Control plane to talk to [default: unix:STATE_DIR/pilot.sock when a mesh runs on this
+    /// machine, else that of the cluster]
     #[arg(long, global = true, env = "MESH_PILOT", value_name = "ADDRESS", hide_env = true)]
     pilot: Option<String>,
 
@@ -71,6 +73,22 @@ impl Global {
         let socket = || format!("unix:{}", self.state().pilot_socket().display());
         self.pilot.clone().unwrap_or_else(socket)
     }
+
+    /// The mesh that is meant: what the command line names, else that of this machine when
+    /// one runs, else that of the cluster when there is a way to one.
+    pub(crate) fn place(&self) -> Place {
+        let here = self.pilot.is_some() || self.state().pilot_socket().exists();
+        let there = self.cluster.is_named() || (!here && cluster::has_default());
+        if there && self.pilot.is_none() { Place::Cluster } else { Place::Pilot(self.pilot()) }
+    }
+}
+
+/// Where the mesh is.
+pub(crate) enum Place {
+    /// Its control plane answers here, and keeps the rules.
+    Pilot(String),
+    /// In a Kubernetes cluster.
+    Cluster,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +106,9 @@ pub(crate) enum Command {
     /// List and remove rules
     #[command(subcommand)]
     Rule(RuleCommand),
+    /// Look after one sidecar on a cluster
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Show what configuration each proxy has, and which rules are refused
     ProxyStatus(ListArgs),
     /// Run a mesh on this machine

@@ -33,4 +33,20 @@ impl ClusterArgs {
         let (client, _) = connection.connect().await?;
         Ok(client)
     }
+
+    /// Whether the command line names a cluster.
+    pub(crate) fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+}
+
+/// Whether there is something to find a cluster by that nobody had to name.
+pub(crate) fn has_default() -> bool {
+    std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty())
+        || std::env::home_dir().is_some_and(|home| home.join(".kube/config").exists())
+}
+
+/// What the API server said, as an error of ours.
+pub(crate) fn explain(error: kube::Error) -> anyhow::Error {
+    anyhow::Error::msg(mesh_install::explain(&error))
 }

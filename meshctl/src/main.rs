@@ -9,6 +9,7 @@ mod install;
 mod local;
 mod mesh;
 mod output;
+mod proxy;
 mod proxy_status;
 mod route;
 mod rule;
@@ -36,6 +37,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Manifest(command) => install::manifest(&global, &command),
         Command::Route(command) => route::run(&global, command).await,
         Command::Rule(command) => rule::run(&global, command).await,
+        Command::Proxy(command) => proxy::run(&global, command).await,
         Command::ProxyStatus(args) => proxy_status::run(&global, args.output).await,
         Command::Local(command) => local::run(&global, command).await,
     }

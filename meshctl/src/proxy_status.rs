@@ -50,7 +50,7 @@ struct ProblemRow {
 }
 
 pub(crate) async fn run(global: &Global, format: Format) -> Result<()> {
-    let mut mesh = Mesh::connect(&global.pilot()).await?;
+    let mut mesh = Mesh::connect(global).await?;
     let proxies = mesh.proxies().await?.into_iter().map(ProxyRow::from).collect();
     let problems = mesh.problems().await?.into_iter().map(ProblemRow::from).collect();
     let report = Report { proxies, problems };

@@ -6,7 +6,7 @@ use mesh_rules::route::{self, ExistingRule, KnownService, Plan};
 use serde::Serialize;
 
 use crate::cli::Global;
-use crate::mesh::Mesh;
+use crate::mesh::{Change, Mesh};
 use crate::output::{self, Format};
 use crate::rules::outcome;
 
@@ -54,7 +54,7 @@ pub(crate) struct DeleteArgs {
 }
 
 pub(crate) async fn run(global: &Global, command: RouteCommand) -> Result<()> {
-    let mut mesh = Mesh::connect(&global.pilot()).await?;
+    let mut mesh = Mesh::connect(global).await?;
     let services = mesh.services().await?;
     let rules = mesh.rules().await?;
     match command {
@@ -97,16 +97,16 @@ async fn carry_out(
     done: &str,
     no_wait: bool,
 ) -> Result<()> {
-    let mut version = None;
+    let mut changes = Vec::new();
     if !plan.apply.is_empty() {
-        version = Some(mesh.apply(text(&plan), &global.namespace).await?);
+        changes.push(mesh.apply(text(&plan), &global.namespace).await?);
     }
     for key in plan.delete {
-        version = Some(mesh.delete(key).await?);
+        changes.push(mesh.delete(key).await?);
     }
-    let line = match version {
-        Some(version) if !no_wait => {
-            format!("{done} — {}\n", outcome(&mesh.rollout(version).await?)?)
+    let line = match changes.into_iter().reduce(Change::and) {
+        Some(change) if !no_wait => {
+            format!("{done} — {}\n", outcome(&mesh.rollout(change).await?)?)
         }
         _ => format!("{done}\n"),
     };

@@ -49,7 +49,7 @@ struct Row {
 }
 
 pub(crate) async fn run(global: &Global, command: RuleCommand) -> Result<()> {
-    let mut mesh = Mesh::connect(&global.pilot()).await?;
+    let mut mesh = Mesh::connect(global).await?;
     match command {
         RuleCommand::Get(args) => get(mesh.rules().await?, &args),
         RuleCommand::Delete(args) => delete(&mut mesh, global, args).await,
@@ -77,10 +77,10 @@ async fn delete(mesh: &mut Mesh, global: &Global, args: DeleteArgs) -> Result<()
     let (namespace, name) = args.name.split_once('/').unwrap_or((&global.namespace, &args.name));
     let key = RuleKey { kind: args.kind, namespace: namespace.to_owned(), name: name.to_owned() };
     let done = format!("{key} is gone");
-    let version = mesh.delete(key).await?;
+    let change = mesh.delete(key).await?;
     let line = match args.no_wait {
         true => format!("{done}\n"),
-        false => format!("{done} — {}\n", outcome(&mesh.rollout(version).await?)?),
+        false => format!("{done} — {}\n", outcome(&mesh.rollout(change).await?)?),
     };
     output::write(&line);
     Ok(())

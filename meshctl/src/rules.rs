@@ -14,8 +14,8 @@ pub(crate) async fn apply(
 ) -> Result<String> {
     let names = check(documents, namespace)?;
     let texts: Vec<&str> = documents.iter().map(|document| document.text.as_str()).collect();
-    let version = mesh.apply(texts.join("---\n"), namespace).await?;
-    let rollout = mesh.rollout(version).await?;
+    let change = mesh.apply(texts.join("---\n"), namespace).await?;
+    let rollout = mesh.rollout(change).await?;
     Ok(format!("{} — {}", names.join(", "), outcome(&rollout)?))
 }
 

@@ -5,11 +5,22 @@ use std::time::UNIX_EPOCH;
 
 use mesh_model as model;
 use mesh_proto::mesh::v1::{self as wire, type_status};
-use mesh_rules::Problem;
+use mesh_rules::{Problem, RuleKey};
 use mesh_xds::ResourceType;
 use mesh_xds::server;
 
 use crate::fleet::{Connected, Rejection, Rollout};
+
+/// The rule that the field `name` of a request names.
+pub(super) fn key(name: &str, key: Option<wire::RuleKey>) -> Result<RuleKey, tonic::Status> {
+    let wire::RuleKey { kind, namespace, name: rule } = key.unwrap_or_default();
+    for (field, value) in [("kind", &kind), ("namespace", &namespace), ("name", &rule)] {
+        if value.is_empty() {
+            return Err(tonic::Status::invalid_argument(format!("{name}.{field} is empty")));
+        }
+    }
+    Ok(RuleKey { kind, namespace, name: rule })
+}
 
 pub(super) fn proxy(connected: Connected) -> wire::Proxy {
     let since = connected.since.duration_since(UNIX_EPOCH).unwrap_or_default();

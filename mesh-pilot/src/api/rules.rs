@@ -10,6 +10,7 @@ use mesh_rules::RuleKey;
 use tonic::{Request, Response, Status};
 use tracing::info;
 
+use super::convert;
 use crate::platform::{PlatformAdapter, StoreError, StoredRule};
 
 pub(super) struct Rules<P> {
@@ -35,7 +36,7 @@ impl<P: PlatformAdapter> rules_server::Rules for Rules<P> {
         &self,
         request: Request<GetRuleRequest>,
     ) -> Result<Response<GetRuleResponse>, Status> {
-        let key = key(request.into_inner().key)?;
+        let key = convert::key("key", request.into_inner().key)?;
         let rule = self.platform.rules().into_iter().find(|rule| rule.key == key);
         let rule = rule.ok_or_else(|| status(StoreError::NotFound(key)))?;
         Ok(Response::new(GetRuleResponse { rule: Some(to_wire(rule)) }))
@@ -65,21 +66,11 @@ impl<P: PlatformAdapter> rules_server::Rules for Rules<P> {
         &self,
         request: Request<DeleteRuleRequest>,
     ) -> Result<Response<DeleteRuleResponse>, Status> {
-        let key = key(request.into_inner().key)?;
+        let key = convert::key("key", request.into_inner().key)?;
         let version = self.platform.delete(&key).await.map_err(status)?;
         info!(rule = %key, snapshot = version, "rule deleted");
         Ok(Response::new(DeleteRuleResponse { version }))
     }
-}
-
-fn key(key: Option<wire::RuleKey>) -> Result<RuleKey, Status> {
-    let wire::RuleKey { kind, namespace, name } = key.unwrap_or_default();
-    for (field, value) in [("kind", &kind), ("namespace", &namespace), ("name", &name)] {
-        if value.is_empty() {
-            return Err(Status::invalid_argument(format!("key.{field} is empty")));
-        }
-    }
-    Ok(RuleKey { kind, namespace, name })
 }
 
 fn key_to_wire(RuleKey { kind, namespace, name }: RuleKey) -> wire::RuleKey {

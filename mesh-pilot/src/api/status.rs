@@ -16,7 +16,7 @@ use tonic::{Request, Response};
 
 use super::convert;
 use crate::fleet::Fleet;
-use crate::platform::PlatformAdapter;
+use crate::platform::{PlatformAdapter, RuleState};
 
 pub(super) struct Status<P> {
     pub(super) platform: Arc<P>,
@@ -60,7 +60,8 @@ impl<P: PlatformAdapter> status_server::Status for Status<P> {
         &self,
         request: Request<WatchRolloutRequest>,
     ) -> Result<Response<Self::WatchRolloutStream>, tonic::Status> {
-        let version = request.into_inner().version;
+        let WatchRolloutRequest { version, rules } = request.into_inner();
+        let version = version.max(self.reflecting(rules).await?);
         let latest = self.platform.snapshots().borrow().version();
         if version > latest {
             return Err(tonic::Status::out_of_range(format!(
@@ -71,6 +72,22 @@ impl<P: PlatformAdapter> status_server::Status for Status<P> {
         let (sender, rollouts) = mpsc::channel(1);
         tokio::spawn(follow(self.fleet.clone(), version, sender, self.drain.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(rollouts))))
+    }
+}
+
+impl<P: PlatformAdapter> Status<P> {
+    /// The first snapshot that reflects all of these rules; 0 for none.
+    async fn reflecting(&self, rules: Vec<wire::RuleState>) -> Result<u64, tonic::Status> {
+        let mut version = 0;
+        for rule in rules {
+            let key = convert::key("rules.key", rule.key)?;
+            let state = match rule.uid.is_empty() {
+                true => RuleState::Gone,
+                false => RuleState::Stored { uid: rule.uid, generation: rule.generation },
+            };
+            version = version.max(self.platform.reflects(&key, state).await);
+        }
+        Ok(version)
     }
 }
 

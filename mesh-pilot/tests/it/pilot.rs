@@ -161,7 +161,7 @@ impl Pilot {
 
     /// Follows a snapshot to its last message.
     pub async fn rolled_out(&self, version: u64) -> Rollout {
-        let request = WatchRolloutRequest { version };
+        let request = WatchRolloutRequest { version, ..Default::default() };
         let mut rollouts = self.status().await.watch_rollout(request).await.unwrap().into_inner();
         let mut last = None;
         while let Some(rollout) = rollouts.message().await.unwrap() {

@@ -84,7 +84,7 @@ async fn a_dry_run_stores_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_snapshot_that_is_not_there_yet_is_not_waited_for() {
     let pilot = Pilot::start().await;
-    let request = WatchRolloutRequest { version: 1 << 40 };
+    let request = WatchRolloutRequest { version: 1 << 40, ..Default::default() };
     let error = pilot.status().await.watch_rollout(request).await.unwrap_err();
     assert_eq!(error.code(), Code::OutOfRange);
 }

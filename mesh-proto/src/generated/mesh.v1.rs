@@ -934,10 +934,12 @@ impl ::prost::Name for Problem {
         "type.googleapis.com/mesh.v1.Problem".into()
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRolloutRequest {
     #[prost(uint64, tag = "1")]
     pub version: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub rules: ::prost::alloc::vec::Vec<RuleState>,
 }
 impl ::prost::Name for WatchRolloutRequest {
     const NAME: &'static str = "WatchRolloutRequest";
@@ -947,6 +949,25 @@ impl ::prost::Name for WatchRolloutRequest {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/mesh.v1.WatchRolloutRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RuleState {
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<RuleKey>,
+    #[prost(string, tag = "2")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub generation: i64,
+}
+impl ::prost::Name for RuleState {
+    const NAME: &'static str = "RuleState";
+    const PACKAGE: &'static str = "mesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "mesh.v1.RuleState".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/mesh.v1.RuleState".into()
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -32,7 +32,7 @@ pub(crate) async fn run(global: &Global, args: &ApplyArgs) -> Result<()> {
     }
     // After the workloads, as rules name their services and versions.
     if !rules.is_empty() {
-        let mut mesh = Mesh::connect(&global.pilot()).await?;
+        let mut mesh = Mesh::local(global).await?;
         output::write(&(rules::apply(&mut mesh, &rules, &global.namespace).await? + "\n"));
     }
     Ok(())

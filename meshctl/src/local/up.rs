@@ -111,7 +111,7 @@ async fn serve(
     mesh.wait_ready().await?;
     progress.pods_ready().await;
     if !documents.is_empty() {
-        let mut pilot = Mesh::connect(&global.pilot()).await?;
+        let mut pilot = Mesh::local(global).await?;
         progress.say(&rules::apply(&mut pilot, documents, &global.namespace).await?);
     }
     for (address, service) in mesh.report().published {

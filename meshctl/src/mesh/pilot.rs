@@ -1,6 +1,4 @@
-//! The mesh as the commands see it: its services and rules, and who has which
-//! configuration. Today the control plane of one machine answers; on Kubernetes rules will
-//! be written to the API server behind the same functions.
+//! One control plane, asked over its API.
 
 use std::time::Duration;
 
@@ -16,23 +14,22 @@ use crate::failure::NotRunning;
 
 /// For an answer that needs no proxy.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// For every proxy's answer.
-const ROLLOUT: Duration = Duration::from_secs(30);
 
-/// A connection to the mesh.
+/// A connection to a control plane.
 #[derive(Debug, Clone)]
-pub(crate) struct Mesh {
+pub(super) struct Pilot {
     rules: RulesClient<Channel>,
     status: StatusClient<Channel>,
 }
 
-impl Mesh {
+impl Pilot {
     /// Connects; `address` is `unix:PATH` or `http://HOST:PORT`.
-    pub(crate) async fn connect(address: &str) -> Result<Self> {
+    pub(super) async fn connect(address: &str) -> Result<Self> {
         let path = address.strip_prefix("unix:").map(|path| path.trim_start_matches("//"));
         if let Some(path) = path.filter(|path| !std::path::Path::new(path).exists()) {
             let message = format!(
-                "no mesh is running here ({path} does not exist); start one with `meshctl local up`"
+                "no mesh is running here ({path} does not exist); start one with \
+                 `meshctl local up`, or name a cluster with --context"
             );
             return Err(NotRunning(message).into());
         }
@@ -47,11 +44,16 @@ impl Mesh {
                 why.root_cause()
             ))
         })?;
-        Ok(Self { rules: RulesClient::new(channel.clone()), status: StatusClient::new(channel) })
+        Ok(Self::over(channel))
+    }
+
+    /// Asks over what is connected already.
+    pub(super) fn over(channel: Channel) -> Self {
+        Self { rules: RulesClient::new(channel.clone()), status: StatusClient::new(channel) }
     }
 
     /// Every service with its versions.
-    pub(crate) async fn services(&mut self) -> Result<Vec<KnownService>> {
+    pub(super) async fn services(&mut self) -> Result<Vec<KnownService>> {
         let answer = self.status.list_services(timed(api::ListServicesRequest {})).await;
         let services = answer.map_err(said)?.into_inner().services;
         let known = services.into_iter().map(|service| KnownService {
@@ -64,7 +66,7 @@ impl Mesh {
     }
 
     /// Every rule, as it was written.
-    pub(crate) async fn rules(&mut self) -> Result<Vec<ExistingRule>> {
+    pub(super) async fn rules(&mut self) -> Result<Vec<ExistingRule>> {
         let answer = self.rules.list(timed(api::ListRulesRequest::default())).await;
         let rules = answer.map_err(said)?.into_inner().rules;
         let existing = rules.into_iter().filter_map(|rule| {
@@ -76,62 +78,53 @@ impl Mesh {
     }
 
     /// Applies documents, all or none; gives the version to wait for.
-    pub(crate) async fn apply(&mut self, yaml: String, namespace: &str) -> Result<u64> {
+    pub(super) async fn apply(&mut self, yaml: String, namespace: &str) -> Result<u64> {
         let default_namespace = namespace.to_owned();
         let request = api::ApplyRulesRequest { yaml, default_namespace, dry_run: false };
         Ok(self.rules.apply(timed(request)).await.map_err(said)?.into_inner().version)
     }
 
     /// Checks documents as [`Mesh::apply`] does, and changes nothing.
-    pub(crate) async fn check(&mut self, yaml: String, namespace: &str) -> Result<()> {
+    pub(super) async fn check(&mut self, yaml: String, namespace: &str) -> Result<()> {
         let default_namespace = namespace.to_owned();
         let request = api::ApplyRulesRequest { yaml, default_namespace, dry_run: true };
         self.rules.apply(timed(request)).await.map(drop).map_err(said)
     }
 
     /// Removes a rule; gives the version to wait for.
-    pub(crate) async fn delete(&mut self, key: RuleKey) -> Result<u64> {
+    pub(super) async fn delete(&mut self, key: RuleKey) -> Result<u64> {
         let RuleKey { kind, namespace, name } = key;
         let key = Some(api::RuleKey { kind, namespace, name });
         let request = timed(api::DeleteRuleRequest { key });
         Ok(self.rules.delete(request).await.map_err(said)?.into_inner().version)
     }
 
-    /// Waits until every proxy that the version concerns has answered.
-    pub(crate) async fn rollout(&mut self, version: u64) -> Result<Rollout> {
-        let wait = async {
-            let request = api::WatchRolloutRequest { version };
-            let mut stream = self.status.watch_rollout(request).await.map_err(said)?.into_inner();
-            let mut last = Rollout::default();
-            while let Some(rollout) = stream.message().await.map_err(said)? {
-                last = rollout;
-                if last.done {
-                    return Ok(last);
-                }
+    /// Waits until every proxy of this control plane that the change concerns has answered.
+    pub(super) async fn rollout(&mut self, request: api::WatchRolloutRequest) -> Result<Rollout> {
+        let mut stream = self.status.watch_rollout(request).await.map_err(said)?.into_inner();
+        let mut last = Rollout::default();
+        while let Some(rollout) = stream.message().await.map_err(said)? {
+            last = rollout;
+            if last.done {
+                return Ok(last);
             }
-            bail!(
-                "the control plane stopped before every proxy had answered ({} of {} had); \
-                 `meshctl proxy-status` shows the rest",
-                last.acked,
-                last.concerned
-            )
-        };
-        tokio::time::timeout(ROLLOUT, wait).await.unwrap_or_else(|_| {
-            bail!(
-                "not every proxy has answered after {} s; `meshctl proxy-status` shows which",
-                ROLLOUT.as_secs()
-            )
-        })
+        }
+        bail!(
+            "the control plane stopped before every proxy had answered ({} of {} had); \
+             `meshctl proxy-status` shows the rest",
+            last.acked,
+            last.concerned
+        )
     }
 
     /// Every connected proxy.
-    pub(crate) async fn proxies(&mut self) -> Result<Vec<api::Proxy>> {
+    pub(super) async fn proxies(&mut self) -> Result<Vec<api::Proxy>> {
         let answer = self.status.list_proxies(timed(api::ListProxiesRequest {})).await;
         Ok(answer.map_err(said)?.into_inner().proxies)
     }
 
     /// Rules that are refused.
-    pub(crate) async fn problems(&mut self) -> Result<Vec<api::Problem>> {
+    pub(super) async fn problems(&mut self) -> Result<Vec<api::Problem>> {
         let answer = self.status.list_problems(timed(api::ListProblemsRequest {})).await;
         Ok(answer.map_err(said)?.into_inner().problems)
     }
