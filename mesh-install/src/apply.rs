@@ -1,7 +1,7 @@
 //! Server-side apply of one object.
 
-use kube::Client;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
+use kube::{Api, Client};
 use serde_json::Value;
 
 use crate::kinds::{self, Kind};
@@ -35,6 +35,14 @@ pub enum ApplyError {
         /// The API server's words.
         reason: String,
     },
+    /// Its namespace is not there.
+    #[error("{object}: {reason}")]
+    Missing {
+        /// Which.
+        object: ObjectName,
+        /// The API server's words.
+        reason: String,
+    },
     /// The API server refused it, or did not answer.
     #[error("{object}: {reason}")]
     Refused {
@@ -52,6 +60,7 @@ impl ApplyError {
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => {
                 Self::Forbidden { object, reason }
             }
+            kube::Error::Api(status) if status.code == 404 => Self::Missing { object, reason },
             _ => Self::Refused { object, reason },
         }
     }
@@ -60,24 +69,68 @@ impl ApplyError {
 /// Makes an object what it should be, whoever else had set its fields. Fields that we do not
 /// name, such as a webhook's `caBundle`, keep what others gave them.
 pub(crate) async fn apply(client: &Client, object: &Value) -> Result<Change, ApplyError> {
-    let (name, kind) = named(object)?;
-    let api = kind.api(client, name.namespace.as_deref());
-    let failed = |error: &kube::Error| ApplyError::of(name.clone(), error);
-    let old = api.get_opt(&name.name).await.map_err(|error| failed(&error))?;
-    if old.as_ref().is_some_and(|old| is_foreign(kind, old)) {
+    let (name, api, old) = look(client, object).await?;
+    let Some(old) = old else {
+        return patch(&api, &name, object, false).await.map(|_| Change::Created);
+    };
+    if is_foreign(&name, &old) {
         return Ok(Change::LeftAlone);
     }
-    let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
-    parameters.field_validation = Some(kube::api::ValidationDirective::Strict);
-    let new = api.patch(&name.name, &parameters, &Patch::Apply(object)).await;
-    let new = new.map_err(|error| failed(&error))?;
+    let new = patch(&api, &name, object, false).await?;
+    let is_same = old.metadata.resource_version == new.metadata.resource_version;
+    Ok(if is_same { Change::Unchanged } else { Change::Changed })
+}
+
+/// What [`apply`] would do; nothing is changed. The API server checks an object only when its
+/// namespace is there.
+pub(crate) async fn would(client: &Client, object: &Value) -> Result<Change, ApplyError> {
+    let (name, api, old) = look(client, object).await?;
+    if old.as_ref().is_some_and(|old| is_foreign(&name, old)) {
+        return Ok(Change::LeftAlone);
+    }
+    let new = match (patch(&api, &name, object, true).await, &old) {
+        (Ok(new), _) => new,
+        // The namespace comes with the rest.
+        (Err(ApplyError::Missing { .. }), None) => return Ok(Change::Created),
+        (Err(error), _) => return Err(error),
+    };
     Ok(match old {
         None => Change::Created,
-        Some(old) if old.metadata.resource_version == new.metadata.resource_version => {
-            Change::Unchanged
-        }
+        Some(old) if content(old.clone()) == content(new) => Change::Unchanged,
         Some(_) => Change::Changed,
     })
+}
+
+async fn look(
+    client: &Client,
+    object: &Value,
+) -> Result<(ObjectName, Api<DynamicObject>, Option<DynamicObject>), ApplyError> {
+    let (name, kind) = named(object)?;
+    let api = kind.api(client, name.namespace.as_deref());
+    let old =
+        api.get_opt(&name.name).await.map_err(|error| ApplyError::of(name.clone(), &error))?;
+    Ok((name, api, old))
+}
+
+async fn patch(
+    api: &Api<DynamicObject>,
+    name: &ObjectName,
+    object: &Value,
+    dry_run: bool,
+) -> Result<DynamicObject, ApplyError> {
+    let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
+    parameters.field_validation = Some(ValidationDirective::Strict);
+    parameters.dry_run = dry_run;
+    let patched = api.patch(&name.name, &parameters, &Patch::Apply(object)).await;
+    patched.map_err(|error| ApplyError::of(name.clone(), &error))
+}
+
+/// Without what every write changes.
+fn content(mut object: DynamicObject) -> DynamicObject {
+    object.metadata.managed_fields = None;
+    object.metadata.resource_version = None;
+    object.metadata.generation = None;
+    object
 }
 
 /// The name and the kind of an object of the chart.
@@ -94,8 +147,8 @@ fn named(object: &Value) -> Result<(ObjectName, &'static Kind), ApplyError> {
 
 /// A definition that another mesh has made: its kinds are ours, too, and we use them as
 /// they are.
-fn is_foreign(kind: &Kind, old: &DynamicObject) -> bool {
+fn is_foreign(name: &ObjectName, old: &DynamicObject) -> bool {
     let labels = old.metadata.labels.as_ref();
-    kind.kind == "CustomResourceDefinition"
+    name.kind == kinds::DEFINITION
         && labels.and_then(|labels| labels.get(PART_OF.0)).is_none_or(|value| value != PART_OF.1)
 }

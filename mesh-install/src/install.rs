@@ -10,7 +10,7 @@ use crate::apply::{ApplyError, Change, apply};
 use crate::chart::{ChartError, Release, Rendered, render};
 use crate::order::{Step, of_step};
 use crate::wait::{Patience, Target, WaitError, until_ready};
-use crate::{Event, Events, ObjectName};
+use crate::{Event, Events, ObjectName, names};
 
 /// What to install, and how long to wait.
 #[derive(Clone, Debug)]
@@ -68,10 +68,8 @@ pub async fn install(
 fn targets_of_pilot(objects: &[Rendered], namespace: &str) -> Vec<Target> {
     let mut targets = targets(objects, Step::Pilot);
     // A gateway's pod does not start without it, and is tried again after ever longer pauses.
-    targets.push(Target::ConfigMap {
-        namespace: namespace.to_owned(),
-        name: "mesh-ca-root-cert".to_owned(),
-    });
+    targets
+        .push(Target::ConfigMap { namespace: namespace.to_owned(), name: names::ROOTS.to_owned() });
     targets
 }
 

@@ -14,21 +14,17 @@ pub(crate) struct Kind {
 }
 
 /// In the order in which they are applied; deleted is the other way round.
-pub(crate) const KINDS: [Kind; 13] = [
+pub(crate) const KINDS: [Kind; 15] = [
     kind("", "v1", "Namespace", "namespaces", false),
-    kind(
-        "apiextensions.k8s.io",
-        "v1",
-        "CustomResourceDefinition",
-        "customresourcedefinitions",
-        false,
-    ),
+    kind("apiextensions.k8s.io", "v1", DEFINITION, "customresourcedefinitions", false),
     kind("", "v1", "ServiceAccount", "serviceaccounts", true),
     kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false),
     kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false),
     kind("rbac.authorization.k8s.io", "v1", "Role", "roles", true),
     kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true),
     kind("", "v1", "ConfigMap", "configmaps", true),
+    kind("", "v1", "Secret", "secrets", true),
+    kind("coordination.k8s.io", "v1", "Lease", "leases", true),
     kind("", "v1", "Service", "services", true),
     kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true),
     kind("apps", "v1", "Deployment", "deployments", true),
@@ -42,6 +38,7 @@ pub(crate) const KINDS: [Kind; 13] = [
     ),
 ];
 
+pub(crate) const DEFINITION: &str = "CustomResourceDefinition";
 pub(crate) const MUTATING: &str = "MutatingWebhookConfiguration";
 pub(crate) const VALIDATING: &str = "ValidatingWebhookConfiguration";
 

@@ -5,12 +5,16 @@
 
 mod apply;
 pub mod chart;
+pub mod check;
 mod client;
 mod event;
 mod install;
 mod kinds;
+mod names;
 mod object;
 mod order;
+mod plan;
+mod uninstall;
 mod wait;
 
 pub use apply::{ApplyError, Change, FIELD_MANAGER};
@@ -18,6 +22,8 @@ pub use client::{ConnectError, Connection, explain};
 pub use event::{Event, Events};
 pub use install::{InstallError, Settings, install};
 pub use object::ObjectName;
+pub use plan::plan;
+pub use uninstall::{Found, Scope, UninstallError, find, uninstall};
 pub use wait::{NotReady, WaitError};
 
 /// The label of everything that is installed.

@@ -33,6 +33,31 @@ fn demo() {
 }
 
 #[test]
+fn beside_istio() {
+    compare("beside-istio.yaml", vec![json!({"webhooks": {"besideIstio": true}})]);
+}
+
+#[test]
+fn what_the_chart_sets_for_sidecars_is_what_they_take() {
+    let injection = json!({
+        "image": "other/proxy:2", "caAddress": "ca:15012", "tokenAudience": "a", "proxyUid": 1338,
+        "nativeSidecar": false, "concurrency": 4, "drainTime": "30s", "minimumDrain": 7,
+        "logLevel": "debug", "proxyLogLevel": "debug", "proxyBinary": "envoy",
+    });
+    let values = json!({"imagePullSecrets": [{"name": "s"}], "injection": injection});
+    for values in [json!({}), values, profile("demo").unwrap()] {
+        let release = Release { namespace: NAMESPACE.to_owned(), values: vec![values] };
+        let objects = render(&release).unwrap();
+        let is_it =
+            |one: &&mesh_install::chart::Rendered| one.file.ends_with("injector-configmap.yaml");
+        let map = &objects.iter().find(is_it).unwrap().object;
+        let text = map["data"]["config.yaml"].as_str().unwrap();
+        let config = mesh_inject::Config::from_yaml(text).unwrap();
+        assert_eq!(config.discovery_address, "mesh-pilot.mesh-system.svc:15012");
+    }
+}
+
+#[test]
 fn minimal() {
     compare("minimal.yaml", vec![profile("minimal").unwrap()]);
 }

@@ -7,7 +7,7 @@ use mesh_local::StateDir;
 
 use crate::cluster::{self, ClusterArgs};
 use crate::inject::InjectArgs;
-use crate::install::{InstallArgs, ManifestCommand};
+use crate::install::{CheckArgs, InstallArgs, ManifestCommand, UninstallArgs};
 use crate::local::LocalCommand;
 use crate::output::Format;
 use crate::proxy::ProxyCommand;
@@ -21,6 +21,7 @@ Exit codes:
   2  the command line was not understood
   3  no mesh is running, or no cluster answers
   4  it is installed, but was not ready in time; the same command goes on
+  5  a check before the installation speaks against it; nothing was changed
 
 Environment:
   KUBECONFIG        the cluster, as --kubeconfig
@@ -97,6 +98,10 @@ pub(crate) enum Command {
     Inject(InjectArgs),
     /// Put the mesh on a Kubernetes cluster, or bring it up to date
     Install(InstallArgs),
+    /// Take the mesh off a Kubernetes cluster
+    Uninstall(UninstallArgs),
+    /// Check a Kubernetes cluster and the mesh in it
+    Check(CheckArgs),
     /// Show what an installation is made of
     #[command(subcommand)]
     Manifest(ManifestCommand),

@@ -7,6 +7,16 @@ use std::process::ExitCode;
 #[error("{0}")]
 pub(crate) struct NotRunning(pub(crate) String);
 
+/// `check` found errors, and has printed them.
+#[derive(Debug, thiserror::Error)]
+#[error("something needs to be done; see the lines with ERROR")]
+pub(crate) struct Unhealthy;
+
+/// A check before the installation speaks against it.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was changed: {0}")]
+pub(crate) struct Refused(pub(crate) String);
+
 /// Prints an error with its causes and gives the exit code (`--help` lists them).
 pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
@@ -25,8 +35,12 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_absent) {
         return 3;
     }
-    match error.downcast_ref::<mesh_install::InstallError>() {
-        Some(mesh_install::InstallError::Wait(_)) => 4,
-        _ => 1,
+    if error.is::<Refused>() {
+        return 5;
     }
+    let is_late = |cause: &(dyn std::error::Error + 'static)| cause.is::<mesh_install::WaitError>();
+    let is_late = error.chain().any(is_late)
+        || matches!(error.downcast_ref(), Some(mesh_install::InstallError::Wait(_)))
+        || matches!(error.downcast_ref(), Some(mesh_install::UninstallError::Wait(_)));
+    if is_late { 4 } else { 1 }
 }

@@ -77,8 +77,8 @@ fn wrong_type(value: &Value, types: &Value) -> Option<String> {
 
 fn wrong_content(value: &Value, schema: &Value) -> Option<String> {
     if let Some(choices) = schema["enum"].as_array().filter(|choices| !choices.contains(value)) {
-        let choices: Vec<_> = choices.iter().filter_map(Value::as_str).collect();
-        return Some(format!("one of {}", choices.join(", ")));
+        let said = |choice: &Value| choice.as_str().map_or(choice.to_string(), str::to_owned);
+        return Some(format!("one of {}", choices.iter().map(said).collect::<Vec<_>>().join(", ")));
     }
     if let Some(number) = value.as_f64() {
         let (least, most) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());

@@ -72,6 +72,8 @@ pub(crate) async fn until_ready(
         let mut still = Vec::new();
         for ((target, told), state) in pending.into_iter().zip(states) {
             match state {
+                // Deleted, as was told before.
+                None if matches!(target, Target::Gone(_)) => {}
                 None => events.tell(Event::Ready(target.to_string())),
                 Some(why) => {
                     if why != told {

@@ -23,6 +23,8 @@ pub(crate) enum Target {
     ConfigMap { namespace: String, name: String },
     /// The pilot has told the API server by which roots it knows it.
     Webhook(ObjectName),
+    /// It does not exist.
+    Gone(ObjectName),
 }
 
 impl fmt::Display for Target {
@@ -32,13 +34,14 @@ impl fmt::Display for Target {
             Self::Deployment { name, .. } => write!(to, "{name}"),
             Self::ConfigMap { name, .. } => write!(to, "ConfigMap {name}"),
             Self::Webhook(object) => write!(to, "{}", object.name),
+            Self::Gone(object) => write!(to, "{object}"),
         }
     }
 }
 
 impl Target {
     /// What it lacks; None when it is ready.
-    pub(super) async fn lacks(&self, client: &Client) -> Option<String> {
+    pub(crate) async fn lacks(&self, client: &Client) -> Option<String> {
         let lacks = match self {
             Self::Definition(name) => definition(client, name).await,
             Self::Deployment { namespace, name } => deployment(client, namespace, name).await,
@@ -48,6 +51,7 @@ impl Target {
                 api.get_opt(name).await.map(|found| found.is_none().then(missing))
             }
             Self::Webhook(object) => webhook(client, object).await,
+            Self::Gone(object) => gone(client, object).await,
         };
         lacks.unwrap_or_else(|error| Some(format!("the API server: {}", explain(&error))))
     }
@@ -93,4 +97,18 @@ async fn webhook(client: &Client, object: &ObjectName) -> kube::Result<Option<St
     let lacking = webhooks.iter().filter(|webhook| !has_roots(webhook)).count();
     let why = || "no pilot has given it its roots yet (caBundle)".to_owned();
     Ok((lacking > 0).then(why))
+}
+
+async fn gone(client: &Client, object: &ObjectName) -> kube::Result<Option<String>> {
+    let Some(kind) = kinds::find(&object.kind) else { return Ok(None) };
+    let found = kind.api(client, object.namespace.as_deref()).get_opt(&object.name).await?;
+    let Some(found) = found else { return Ok(None) };
+    // A namespace says what keeps it.
+    let conditions = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let held = conditions.iter().find(|one| {
+        one["status"] == "True"
+            && one["type"].as_str().is_some_and(|kind| kind.ends_with("Remaining"))
+    });
+    let why = held.and_then(|one| one["message"].as_str()).unwrap_or("it is being deleted");
+    Ok(Some(why.to_owned()))
 }

@@ -26,7 +26,7 @@ pub(crate) struct ChartArgs {
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 
-    /// Name of a control plane beside others, such as canary
+    /// Name of a control plane beside others, such as canary; it comes without a gateway
     #[arg(long, value_name = "NAME")]
     revision: Option<String>,
 }
@@ -43,6 +43,10 @@ impl ChartArgs {
             values.push(chart::parse_set(text)?);
         }
         if let Some(revision) = &self.revision {
+            // The gateway is one, and stays with who has it, unless somebody says otherwise.
+            let is_first = revision == chart::REVISION;
+            values
+                .insert(1, json!({"revision": revision, "ingressGateway": {"enabled": is_first}}));
             values.push(json!({"revision": revision}));
         }
         Ok(Release { namespace: global.cluster.mesh_namespace.clone(), values })

@@ -1,0 +1,33 @@
+//! Names that the chart, the pilot and we agree on.
+
+use crate::chart::REVISION;
+
+/// What the names of everything that runs the control plane begin with.
+pub(crate) const PILOT: &str = "mesh-pilot";
+pub(crate) const INGRESS_GATEWAY: &str = "mesh-ingressgateway";
+/// The sidecar's container, and a gateway's.
+pub(crate) const PROXY_CONTAINER: &str = "mesh-proxy";
+/// The ConfigMap of the roots, in every namespace.
+pub(crate) const ROOTS: &str = "mesh-ca-root-cert";
+/// The Secret of the root itself.
+pub(crate) const CA_SECRET: &str = "mesh-ca-secret";
+pub(crate) const LEASE_END: &str = "-leader";
+
+fn suffix(revision: &str) -> String {
+    if revision == REVISION { String::new() } else { format!("-{revision}") }
+}
+
+/// The Deployment, Service and account of a revision's pilots.
+pub(crate) fn pilot(revision: &str) -> String {
+    format!("{PILOT}{}", suffix(revision))
+}
+
+/// Which of them leads.
+pub(crate) fn lease(revision: &str) -> String {
+    format!("{}{LEASE_END}", pilot(revision))
+}
+
+/// The ConfigMap of the settings of injection.
+pub(crate) fn injector(revision: &str) -> String {
+    format!("mesh-sidecar-injector{}", suffix(revision))
+}
