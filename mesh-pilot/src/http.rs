@@ -37,8 +37,6 @@ impl Monitoring {
     /// The pages.
     pub fn pages(self) -> Router {
         Router::new()
-            // A pilot that lives answers; one that waits is not ready, and lives.
-            .route("/live", get(|| async { "live\n" }))
             .route("/ready", get(ready))
             // Only that the process lives: waiting for something is no reason to be killed.
             .route("/live", get(async || "alive\n"))
