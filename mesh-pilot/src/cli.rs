@@ -113,6 +113,16 @@ impl Cli {
         }
     }
 
+    /// By what name this pilot leads: no other one has it.
+    pub fn pod_name(&self) -> String {
+        let usual = || {
+            let machine = std::fs::read_to_string("/proc/sys/kernel/hostname");
+            let machine = machine.unwrap_or_default();
+            format!("{}-{}", machine.trim(), std::process::id())
+        };
+        self.pod_name.clone().unwrap_or_else(usual)
+    }
+
     /// Where meshctl asks, if there is a socket.
     pub fn api_socket(&self) -> Option<PathBuf> {
         let usual = || match self.platform {

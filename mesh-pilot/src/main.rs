@@ -7,6 +7,7 @@ use clap::Parser;
 use mesh_pilot::ca::{Ca, Home, Site};
 use mesh_pilot::cli::{Cli, Platform};
 use mesh_pilot::cluster;
+use mesh_pilot::duties::Duties;
 use mesh_pilot::platform::{FilesAdapter, KubernetesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
 use mesh_pilot::webhook;
@@ -44,13 +45,16 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                 )?;
                 let platform = FilesAdapter::start(folder, mesh).await?;
                 let ca = start_ca(cli, Home::Machine(folder)).await?;
-                run(listeners, platform, ca, injection).await
+                run(listeners, platform, ca, injection, None).await
             }
             Platform::Kubernetes => {
                 let client = cluster::client().await?;
                 let platform = KubernetesAdapter::start(&client, mesh);
+                let (service, me) = (cli.service(), cli.pod_name());
+                let duties =
+                    Duties::new(client.clone(), &cli.namespace, &cli.revision, &service, &me);
                 let ca = start_ca(cli, Home::Cluster(client)).await?;
-                run(listeners, platform, ca, injection).await
+                run(listeners, platform, ca, injection, Some(duties)).await
             }
         }
     })

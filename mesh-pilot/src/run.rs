@@ -18,6 +18,7 @@ use crate::ads::Discovery;
 use crate::api::{self, Socket};
 use crate::ca::Ca;
 use crate::cli::Cli;
+use crate::duties::Duties;
 use crate::fleet::Fleet;
 use crate::http::Monitoring;
 use crate::platform::PlatformAdapter;
@@ -70,12 +71,13 @@ async fn api_listeners(cli: &Cli) -> anyhow::Result<Vec<api::Listener>> {
 }
 
 /// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what sidecars
-/// are made of.
+/// are made of. `duties`: what one pilot does for all, where there are several.
 pub async fn run<P: PlatformAdapter>(
     listeners: Listeners,
     platform: P,
     ca: Ca,
     injection: watch::Receiver<Arc<Config>>,
+    duties: Option<Duties>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot handle signals")?;
     let (trigger, drain) = drain::channel();
@@ -109,6 +111,7 @@ pub async fn run<P: PlatformAdapter>(
             served.context("the server of the webhooks ended")
         });
     }
+    let _duties = duties.map(|duties| duties.start(&ca, &drain, &mut servers));
     servers.spawn(async move {
         let served = discovery.serve_secure(listeners.secure, &ca).await;
         served.context("the xDS server over TLS ended")

@@ -44,18 +44,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Loads the root, makes it when there is none, and publishes it.
+    /// Loads the root, makes it when there is none, and publishes it. `earlier` is what was
+    /// published before.
     pub async fn start(
         store: RootStore,
         trust_domain: &str,
         timing: Timing,
         file: Option<PathBuf>,
+        earlier: Option<TrustBundle>,
     ) -> Result<Self, KeeperError> {
         let material = store.load_or_create(trust_domain).await?;
         let authority = Arc::new(store.authority(&material)?);
         warn_of_its_end(&authority);
-        // What was published last outlives a restart in the file itself.
-        let earlier = file.as_deref().and_then(|file| TrustBundle::read(file).ok());
         let rollover = Rollover::new(authority, earlier, timing, Instant::now());
         let trust = watch::Sender::new(rollover.trust());
         let keeper = Self { store, material, rollover, trust, file };
@@ -172,8 +172,11 @@ mod tests {
         let store = RootStore::Given(GivenFiles::in_folder(folder.path()).unwrap());
         let timing = Timing { lead: Duration::ZERO, overlap: Duration::from_secs(3600) };
         let published = path("root-cert.pem");
-        let start =
-            || Keeper::start(store.clone(), "cluster.local", timing, Some(published.clone()));
+        let start = || {
+            let earlier = TrustBundle::read(&published).ok();
+            let file = Some(published.clone());
+            Keeper::start(store.clone(), "cluster.local", timing, file, earlier)
+        };
         let mut keeper = start().await.unwrap();
         let trust = keeper.trust();
         let roots = || TrustBundle::read(&published).unwrap().roots().len();

@@ -9,6 +9,7 @@ mod keeper;
 mod limits;
 mod metrics;
 mod rollover;
+mod roots;
 mod secret;
 mod service;
 mod serving;
@@ -17,7 +18,7 @@ mod store;
 use std::sync::Arc;
 
 use mesh_proto::istio::v1::auth::istio_certificate_service_server::IstioCertificateServiceServer;
-use mesh_tls::AcceptCounters;
+use mesh_tls::{AcceptCounters, TrustBundle};
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -26,6 +27,7 @@ pub use caller::{Authenticator, Caller, CallerError, JoinTokens, Reviewer};
 pub use files::{FileError, GivenFiles};
 pub use keeper::{Keeper, KeeperError};
 pub use rollover::{Rollover, Timing, Trust};
+pub use roots::publish as publish_roots;
 pub use secret::{SecretError, SecretName, SecretStore};
 pub use service::{CertificateService, Lifetimes};
 pub use serving::{Names, Serving, ServingError};
@@ -56,7 +58,13 @@ impl Ca {
         let store = args.store(site).await?;
         let timing = Timing::for_lifetime(lifetimes.longest);
         let file = args.root_cert_file(site);
-        let keeper = Keeper::start(store, trust_domain, timing, file).await?;
+        // What was published last outlives a restart where it is published.
+        let earlier = match (&site.home, &file) {
+            (_, Some(file)) => TrustBundle::read(file).ok(),
+            (Home::Cluster(client), None) => roots::published(client.clone(), site.namespace).await,
+            (Home::Machine(_), None) => None,
+        };
+        let keeper = Keeper::start(store, trust_domain, timing, file, earlier).await?;
         let trust = keeper.trust();
         let names = args.names(site)?;
         let serving = Serving::start(trust.clone(), names, lifetimes.default)?;

@@ -11,6 +11,8 @@ use anyhow::Context;
 pub(crate) use trouble::Unwatched;
 pub(crate) use watch::{Delta, ObjectName, Source, follow};
 
+/// By this name the API server knows what is ours of an object that others write too.
+pub(crate) const FIELD_MANAGER: &str = "mesh-pilot";
 /// An API server that is gone without a word must not be waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -19,8 +19,8 @@ use tokio_stream::StreamExt as _;
 use tracing::{error, info};
 
 use crate::ca::Trust;
+use crate::cluster::FIELD_MANAGER;
 
-const FIELD_MANAGER: &str = "mesh-pilot";
 /// After the API server has refused a patch.
 const AGAIN: Duration = Duration::from_secs(10);
 

@@ -52,7 +52,7 @@ pub(crate) struct UpArgs {
 
 impl UpArgs {
     /// Whether the cluster is to be made from packages, or made anew when those have changed.
-    pub(crate) fn from_packages(&self) -> bool {
+    pub(crate) fn is_from_packages(&self) -> bool {
         self.from_packages
     }
 }

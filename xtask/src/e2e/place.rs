@@ -32,7 +32,7 @@ impl Place {
             return Ok(Self { kube, own: None, was_up: true });
         }
         let was_up = cluster::is_up();
-        let own = match was_up && !args.up.from_packages() {
+        let own = match was_up && !args.up.is_from_packages() {
             true => cluster::current()?,
             false => cluster::up(&args.up)?,
         };
