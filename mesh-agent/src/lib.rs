@@ -15,6 +15,7 @@ mod job;
 pub mod proxy;
 pub mod redirect;
 mod status;
+pub mod wait;
 
 /// The command line.
 #[derive(Parser)]
@@ -35,6 +36,8 @@ enum Command {
     Restart(control::RestartArgs),
     /// Show how a running agent and its proxies are
     Status(control::StatusArgs),
+    /// Wait until the proxy of this pod is ready
+    Wait(wait::Args),
 }
 
 #[derive(Subcommand)]
@@ -51,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Redirect(args) => redirect::run(&args).map(|()| exit::OK),
         Command::Restart(args) => control::restart(&args),
         Command::Status(args) => control::status(&args),
+        Command::Wait(args) => wait::run(&args),
         Command::Proxy(Role::Sidecar(args)) => proxy::sidecar(*args),
         Command::Proxy(Role::Static(args)) => proxy::with_file(*args),
     };

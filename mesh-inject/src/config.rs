@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -32,6 +34,9 @@ pub struct Config {
     /// Whether the sidecar is an init container with `restartPolicy: Always` (Kubernetes
     /// 1.29), which starts before the application and stops after it, or a plain container.
     pub native_sidecar: NativeSidecar,
+    /// Whether the application's containers wait for a sidecar that is a plain container; they
+    /// always do for a native one.
+    pub hold_application: bool,
     /// The proxy's worker threads; 0 is one per core.
     pub concurrency: u32,
     /// Seconds over which a draining proxy asks its clients to go elsewhere.
@@ -61,6 +66,13 @@ impl Config {
         self.ca_address.as_deref() != Some("none")
     }
 
+    /// By which DNS name the control plane is found, if it is by one.
+    pub(crate) fn discovery_name(&self) -> Option<&str> {
+        let (host, _) = self.discovery_address.rsplit_once(':')?;
+        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
+        (!is_address).then_some(host)
+    }
+
     /// Whether the sidecar is a native one.
     pub(crate) fn is_native(&self) -> bool {
         self.native_sidecar != NativeSidecar::Never
@@ -80,6 +92,7 @@ impl Default for Config {
             token_audience: "istio-ca".to_owned(),
             proxy_uid: 1337,
             native_sidecar: NativeSidecar::Auto,
+            hold_application: false,
             concurrency: 2,
             drain_time_s: 20,
             minimum_drain_s: 5,

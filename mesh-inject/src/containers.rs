@@ -1,8 +1,8 @@
-//! The two containers and the volume.
+//! The containers and their volumes.
 
 use serde_json::{Value, json};
 
-use crate::fields::Object;
+use crate::fields::{Object, sorted_text};
 use crate::{CONFIG_VOLUME, Config, INIT_CONTAINER, PROXY_CONTAINER, ROOTS_VOLUME, TOKEN_VOLUME};
 
 /// What the sidecar must know of its pod beyond what the downward API tells it.
@@ -11,13 +11,22 @@ pub(crate) struct Pod<'a> {
     pub(crate) labels: String,
     /// Seconds between SIGTERM and SIGKILL.
     pub(crate) grace_s: u64,
-    pub(crate) proxy_binary: Option<&'a str>,
-    pub(crate) application: Application,
+    pub(crate) application: &'a Application,
     /// Whether TPROXY brings the proxy what others send.
     pub(crate) tproxy: bool,
 }
 
+/// What a proxy is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Beside an application.
+    Sidecar,
+    /// A gateway.
+    Router,
+}
+
 /// What the agent does for the application.
+#[derive(Default)]
 pub(crate) struct Application {
     /// The probes that it makes in kubelet's stead.
     pub(crate) probers: Object,
@@ -40,50 +49,66 @@ const TOKEN_LIFE_S: u32 = 12 * 3600;
 const MAX_WAIT_S: u64 = 86_400;
 
 pub(crate) fn init(config: &Config, redirect: &[String]) -> Value {
-    json!({
-        "name": INIT_CONTAINER,
-        "image": config.image,
-        "args": redirect,
-        "securityContext": {
-            "runAsUser": 0,
-            "runAsGroup": 0,
-            "runAsNonRoot": false,
-            "privileged": false,
-            "allowPrivilegeEscalation": false,
-            // iptables locks a file under /run.
-            "readOnlyRootFilesystem": false,
-            // SETUID: it tries the rules as the proxy's user.
-            "capabilities": {"add": ["NET_ADMIN", "NET_RAW", "SETUID"], "drop": ["ALL"]},
-        },
-        "resources": config.resources,
-    })
+    let mut container = json!({"name": INIT_CONTAINER, "image": config.image});
+    pull_policy(&mut container, config);
+    container["args"] = json!(redirect);
+    container["securityContext"] = json!({
+        "runAsUser": 0,
+        "runAsGroup": 0,
+        "runAsNonRoot": false,
+        "privileged": false,
+        "allowPrivilegeEscalation": false,
+        // iptables locks a file under /run.
+        "readOnlyRootFilesystem": false,
+        "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    });
+    container["resources"] = config.resources.clone();
+    container
 }
 
-pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
-    let mut container = json!({
-        "name": PROXY_CONTAINER,
-        "image": config.image,
-        "args": sidecar_args(config, pod),
-        "env": env(config, pod),
-    });
-    if config.is_native() {
-        container["restartPolicy"] = json!("Always");
+/// The proxy, whatever it is for.
+pub(crate) fn proxy(config: &Config, pod: &Pod<'_>, role: Role) -> Value {
+    let mut container = json!({"name": PROXY_CONTAINER, "image": config.image});
+    pull_policy(&mut container, config);
+    container["args"] = json!(proxy_args(config, pod, role));
+    container["env"] = json!(env(config, pod));
+    if role == Role::Sidecar {
+        beside_application(&mut container, config);
     }
-    // The application starts only when the startup probe has passed: the first
-    // configuration is there before the first request.
-    container["startupProbe"] = json!({
-        "httpGet": {"path": "/healthz/ready", "port": 15021},
-        "periodSeconds": 1,
-        "timeoutSeconds": 3,
-        "failureThreshold": 600,
-    });
     container["readinessProbe"] = json!({
         "httpGet": {"path": "/healthz/ready", "port": 15021},
         "periodSeconds": 15,
         "timeoutSeconds": 3,
         "failureThreshold": 4,
     });
-    container["securityContext"] = json!({
+    container["securityContext"] = security_context(config, pod.tproxy);
+    container["resources"] = config.resources.clone();
+    container["volumeMounts"] = mounts(config);
+    container
+}
+
+fn beside_application(container: &mut Value, config: &Config) {
+    if config.is_native() {
+        container["restartPolicy"] = json!("Always");
+    } else if config.hold_application {
+        // Kubelet starts a pod's containers in their order, the next one after this.
+        let wait = json!({"exec": {"command": ["mesh-agent", "wait"]}});
+        container["lifecycle"] = json!({"postStart": wait});
+    }
+    // The application starts only when the startup probe of a native sidecar has passed: the
+    // first configuration is there before the first request.
+    container["startupProbe"] = json!({
+        "httpGet": {"path": "/healthz/ready", "port": 15021},
+        "periodSeconds": 1,
+        "timeoutSeconds": 3,
+        "failureThreshold": 600,
+    });
+}
+
+/// As Kubernetes' pod security standard "restricted" wants it, but for TPROXY.
+fn security_context(config: &Config, tproxy: bool) -> Value {
+    let mut context = json!({
         "runAsUser": config.proxy_uid,
         "runAsGroup": config.proxy_uid,
         "runAsNonRoot": true,
@@ -91,18 +116,22 @@ pub(crate) fn sidecar(config: &Config, pod: &Pod<'_>) -> Value {
         "allowPrivilegeEscalation": false,
         "readOnlyRootFilesystem": true,
         "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
     });
-    if pod.tproxy {
+    if tproxy {
         // To listen for any destination. Only root has a capability without a file that
         // gives it; the group is what is not redirected.
-        let context = &mut container["securityContext"];
         context["runAsUser"] = json!(0);
         context["runAsNonRoot"] = json!(false);
         context["capabilities"] = json!({"add": ["NET_ADMIN"], "drop": ["ALL"]});
     }
-    container["resources"] = config.resources.clone();
-    container["volumeMounts"] = mounts(config);
-    container
+    context
+}
+
+fn pull_policy(container: &mut Value, config: &Config) {
+    if let Some(policy) = &config.image_pull_policy {
+        container["imagePullPolicy"] = json!(policy);
+    }
 }
 
 fn mounts(config: &Config) -> Value {
@@ -139,11 +168,15 @@ pub(crate) fn volumes(config: &Config) -> Vec<Value> {
     ]
 }
 
-fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
+fn proxy_args(config: &Config, pod: &Pod<'_>, role: Role) -> Vec<String> {
     let deadline = pod.grace_s.saturating_sub(GRACE_MARGIN_S).clamp(1, MAX_WAIT_S);
-    let mut args = vec!["proxy".to_owned(), "sidecar".to_owned()];
+    let role = if role == Role::Router { "router" } else { "sidecar" };
+    let mut args = vec!["proxy".to_owned(), role.to_owned()];
     let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
     flag("--discovery-address", config.discovery_address.clone());
+    if let Some(name) = config.discovery_name() {
+        flag("--discovery-san", name.to_owned());
+    }
     flag("--config-dir", config.config_dir.clone());
     if let Some(address) = &config.ca_address {
         flag("--ca-address", address.clone());
@@ -158,8 +191,8 @@ fn sidecar_args(config: &Config, pod: &Pod<'_>) -> Vec<String> {
     flag("--termination-drain-s", deadline.to_string());
     flag("--log-level", config.log_level.clone());
     flag("--proxy-log-level", config.proxy_log_level.clone());
-    if let Some(binary) = pod.proxy_binary.or(config.proxy_binary.as_deref()) {
-        flag("--proxy-binary", binary.to_owned());
+    if let Some(binary) = &config.proxy_binary {
+        flag("--proxy-binary", binary.clone());
     }
     if let Some(policy) = pod.application.exit_with {
         flag("--exit-with-application", policy.to_owned());
@@ -172,24 +205,26 @@ fn env(config: &Config, pod: &Pod<'_>) -> Vec<Value> {
     let mut env = vec![
         field("POD_NAME", "metadata.name"),
         field("POD_NAMESPACE", "metadata.namespace"),
-        field("INSTANCE_IP", "status.podIP"),
+        // Both of a pod that has two, separated by a comma.
+        field("INSTANCE_IP", "status.podIPs"),
         field("SERVICE_ACCOUNT", "spec.serviceAccountName"),
         json!({"name": "MESH_LABELS", "value": pod.labels}),
         json!({"name": "TRUST_DOMAIN", "value": config.trust_domain}),
+        json!({"name": "CLUSTER_DOMAIN", "value": config.cluster_domain}),
     ];
     if pod.tproxy {
         env.push(json!({"name": "INTERCEPTION_MODE", "value": "TPROXY"}));
     }
-    let Application { probers, prometheus, exit_with: _ } = &pod.application;
-    let mut json = |name: &str, text: String| {
+    let Application { probers, prometheus, exit_with: _ } = pod.application;
+    let mut json = |name: &str, value: &Value| {
         // In a variable's value Kubernetes replaces $(NAME), and takes $$ for a dollar.
-        env.push(json!({"name": name, "value": text.replace('$', "$$")}));
+        env.push(json!({"name": name, "value": sorted_text(value).replace('$', "$$")}));
     };
     if !probers.is_empty() {
-        json("MESH_KUBE_APP_PROBERS", Value::from(probers.clone()).to_string());
+        json("MESH_KUBE_APP_PROBERS", &Value::Object(probers.clone()));
     }
     if let Some(old) = prometheus {
-        json("MESH_PROMETHEUS", old.to_string());
+        json("MESH_PROMETHEUS", old);
     }
     env
 }

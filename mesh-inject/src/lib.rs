@@ -14,16 +14,20 @@
 //! the `prometheus.io/*` annotations, unless `sidecar.mesh/merge-metrics` (or
 //! `prometheus.istio.io/merge-metrics`) is `"false"` or `prometheus.io/scrape` is.
 
+mod canonical;
 mod config;
 mod containers;
 mod error;
 mod fields;
+mod gateway;
 mod job;
 mod native;
 mod opt;
+mod overrides;
 mod pod;
 mod probes;
 mod prometheus;
+mod selection;
 mod settings;
 mod traffic;
 mod workload;
@@ -33,6 +37,7 @@ pub use config::Config;
 pub use error::Error;
 pub use native::{KubernetesVersion, NativeSidecar};
 pub use pod::{Outcome, PodReport, Reason, inject_pod};
+pub use selection::{EXCLUDED_NAMESPACES, Namespace, left_out};
 pub use settings::ConfigError;
 pub use workload::{Injected, inject};
 pub use yaml::{InjectedYaml, inject_yaml};
@@ -41,6 +46,8 @@ pub use yaml::{InjectedYaml, inject_yaml};
 pub const INIT_CONTAINER: &str = "mesh-init";
 /// The sidecar.
 pub const PROXY_CONTAINER: &str = "mesh-proxy";
+/// The name of Istio's sidecar, and of what its gateway template completes.
+pub(crate) const ISTIO_PROXY_CONTAINER: &str = "istio-proxy";
 /// The volume of the sidecar's configuration.
 pub const CONFIG_VOLUME: &str = "mesh-proxy-config";
 /// The volume of the token that proves to the control plane who the pod is.

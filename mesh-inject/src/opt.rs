@@ -4,11 +4,10 @@ use serde_json::Value;
 
 use crate::fields::{describe, get, text};
 use crate::pod::Reason;
-use crate::probes::REWRITE_ANNOTATION;
-use crate::traffic::MODE;
-use crate::{Error, INJECT_KEY, STATUS_ANNOTATION};
+use crate::{EXIT_WITH_APPLICATION_ANNOTATION, Error, INJECT_KEY, STATUS_ANNOTATION};
+use crate::{gateway, overrides, probes, prometheus, traffic};
 
-const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
 const ISTIO_STATUS: &str = "sidecar.istio.io/status";
 
 /// Why the pod is to be left alone, if it is.
@@ -23,11 +22,14 @@ pub(crate) fn out(metadata: &Value, spec: &Value) -> Result<Option<Reason>, Erro
     if get(spec, &["hostNetwork"]).and_then(Value::as_bool) == Some(true) {
         return Ok(Some(Reason::HostNetwork));
     }
+    if text(spec, &["os", "name"]).is_some_and(|os| os != "linux") {
+        return Ok(Some(Reason::OtherSystem));
+    }
     opted_out(metadata)
 }
 
 /// Ours before Istio's; and, as in Istio, a label before an annotation.
-fn opted_out(metadata: &Value) -> Result<Option<Reason>, Error> {
+pub(crate) fn opted_out(metadata: &Value) -> Result<Option<Reason>, Error> {
     for key in [INJECT_KEY, ISTIO_INJECT] {
         for place in ["labels", "annotations"] {
             let Some(value) = get(metadata, &[place, key]) else { continue };
@@ -68,20 +70,34 @@ pub(crate) fn flag(metadata: &Value, keys: &[&str]) -> Result<Option<bool>, Erro
     Ok(None)
 }
 
-/// Istio's annotations on the pod that nothing here acts on.
+/// Annotations on the pod, Istio's and ours, that nothing here acts on.
 pub(crate) fn ignored(metadata: &Value) -> Vec<String> {
+    const PREFIXES: [&str; 7] = [
+        "sidecar.mesh/",
+        "sidecar.istio.io/",
+        "traffic.sidecar.istio.io/",
+        "status.sidecar.istio.io/",
+        "readiness.status.sidecar.istio.io/",
+        "proxy.istio.io/",
+        "inject.istio.io/",
+    ];
+    const KNOWN: [&str; 8] = [
+        INJECT_KEY,
+        ISTIO_INJECT,
+        STATUS_ANNOTATION,
+        EXIT_WITH_APPLICATION_ANNOTATION,
+        probes::KEYS[0],
+        probes::KEYS[1],
+        prometheus::KEYS[0],
+        gateway::TEMPLATES,
+    ];
     let Some(annotations) = get(metadata, &["annotations"]).and_then(Value::as_object) else {
         return Vec::new();
     };
-    let ours = |key: &str| {
-        [ISTIO_INJECT, REWRITE_ANNOTATION, MODE].contains(&key) || crate::traffic::is_known(key)
-    };
-    let istios = |key: &str| {
-        ["sidecar.istio.io/", "traffic.sidecar.istio.io/", "proxy.istio.io/"]
-            .iter()
-            .any(|prefix| key.starts_with(prefix))
-    };
-    annotations.keys().filter(|key| istios(key) && !ours(key)).cloned().collect()
+    let is_known =
+        |key: &str| KNOWN.contains(&key) || traffic::is_known(key) || overrides::is_known(key);
+    let is_meant = |key: &&String| PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+    annotations.keys().filter(is_meant).filter(|key| !is_known(key)).cloned().collect()
 }
 
 /// What is written in an annotation of the pod, which must be a string.
@@ -143,6 +159,8 @@ mod tests {
     fn names_what_it_does_not_honour() {
         let metadata = json!({"annotations": {
             "sidecar.istio.io/proxyCPU": "1",
+            "sidecar.istio.io/userVolume": "[]",
+            "sidecar.mesh/concurency": "1",
             "sidecar.istio.io/inject": "true",
             "traffic.sidecar.istio.io/excludeInboundPorts": "1",
             "traffic.sidecar.istio.io/newThing": "x",
@@ -150,7 +168,11 @@ mod tests {
         }});
         assert_eq!(
             ignored(&metadata),
-            ["sidecar.istio.io/proxyCPU", "traffic.sidecar.istio.io/newThing"]
+            [
+                "sidecar.istio.io/userVolume",
+                "sidecar.mesh/concurency",
+                "traffic.sidecar.istio.io/newThing"
+            ]
         );
     }
 }

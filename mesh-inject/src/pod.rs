@@ -2,14 +2,11 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::containers::{self, Application, Pod};
+use crate::containers::{self, Application, Pod, Role};
 use crate::fields::{describe, get, list_at, object, object_at, text};
-use crate::opt::{self, annotation};
 use crate::{CONFIG_VOLUME, Config, Error, INIT_CONTAINER, PROXY_CONTAINER, ROOTS_VOLUME};
-use crate::{
-    PROXY_BINARY_ANNOTATION, REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL, TOKEN_VOLUME,
-};
-use crate::{job, probes, prometheus, traffic};
+use crate::{REVISION_LABEL, STATUS_ANNOTATION, TLS_MODE_LABEL, TOKEN_VOLUME};
+use crate::{canonical, gateway, job, opt, overrides, probes, prometheus, traffic};
 
 const OWN_NAMES: [&str; 5] =
     [INIT_CONTAINER, PROXY_CONTAINER, CONFIG_VOLUME, TOKEN_VOLUME, ROOTS_VOLUME];
@@ -21,8 +18,22 @@ pub struct PodReport {
     pub object: String,
     /// Whether it has a sidecar now.
     pub outcome: Outcome,
-    /// Istio's annotations on it that are not honoured.
+    /// Annotations on it, Istio's or ours, that are not honoured.
     pub ignored: Vec<String>,
+}
+
+impl PodReport {
+    /// What users should know of it, one line each.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Outcome::LeftAlone(reason) = &self.outcome {
+            lines.push(format!("{}: no sidecar: {reason}", self.object));
+        }
+        if !self.ignored.is_empty() {
+            lines.push(format!("{}: not honoured: {}", self.object, self.ignored.join(", ")));
+        }
+        lines
+    }
 }
 
 /// Whether a pod got a sidecar.
@@ -45,6 +56,10 @@ pub enum Reason {
     HostNetwork,
     /// The label or annotation named here says so.
     OptedOut(String),
+    /// It runs on another system than Linux.
+    OtherSystem,
+    /// Its namespace, or its revision, is not one of this control plane's; in words.
+    Namespace(String),
 }
 
 impl fmt::Display for Reason {
@@ -53,6 +68,8 @@ impl fmt::Display for Reason {
             Self::AlreadyInjected => write!(f, "it has a sidecar already ({STATUS_ANNOTATION})"),
             Self::OtherMesh => f.write_str("it has Istio's sidecar (sidecar.istio.io/status)"),
             Self::HostNetwork => f.write_str("it uses the node's network (hostNetwork: true)"),
+            Self::OtherSystem => f.write_str("it does not run on Linux (spec.os.name)"),
+            Self::Namespace(why) => f.write_str(why),
             Self::OptedOut(place) => write!(f, "it asks for none (metadata.{place})"),
         }
     }
@@ -65,73 +82,155 @@ pub fn inject_pod(
     spec: &mut Value,
     config: &Config,
 ) -> Result<PodReport, Error> {
+    let workload = canonical::workload(metadata);
+    inject_pod_of(&workload, metadata, spec, config)
+}
+
+/// The same for a pod, or a template, of the workload of this name.
+pub(crate) fn inject_pod_of(
+    workload: &str,
+    metadata: &mut Value,
+    spec: &mut Value,
+    config: &Config,
+) -> Result<PodReport, Error> {
     let report = |outcome, ignored| PodReport { object: "Pod".to_owned(), outcome, ignored };
     if let Some(reason) = opt::out(metadata, spec)? {
         return Ok(report(Outcome::LeftAlone(reason), Vec::new()));
     }
+    let (config, not_honoured) = overrides::apply(metadata, config)?;
+    let mut ignored = opt::ignored(metadata);
+    ignored.extend(not_honoured);
     // On copies, so that an error half way leaves nothing half done.
     let (mut new_metadata, mut new_spec) = (metadata.clone(), spec.clone());
-    let application = Application {
-        probers: probes::rewrite(metadata, &mut new_spec, config.is_native())?,
-        prometheus: prometheus::merge(&mut new_metadata)?,
-        exit_with: job::exit_with_application(metadata, &mut new_spec, config)?,
-    };
-    mark(&mut new_metadata, config)?;
-    add_containers(&new_metadata, &mut new_spec, config, application)?;
-    let ignored = opt::ignored(metadata);
+    if new_spec.is_null() {
+        return Err(Error::field("spec", "missing", "a map"));
+    }
+    let pod = Injection { metadata: &mut new_metadata, spec: &mut new_spec, config: &config };
+    match gateway::is_gateway(metadata)? {
+        true => pod.gateway(workload)?,
+        false => pod.sidecar(workload)?,
+    }
     (*metadata, *spec) = (new_metadata, new_spec);
     Ok(report(Outcome::Injected, ignored))
 }
 
-/// The labels and the annotation that say it is done.
-fn mark(metadata: &mut Value, config: &Config) -> Result<(), Error> {
-    let metadata = object(metadata, "metadata")?;
-    let labels = object_at(metadata, "labels", "metadata.labels")?;
-    labels.insert(REVISION_LABEL.to_owned(), json!(config.revision));
-    labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!("istio"));
-    let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
-    let (init, plain): (&[&str], &[&str]) = match config.is_native() {
-        true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
-        false => (&[INIT_CONTAINER], &[PROXY_CONTAINER]),
-    };
-    let status = json!({"revision": config.revision, "initContainers": init, "containers": plain, "volumes": containers::volume_names(config)});
-    annotations.insert(STATUS_ANNOTATION.to_owned(), json!(status.to_string()));
-    Ok(())
+/// A pod that is being changed.
+struct Injection<'a> {
+    metadata: &'a mut Value,
+    spec: &'a mut Value,
+    config: &'a Config,
 }
 
-fn add_containers(
-    metadata: &Value,
-    spec: &mut Value,
-    config: &Config,
-    application: Application,
-) -> Result<(), Error> {
-    let labels = get(metadata, &["labels"]).map(Value::to_string).unwrap_or_default();
-    let pod = Pod {
-        labels,
-        grace_s: grace_s(spec)?,
-        proxy_binary: annotation(metadata, PROXY_BINARY_ANNOTATION)?,
-        application,
-        tproxy: traffic::tproxy(metadata)?,
-    };
-    let init = containers::init(config, &traffic::redirect_args(metadata, config)?);
-    let sidecar = containers::sidecar(config, &pod);
-    if spec.is_null() {
-        return Err(Error::field("spec", "missing", "a map"));
+impl Injection<'_> {
+    fn sidecar(mut self, workload: &str) -> Result<(), Error> {
+        let Self { config, .. } = self;
+        gateway::refuse_auto(self.spec)?;
+        let application = Application {
+            probers: probes::rewrite(self.metadata, self.spec, config.is_native())?,
+            prometheus: prometheus::merge(self.metadata)?,
+            exit_with: job::exit_with_application(self.metadata, self.spec, config)?,
+        };
+        let (init, plain): (&[&str], &[&str]) = match config.is_native() {
+            true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
+            false => (&[INIT_CONTAINER], &[PROXY_CONTAINER]),
+        };
+        self.mark(workload, init, plain)?;
+        let redirect = traffic::redirect_args(self.metadata, config)?;
+        let init = containers::init(config, &redirect);
+        let sidecar = containers::proxy(config, &self.pod(&application)?, Role::Sidecar);
+        refuse_same_names(self.spec, true)?;
+        self.add_containers(init, sidecar)?;
+        self.add_volumes()
     }
-    let spec = object(spec, "spec")?;
-    refuse_same_names(spec)?;
-    let before = list_at(spec, "initContainers", "spec.initContainers")?;
-    if config.is_native() {
-        // First, so that the application's own init containers are in the mesh (Istio too).
-        before.splice(0..0, [init, sidecar]);
-    } else {
+
+    fn gateway(mut self, workload: &str) -> Result<(), Error> {
+        refuse_same_names(self.spec, false)?;
+        prometheus::merge(self.metadata)?;
+        let name = gateway::name(self.spec)?;
+        self.mark(workload, &[], &[&name])?;
+        let application = Application::default();
+        let pod = self.pod(&application)?;
+        gateway::complete(self.spec, &name, containers::proxy(self.config, &pod, Role::Router))?;
+        self.add_volumes()
+    }
+
+    /// The labels and the annotation that say it is done.
+    fn mark(&mut self, workload: &str, init: &[&str], plain: &[&str]) -> Result<(), Error> {
+        let Self { config, .. } = self;
+        let name = canonical::name(self.metadata, workload);
+        let revision = canonical::revision(self.metadata);
+        let metadata = object(self.metadata, "metadata")?;
+        let labels = object_at(metadata, "labels", "metadata.labels")?;
+        if !name.is_empty() {
+            labels.entry(canonical::NAME_LABEL).or_insert_with(|| json!(name));
+        }
+        labels.entry(canonical::REVISION_LABEL).or_insert_with(|| json!(revision));
+        labels.insert(REVISION_LABEL.to_owned(), json!(config.revision));
+        labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!("istio"));
+        let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
+        let volumes = containers::volume_names(config);
+        let status = json!({"revision": config.revision, "initContainers": init,
+            "containers": plain, "volumes": volumes});
+        annotations.insert(STATUS_ANNOTATION.to_owned(), json!(status.to_string()));
+        Ok(())
+    }
+
+    fn pod<'a>(&self, application: &'a Application) -> Result<Pod<'a>, Error> {
+        Ok(Pod {
+            labels: canonical::own_labels(self.metadata),
+            grace_s: grace_s(self.spec)?,
+            application,
+            tproxy: traffic::tproxy(self.metadata)?,
+        })
+    }
+
+    fn add_containers(&mut self, init: Value, sidecar: Value) -> Result<(), Error> {
+        let Self { config, .. } = self;
+        let spec = object(self.spec, "spec")?;
+        let before = list_at(spec, "initContainers", "spec.initContainers")?;
+        if config.is_native() {
+            // First, so that the application's own init containers are in the mesh (Istio too).
+            before.splice(0..0, [init, sidecar]);
+            return Ok(());
+        }
         // Last, or the application's init containers would be redirected to a proxy that
         // has not started (Istio too).
         before.push(init);
-        list_at(spec, "containers", "spec.containers")?.push(sidecar);
+        let containers = list_at(spec, "containers", "spec.containers")?;
+        if !config.hold_application {
+            containers.push(sidecar);
+            return Ok(());
+        }
+        let application = containers.first().and_then(|first| text(first, &["name"]));
+        let application = application.map(str::to_owned);
+        containers.insert(0, sidecar);
+        self.default_container(application)
     }
-    list_at(spec, "volumes", "spec.volumes")?.extend(containers::volumes(config));
-    Ok(())
+
+    /// Whose logs `kubectl logs` shows: still the application's (Istio too).
+    fn default_container(&mut self, application: Option<String>) -> Result<(), Error> {
+        let metadata = object(self.metadata, "metadata")?;
+        let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
+        if let Some(name) = application {
+            annotations.entry("kubectl.kubernetes.io/default-container").or_insert(json!(name));
+        }
+        Ok(())
+    }
+
+    fn add_volumes(self) -> Result<(), Error> {
+        let spec = object(self.spec, "spec")?;
+        list_at(spec, "volumes", "spec.volumes")?.extend(containers::volumes(self.config));
+        if self.config.image_pull_secrets.is_empty() {
+            return Ok(());
+        }
+        let secrets = list_at(spec, "imagePullSecrets", "spec.imagePullSecrets")?;
+        for name in &self.config.image_pull_secrets {
+            if !secrets.iter().any(|secret| text(secret, &["name"]) == Some(name)) {
+                secrets.push(json!({"name": name}));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn grace_s(spec: &Value) -> Result<u64, Error> {
@@ -146,10 +245,15 @@ fn grace_s(spec: &Value) -> Result<u64, Error> {
     }
 }
 
-/// Kubernetes would refuse the pod with a message about something the user did not write.
-fn refuse_same_names(spec: &serde_json::Map<String, Value>) -> Result<(), Error> {
-    for list in ["initContainers", "containers", "volumes"] {
-        let items = spec.get(list).and_then(Value::as_array).into_iter().flatten();
+/// Kubernetes would refuse the pod with a message about something the user did not write. In a
+/// gateway the proxy is what the user has written.
+fn refuse_same_names(spec: &Value, with_containers: bool) -> Result<(), Error> {
+    let lists: &[&str] = match with_containers {
+        true => &["volumes", "initContainers", "containers"],
+        false => &["volumes"],
+    };
+    for list in lists {
+        let items = get(spec, &[list]).and_then(Value::as_array).into_iter().flatten();
         for (index, item) in items.enumerate() {
             let name = text(item, &["name"]).unwrap_or_default();
             if OWN_NAMES.contains(&name) {

@@ -8,10 +8,9 @@ use crate::Error;
 use crate::fields::{Object, describe, get, text};
 use crate::opt::flag;
 
-/// Of Istio; ours first.
-const KEYS: [&str; 2] = ["sidecar.mesh/rewrite-app-probes", REWRITE_ANNOTATION];
-/// Istio's `false` for "leave the probes as they are".
-pub(crate) const REWRITE_ANNOTATION: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
+/// `false` leaves the probes as they are. Ours, then Istio's.
+pub(crate) const KEYS: [&str; 2] =
+    ["sidecar.mesh/rewrite-app-probes", "sidecar.istio.io/rewriteAppHTTPProbers"];
 
 /// The agent's port for this.
 const STATUS_PORT: u16 = 15020;
@@ -86,6 +85,7 @@ fn redirect(
         return Ok(None);
     }
     action["port"] = json!(port);
+    without_defaults(&mut action);
     let mut get = json!({"path": at, "port": STATUS_PORT});
     // Kubelet goes on to send them, and the agent hands on what kubelet sends.
     if let Some(headers) = action.get("httpHeaders") {
@@ -96,6 +96,16 @@ fn redirect(
     }
     handler.insert("httpGet".to_owned(), get);
     Ok(Some(Map::from_iter([((*kind).to_owned(), action)])))
+}
+
+/// The API server writes them into what it stores; the agent knows them.
+fn without_defaults(action: &mut Value) {
+    const DEFAULTS: [(&str, &str); 3] = [("scheme", "HTTP"), ("path", "/"), ("service", "")];
+    if let Some(action) = action.as_object_mut() {
+        action.retain(|key, value| {
+            !DEFAULTS.iter().any(|(field, default)| key == field && value == default)
+        });
+    }
 }
 
 /// A number, or the name of one of the container's ports; numbers may be strings.

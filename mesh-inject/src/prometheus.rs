@@ -9,7 +9,8 @@ use crate::fields::{describe, object, object_at};
 use crate::opt::flag;
 
 /// Istio's `false` for "leave the annotations as they are", and ours.
-const KEYS: [&str; 2] = ["sidecar.mesh/merge-metrics", "prometheus.istio.io/merge-metrics"];
+pub(crate) const KEYS: [&str; 2] =
+    ["sidecar.mesh/merge-metrics", "prometheus.istio.io/merge-metrics"];
 
 const STATUS_PORT: &str = "15020";
 const PAGE: &str = "/stats/prometheus";

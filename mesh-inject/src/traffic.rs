@@ -1,4 +1,5 @@
-//! Istio's `traffic.sidecar.istio.io/*` annotations as arguments of `mesh-agent redirect`.
+//! Annotations that say what is redirected, ours before Istio's `traffic.sidecar.istio.io/*`, as
+//! arguments of `mesh-agent redirect`.
 
 use std::net::IpAddr;
 
@@ -7,7 +8,8 @@ use serde_json::Value;
 use crate::opt::annotation;
 use crate::{Config, Error};
 
-const PREFIX: &str = "traffic.sidecar.istio.io/";
+const ISTIOS: &str = "traffic.sidecar.istio.io/";
+const OURS: &str = "sidecar.mesh/";
 
 /// Never redirected: the agent's health and merged metrics, readiness, proxy metrics.
 const OWN_PORTS: [u16; 3] = [15020, 15021, 15090];
@@ -21,16 +23,28 @@ enum Items {
     Interfaces,
 }
 
-/// Annotation, argument, what it lists. An include replaces "everything"; an exclude wins.
-const ANNOTATIONS: [(&str, &str, Items); 7] = [
-    ("includeInboundPorts", "--include-inbound-ports", Items::AllOrPorts),
-    ("excludeInboundPorts", "--exclude-inbound-ports", Items::Ports),
-    ("includeOutboundIPRanges", "--include-outbound-cidrs", Items::AllOrCidrs),
-    ("excludeOutboundIPRanges", "--exclude-outbound-cidrs", Items::Cidrs),
-    ("includeOutboundPorts", "--include-outbound-ports", Items::Ports),
-    ("excludeOutboundPorts", "--exclude-outbound-ports", Items::Ports),
-    ("excludeInterfaces", "--exclude-interfaces", Items::Interfaces),
+/// Annotation with Istio's prefix and with ours, argument, what it lists. An include replaces
+/// "everything"; an exclude wins.
+const ANNOTATIONS: [(&str, &str, &str, Items); 7] = [
+    ("includeInboundPorts", "include-inbound-ports", "--include-inbound-ports", Items::AllOrPorts),
+    ("excludeInboundPorts", "exclude-inbound-ports", EXCLUDE_INBOUND, Items::Ports),
+    (
+        "includeOutboundIPRanges",
+        "include-outbound-ip-ranges",
+        "--include-outbound-cidrs",
+        Items::AllOrCidrs,
+    ),
+    (
+        "excludeOutboundIPRanges",
+        "exclude-outbound-ip-ranges",
+        "--exclude-outbound-cidrs",
+        Items::Cidrs,
+    ),
+    ("includeOutboundPorts", "include-outbound-ports", "--include-outbound-ports", Items::Ports),
+    ("excludeOutboundPorts", "exclude-outbound-ports", "--exclude-outbound-ports", Items::Ports),
+    ("excludeInterfaces", "exclude-interfaces", "--exclude-interfaces", Items::Interfaces),
 ];
+const EXCLUDE_INBOUND: &str = "--exclude-inbound-ports";
 
 /// Interfaces of virtual machines inside the pod. To pass over them would leave a machine's
 /// traffic out of the mesh without a word.
@@ -53,9 +67,11 @@ pub(crate) fn tproxy(metadata: &Value) -> Result<bool, Error> {
 }
 
 pub(crate) fn is_known(annotation: &str) -> bool {
-    annotation
-        .strip_prefix(PREFIX)
-        .is_some_and(|name| ANNOTATIONS.iter().any(|(known, _, _)| *known == name))
+    let [istios, ours] = [ISTIOS, OURS].map(|prefix| annotation.strip_prefix(prefix));
+    let is_listed = |(of_istio, own, _, _): &(&str, &str, &str, Items)| {
+        istios == Some(*of_istio) || ours == Some(*own)
+    };
+    annotation == MODE || ANNOTATIONS.iter().any(is_listed)
 }
 
 /// The whole argument list of the init container.
@@ -72,10 +88,15 @@ pub(crate) fn redirect_args(metadata: &Value, config: &Config) -> Result<Vec<Str
     if tproxy(metadata)? {
         args.extend(["--mode", "tproxy"].map(str::to_owned));
     }
-    for (name, flag, items) in ANNOTATIONS {
-        let key = format!("{PREFIX}{name}");
-        let value = annotation(metadata, &key)?;
-        let own = if flag == "--exclude-inbound-ports" { &OWN_PORTS[..] } else { &[] };
+    for (istios, ours, flag, items) in ANNOTATIONS {
+        let keys = [format!("{OURS}{ours}"), format!("{ISTIOS}{istios}")];
+        let mut key = &keys[0];
+        let mut value = annotation(metadata, key)?;
+        if value.is_none() {
+            key = &keys[1];
+            value = annotation(metadata, key)?;
+        }
+        let own = if flag == EXCLUDE_INBOUND { &OWN_PORTS[..] } else { &[] };
         if value.is_none() && own.is_empty() {
             continue;
         }
@@ -177,6 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn ours_win_over_istios() {
+        let metadata = json!({"annotations": {
+            "sidecar.mesh/exclude-outbound-ports": "1",
+            "traffic.sidecar.istio.io/excludeOutboundPorts": "2",
+        }});
+        let args = redirect_args(&metadata, &Config::default()).unwrap();
+        assert_eq!(args[5..], ["--exclude-outbound-ports", "1"]);
+        for key in ["sidecar.mesh/exclude-outbound-ports", MODE] {
+            assert!(is_known(key), "{key}");
+        }
+        assert!(!is_known("sidecar.mesh/excludeOutboundPorts"));
+    }
+
+    #[test]
     fn a_bad_item_is_named() {
         for (key, value) in [
             ("excludeInboundPorts", "80,http"),
@@ -187,7 +222,7 @@ mod tests {
             ("excludeInterfaces", "net1,! eth0"),
             ("kubevirtInterfaces", "k6t-eth0"),
         ] {
-            let key = format!("{PREFIX}{key}");
+            let key = format!("{ISTIOS}{key}");
             let metadata = json!({"annotations": {&key: value}});
             let error = redirect_args(&metadata, &Config::default()).unwrap_err().to_string();
             assert!(error.contains(&key), "{error}");

@@ -1,8 +1,10 @@
 use serde_json::Value;
 
+use crate::canonical;
 use crate::fields::{describe, object, text};
 use crate::opt::display_name;
-use crate::{Config, Error, PodReport, inject_pod};
+use crate::pod::inject_pod_of;
+use crate::{Config, Error, PodReport};
 
 /// An object after [`inject`].
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +30,12 @@ fn inject_object(manifest: &mut Value, config: &Config) -> Result<Vec<PodReport>
     }
     let Some(path) = pod_path(manifest) else { return Ok(Vec::new()) };
     let prefix: String = path.iter().map(|step| format!("{step}.")).collect();
-    let report = inject_at(manifest, path, config).map_err(|error| error.of(&name, &prefix))?;
+    let workload = match path {
+        [] => canonical::workload(manifest.get("metadata").unwrap_or(&Value::Null)),
+        _ => canonical::own_name(manifest.get("metadata").unwrap_or(&Value::Null)),
+    };
+    let report =
+        inject_at(manifest, path, &workload, config).map_err(|error| error.of(&name, &prefix))?;
     Ok(vec![PodReport { object: name, ..report }])
 }
 
@@ -60,7 +67,12 @@ fn pod_path(manifest: &Value) -> Option<&'static [&'static str]> {
     }
 }
 
-fn inject_at(manifest: &mut Value, path: &[&str], config: &Config) -> Result<PodReport, Error> {
+fn inject_at(
+    manifest: &mut Value,
+    path: &[&str],
+    workload: &str,
+    config: &Config,
+) -> Result<PodReport, Error> {
     let mut pod = manifest;
     for step in path {
         let found = describe(pod);
@@ -70,7 +82,7 @@ fn inject_at(manifest: &mut Value, path: &[&str], config: &Config) -> Result<Pod
     // `metadata` may be missing; taken out and put back, it keeps its place.
     let mut metadata = pod.get_mut("metadata").map(Value::take).unwrap_or_default();
     let mut spec = pod.get_mut("spec").map(Value::take).unwrap_or_default();
-    let report = inject_pod(&mut metadata, &mut spec, config)?;
+    let report = inject_pod_of(workload, &mut metadata, &mut spec, config)?;
     if !metadata.is_null() {
         pod.insert("metadata".to_owned(), metadata);
     }

@@ -2,17 +2,31 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use clap::Args;
-use mesh_inject::{Config, Outcome, inject_yaml};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use mesh_inject::{Config, KubernetesVersion, PodReport, inject_yaml};
+use serde_json::{Value, json};
 
 use crate::{input, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct InjectArgs {
-    /// File of Kubernetes YAML; - is standard input
-    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    /// File of Kubernetes YAML or JSON, or a folder of such; - is standard input
+    #[arg(short, long = "file", value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
+
+    /// How to print; as YAML what gets no sidecar comes out as it was written
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Form,
+
+    /// File of what sidecars are made of, as in the ConfigMap of an installation, in YAML
+    #[arg(long, value_name = "FILE")]
+    inject_config: Option<PathBuf>,
+
+    /// Oldest version of the API server and the nodes, such as 1.28, where nobody has decided
+    /// whether sidecars are native ones; before 1.29 they are plain containers
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<KubernetesVersion>,
 
     /// Image of the sidecar
     #[arg(long, value_name = "IMAGE")]
@@ -32,27 +46,86 @@ pub(crate) struct InjectArgs {
     token_audience: Option<String>,
 }
 
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Form {
+    #[default]
+    Yaml,
+    Json,
+}
+
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    let mut config = Config::default();
-    config.image = args.image.clone().unwrap_or(config.image);
-    config.discovery_address = args.discovery_address.clone().unwrap_or(config.discovery_address);
-    config.ca_address = args.ca_address.clone();
-    config.token_audience = args.token_audience.clone().unwrap_or(config.token_audience);
-    let mut texts = Vec::new();
-    for file in &args.files {
-        let injected = inject_yaml(&input::read(file)?, &config)
+    let config = config(args)?;
+    let (mut texts, mut pods) = (Vec::new(), 0);
+    for file in files(&args.files)? {
+        let injected = inject_yaml(&input::read(&file)?, &config)
             .with_context(|| file.display().to_string())?;
-        for pod in injected.pods {
-            if let Outcome::LeftAlone(reason) = &pod.outcome {
-                eprintln!("{}: no sidecar: {reason}", pod.object);
-            }
-            if !pod.ignored.is_empty() {
-                eprintln!("{}: not honoured: {}", pod.object, pod.ignored.join(", "));
-            }
+        pods += injected.pods.len();
+        for line in injected.pods.iter().flat_map(PodReport::lines) {
+            eprintln!("{line}");
         }
-        texts.push(injected.text);
+        if !injected.text.trim().is_empty() {
+            texts.push(injected.text);
+        }
+    }
+    if pods == 0 {
+        eprintln!("there is nothing with pods in it, and so nothing to inject");
     }
     // Nothing is printed unless every file is right.
-    output::write(&texts.join("---\n"));
+    let text = texts.join("---\n");
+    output::write(&match args.output {
+        Form::Yaml => text,
+        Form::Json => as_json(&text)?,
+    });
     Ok(())
+}
+
+/// The command line has the last word.
+fn config(args: &InjectArgs) -> Result<Config> {
+    let mut config = match &args.inject_config {
+        Some(file) => Config::from_yaml(&input::read(file)?)
+            .with_context(|| format!("{} (--inject-config)", file.display()))?,
+        None => Config::default(),
+    };
+    config.native_sidecar = config.native_sidecar.on(args.kubernetes_version);
+    config.image = args.image.clone().unwrap_or(config.image);
+    config.discovery_address = args.discovery_address.clone().unwrap_or(config.discovery_address);
+    config.ca_address = args.ca_address.clone().or(config.ca_address);
+    config.token_audience = args.token_audience.clone().unwrap_or(config.token_audience);
+    Ok(config)
+}
+
+/// The files that are meant: of a folder those that kubectl would take, by their names.
+fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+        let paths: Result<Vec<_>, _> =
+            entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        let mut of_folder = paths.with_context(|| path.display().to_string())?;
+        of_folder.retain(|path| {
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            path.is_file() && extension.is_some_and(|end| ["yaml", "yml", "json"].contains(&end))
+        });
+        if of_folder.is_empty() {
+            bail!("{}: no .yaml, .yml or .json file is in this folder", path.display());
+        }
+        of_folder.sort();
+        files.extend(of_folder);
+    }
+    Ok(files)
+}
+
+/// One object, or several as kubectl has them: a List.
+fn as_json(text: &str) -> Result<String> {
+    let documents = mesh_yaml::documents(text)?.into_iter().map(|document| document.value);
+    let mut objects: Vec<Value> = documents.filter(|value| !value.is_null()).collect();
+    let object = match objects.len() {
+        1 => objects.remove(0),
+        _ => json!({"apiVersion": "v1", "kind": "List", "items": objects}),
+    };
+    Ok(serde_json::to_string_pretty(&object)? + "\n")
 }

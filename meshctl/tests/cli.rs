@@ -117,6 +117,53 @@ fn inject_prints_the_file_with_sidecars_or_nothing() {
 }
 
 #[test]
+fn inject_takes_folders_and_standard_input_and_prints_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec: {{containers: [{{name: a}}]}}\n"
+        )
+    };
+    std::fs::write(folder.path().join("b.yaml"), pod("b")).unwrap();
+    std::fs::write(folder.path().join("a.yml"), pod("a")).unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "no YAML: [").unwrap();
+    let settings = folder.path().join("settings");
+    std::fs::write(&settings, "image: hub/proxy:1\nlogLevel: warn\n").unwrap();
+    let (path, settings) = (folder.path().to_str().unwrap(), settings.to_str().unwrap());
+    let arguments =
+        ["inject", "-f", path, "-o", "json", "--inject-config", settings, "--image", "mine"];
+    let output = meshctl(folder.path(), &arguments);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names = ["a", "b"].map(|name| serde_json::json!(name));
+    assert_eq!(
+        [&list["items"][0], &list["items"][1]].map(|pod| &pod["metadata"]["name"]),
+        [&names[0], &names[1]]
+    );
+    let sidecar = &list["items"][0]["spec"]["initContainers"][1];
+    assert_eq!(sidecar["image"], "mine", "the command line wins");
+    assert!(sidecar["args"].to_string().contains(r#""--log-level","warn""#), "{sidecar}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
+    command.args(["inject", "-f", "-", "--kubernetes-version", "1.28"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, pod("a").as_bytes()).unwrap();
+    drop(input);
+    let classic = out(&child.wait_with_output().unwrap());
+    assert!(!classic.contains("restartPolicy: Always"), "{classic}");
+
+    std::fs::write(settings, "imagee: a\n").unwrap();
+    let output = meshctl(folder.path(), &arguments);
+    assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
+    assert!(error(&output).contains("imagee"), "{output:?}");
+    let service = folder.path().join("service.yaml");
+    std::fs::write(&service, "apiVersion: v1\nkind: Service\n").unwrap();
+    let output = meshctl(folder.path(), &["inject", "-f", service.to_str().unwrap()]);
+    assert!(error(&output).contains("nothing to inject"), "{output:?}");
+}
+
+#[test]
 fn without_root_up_says_so() {
     let (true, Some(setpriv)) = (require_root(), require_command("setpriv")) else { return };
     let folder = tempfile::tempdir_in("/tmp").unwrap();

@@ -112,4 +112,6 @@ async fn validate<P: PlatformAdapter>(
 }
 
 #[cfg(test)]
+mod same_pods;
+#[cfg(test)]
 mod tests;
