@@ -43,7 +43,9 @@ enum Command {
 #[derive(Subcommand)]
 enum Role {
     /// The proxy beside one workload
-    Sidecar(Box<proxy::Args>),
+    Sidecar(Box<proxy::SidecarArgs>),
+    /// The proxy of a gateway, at the edge of the mesh
+    Router(Box<proxy::RouterArgs>),
     /// A proxy with a configuration of your own
     Static(Box<proxy::StaticArgs>),
 }
@@ -56,6 +58,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Status(args) => control::status(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Proxy(Role::Sidecar(args)) => proxy::sidecar(*args),
+        Command::Proxy(Role::Router(args)) => proxy::router(*args),
         Command::Proxy(Role::Static(args)) => proxy::with_file(*args),
     };
     match done {

@@ -20,6 +20,7 @@ fn envoy_takes_the_bootstrap_of_either_kind() {
     use mesh_agent::proxy::{Kind, bootstrap, node};
     let Some(envoy) = envoy::binary() else { return };
     let node = node::Node {
+        role: node::Role::Sidecar { interception_mode: "REDIRECT".to_owned() },
         name: "reviews-v1-0".to_owned(),
         addresses: vec!["10.244.0.4".parse().unwrap()],
         labels: serde_json::from_str(r#"{"app": "reviews"}"#).unwrap(),
@@ -27,7 +28,6 @@ fn envoy_takes_the_bootstrap_of_either_kind() {
         cluster_domain: "cluster.local".to_owned(),
         cluster_id: "local".to_owned(),
         mesh_id: "cluster.local".to_owned(),
-        interception_mode: "REDIRECT".to_owned(),
     };
     for (kind, discovery) in
         [(Kind::Envoy, "pilot.mesh-system:15010"), (Kind::Mesh, "10.244.0.1:15010")]

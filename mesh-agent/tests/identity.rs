@@ -69,8 +69,12 @@ impl Mesh {
     }
 
     fn agent(&self, proxy: &Path) -> Process {
+        self.agent_of("sidecar", proxy)
+    }
+
+    fn agent_of(&self, role: &str, proxy: &Path) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-agent"));
-        command.args(["proxy", "sidecar", "--discovery-address", "127.0.0.1:15012"]);
+        command.args(["proxy", role, "--discovery-address", "127.0.0.1:15012"]);
         command.arg("--config-dir").arg(self.path("proxy"));
         command.arg("--proxy-binary").arg(proxy);
         command.arg("--token-path").arg(self.path("token"));
@@ -119,6 +123,41 @@ fn envoy_has_its_identity_first_and_then_its_configuration_over_mutual_tls() {
     let private = |name: &str| name.starts_with(".sds");
     let files = fs::read_dir(mesh.path("proxy")).unwrap();
     assert!(!files.flatten().any(|file| private(&file.file_name().to_string_lossy())));
+}
+
+const GATEWAY: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge}
+spec:
+  servers:
+    - {port: {number: 8080, name: http, protocol: HTTP}, hosts: ['*']}
+";
+
+#[test]
+fn a_gateways_proxy_has_an_identity_and_only_the_ports_of_its_gateways() {
+    if !possible(&["ip"]) {
+        return;
+    }
+    let _namespace = Namespace::new();
+    let mesh = Mesh::new();
+    fs::write(mesh.path("config/gateway.yaml"), GATEWAY).unwrap();
+    mesh.token(60);
+    let pilot = mesh.pilot("24h");
+    let agent = mesh.agent_of("router", &binary::binary("mesh-proxy"));
+    becomes("200", "ready");
+    assert!(agent.log().contains(ID), "{}", agent.log());
+    says(&pilot, "router~10.244.0.4~reviews-v1-0.default~default.svc.cluster.local");
+    let mut edge = eventually("the gateway's port", || TcpStream::connect("127.0.0.1:8080").ok());
+    edge.write_all(b"GET / HTTP/1.1\r\nHost: a.com\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    edge.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    for port in [15001, 15006] {
+        assert!(
+            TcpStream::connect(("127.0.0.1", port)).is_err(),
+            "nothing is redirected to {port}"
+        );
+    }
 }
 
 #[test]

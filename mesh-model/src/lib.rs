@@ -3,6 +3,7 @@
 //! A platform adapter makes a [`Snapshot`], which never changes once made; everything
 //! after it reads that.
 
+mod gateway;
 mod name;
 mod peer_authentication;
 mod policy;
@@ -11,11 +12,12 @@ mod service;
 mod snapshot;
 mod workload;
 
+pub use gateway::{Gateway, GatewayHost, GatewayServer, ServerTls, ServerTransport};
 pub use name::{ServiceName, fqdn, short_names};
 pub use peer_authentication::{InboundMtls, MtlsMode, PeerAuthentication, Scope};
 pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Settings, Subset, TrafficPolicy};
 pub use route::{
-    Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
+    Action, Attachment, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
     StringMatch, TrafficRoute, ValueMatch,
 };
 pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};

@@ -10,10 +10,29 @@ use crate::ServiceName;
 pub struct TrafficRoute {
     /// The rule it was made from.
     pub name: ServiceName,
-    /// Fully qualified names of services.
+    /// Fully qualified names of services; for gateways any name, `*.` and the end of one, or
+    /// `*`.
     pub hosts: Vec<String>,
+    /// Whose requests it is for; at least one.
+    pub attached: Vec<Attachment>,
     /// The first whose matches accept a request is taken; none: the request has no route.
     pub http: Vec<HttpRoute>,
+}
+
+impl TrafficRoute {
+    /// Whether it is for requests that are taken there.
+    pub fn is_for(&self, place: &Attachment) -> bool {
+        self.attached.contains(place)
+    }
+}
+
+/// Where requests are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Attachment {
+    /// In the sidecars of those who send them.
+    Mesh,
+    /// In the proxies of this gateway.
+    Gateway(ServiceName),
 }
 
 /// One route.
@@ -71,6 +90,15 @@ pub struct HttpMatch {
     pub headers: Vec<HeaderMatch>,
     /// The service port that the client called.
     pub port: Option<u16>,
+    /// Where the request was taken; empty: wherever the rule is for.
+    pub attached: Vec<Attachment>,
+}
+
+impl HttpMatch {
+    /// Whether it is for requests that are taken there.
+    pub fn is_for(&self, place: &Attachment) -> bool {
+        self.attached.is_empty() || self.attached.contains(place)
+    }
 }
 
 /// A condition on one header.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::peer_authentication::ByScope;
 use crate::{
-    InboundMtls, Labels, MtlsMode, PeerAuthentication, Service, ServiceName, TrafficPolicy,
-    TrafficRoute, Workload,
+    Attachment, Gateway, InboundMtls, Labels, MtlsMode, PeerAuthentication, Service, ServiceName,
+    TrafficPolicy, TrafficRoute, Workload,
 };
 
 /// What a snapshot is made of, in any order.
@@ -21,8 +21,10 @@ pub struct Contents {
     pub services: Vec<Arc<Service>>,
     /// Pods.
     pub workloads: Vec<Arc<Workload>>,
-    /// Routes, at most one for each host.
+    /// Routes, in the sidecars at most one for each host.
     pub routes: Vec<Arc<TrafficRoute>>,
+    /// Where requests come in.
+    pub gateways: Vec<Arc<Gateway>>,
     /// Policies, at most one for each host.
     pub policies: Vec<Arc<TrafficPolicy>>,
     /// How workloads take connections, at most one rule for each scope.
@@ -41,6 +43,7 @@ pub struct Snapshot {
     by_address: HashMap<IpAddr, usize>,
     services_at: HashMap<IpAddr, Vec<usize>>,
     route_by_host: HashMap<String, usize>,
+    routes_by_gateway: HashMap<ServiceName, Vec<usize>>,
     policy_by_host: HashMap<String, usize>,
     peer_authentication: ByScope,
 }
@@ -52,6 +55,7 @@ impl Snapshot {
         contents.services.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         contents.routes.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
+        contents.gateways.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.policies.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.peer_authentications.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
 
@@ -60,9 +64,19 @@ impl Snapshot {
         let by_address = index(workloads.iter().map(|workload| workload.address));
         let policy_by_host = index(policies.iter().map(|policy| policy.host.clone()));
         let mut route_by_host = HashMap::new();
+        let mut routes_by_gateway: HashMap<_, Vec<usize>> = HashMap::new();
         for (position, route) in routes.iter().enumerate() {
-            for host in &route.hosts {
-                route_by_host.entry(host.clone()).or_insert(position);
+            for place in &route.attached {
+                match place {
+                    Attachment::Mesh => {
+                        for host in &route.hosts {
+                            route_by_host.entry(host.clone()).or_insert(position);
+                        }
+                    }
+                    Attachment::Gateway(gateway) => {
+                        routes_by_gateway.entry(gateway.clone()).or_default().push(position);
+                    }
+                }
             }
         }
         let mut services_at: HashMap<_, Vec<usize>> = HashMap::new();
@@ -82,6 +96,7 @@ impl Snapshot {
             by_address,
             services_at,
             route_by_host,
+            routes_by_gateway,
             policy_by_host,
         }
     }
@@ -131,9 +146,21 @@ impl Snapshot {
         &self.contents.routes
     }
 
-    /// The route of requests for this fully qualified name.
+    /// The route, in sidecars, of requests for this fully qualified name.
     pub fn route(&self, hostname: &str) -> Option<&Arc<TrafficRoute>> {
         self.contents.routes.get(*self.route_by_host.get(hostname)?)
+    }
+
+    /// The routes, by namespace and name, of requests that come in by a gateway.
+    pub fn routes_of(&self, gateway: &ServiceName) -> impl Iterator<Item = &Arc<TrafficRoute>> {
+        let positions = self.routes_by_gateway.get(gateway).into_iter().flatten();
+        positions.filter_map(|position| self.contents.routes.get(*position))
+    }
+
+    /// The gateways, by namespace and name, that a pod with these labels is of.
+    pub fn gateways_of(&self, labels: &Labels) -> impl Iterator<Item = &Arc<Gateway>> {
+        let gateways = self.contents.gateways.iter();
+        gateways.filter(move |gateway| crate::workload::has_labels(labels, &gateway.selector))
     }
 
     /// All policies, by namespace and name.

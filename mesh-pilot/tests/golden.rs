@@ -15,6 +15,8 @@ use mesh_proto::{any, text};
 use serde_json::{Map, Value};
 
 const STORE: &str = "sidecar~10.244.3.3~store-0.default~default.svc.cluster.local";
+const GATEWAY: &str =
+    "router~10.244.0.8~mesh-ingressgateway-0.mesh-system~mesh-system.svc.cluster.local";
 const PRODUCTPAGE: &str = "sidecar~10.244.0.7~productpage-v1-0.default~default.svc.cluster.local";
 
 #[tokio::test]
@@ -59,6 +61,30 @@ async fn tcp_and_grpc() {
 async fn headless_and_without_endpoints() {
     whole("headless", &["headless"], "sidecar~10.244.2.2~web-0.default~default.svc.cluster.local")
         .await;
+}
+
+#[tokio::test]
+async fn bookinfo_by_a_gateway() {
+    let inputs = [golden("bookinfo"), golden("gateway"), sample("bookinfo-gateway")];
+    let snapshot = snapshot(&inputs, plain()).await;
+    compare("gateway", written(&translate(&snapshot, &proxy(GATEWAY))));
+}
+
+#[tokio::test]
+async fn every_field_of_a_gateway() {
+    let inputs = [golden("bookinfo"), golden("gateway"), golden("gateway-everything")];
+    let snapshot = snapshot(&inputs, MeshConfig::default()).await;
+    compare("gateway-everything", written(&translate(&snapshot, &proxy(GATEWAY))));
+}
+
+#[tokio::test]
+async fn a_gateway_concerns_no_sidecar() {
+    let inputs = [golden("gateway"), sample("bookinfo-gateway")];
+    let with = [golden("bookinfo")].into_iter().chain(inputs.clone()).collect::<Vec<_>>();
+    let without = [golden("bookinfo"), golden("gateway")];
+    let with = translate(&*snapshot(&with, plain()).await, &proxy(PRODUCTPAGE));
+    let without = translate(&*snapshot(&without, plain()).await, &proxy(PRODUCTPAGE));
+    assert_eq!(with, without);
 }
 
 #[tokio::test]

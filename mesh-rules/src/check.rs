@@ -1,10 +1,11 @@
 //! Whether rules fit each other and the services that there are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mesh_model::{
-    Action, Destination, PeerAuthentication, Scope, Service, TrafficPolicy, TrafficRoute,
+    Action, Attachment, Destination, PeerAuthentication, Scope, Service, ServiceName,
+    TrafficPolicy, TrafficRoute,
 };
 
 use crate::nearest::did_you_mean;
@@ -19,19 +20,32 @@ pub struct Refusal {
     pub problem: Problem,
 }
 
-/// Holds `rules` against each other and against `services`: hosts, ports and subsets must
-/// exist, and one service has one rule of each kind, as has the mesh, a namespace or a set of
+/// Holds `rules` against each other and against `services`: hosts, ports, subsets and gateways
+/// must exist, and one service has one rule of each kind, as has the mesh, a namespace or a set of
 /// labels. Of two that want the same, the later is refused.
 pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
     let mut policies = HashMap::new();
+    let mut gateways = HashSet::new();
     for rule in rules {
-        if let Meaning::Policy(policy) = &rule.meaning {
-            policies.entry(policy.host.as_str()).or_insert(policy);
+        match &rule.meaning {
+            Meaning::Policy(policy) => {
+                policies.entry(policy.host.as_str()).or_insert(policy);
+            }
+            Meaning::Gateway(gateway) => {
+                gateways.insert(&gateway.name);
+            }
+            Meaning::Route(_) | Meaning::PeerAuthentication(_) => {}
         }
     }
     let services = services.iter().map(|service| (service.hostname.as_str(), service)).collect();
-    let mut checker =
-        Checker { services, policies, owners: BTreeMap::new(), current: 0, refusals: Vec::new() };
+    let mut checker = Checker {
+        services,
+        policies,
+        gateways,
+        owners: BTreeMap::new(),
+        current: 0,
+        refusals: Vec::new(),
+    };
     for (position, rule) in rules.iter().enumerate() {
         checker.current = position;
         checker.rule(rule);
@@ -42,6 +56,7 @@ pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
 struct Checker<'a> {
     services: BTreeMap<&'a str, &'a Arc<Service>>,
     policies: HashMap<&'a str, &'a TrafficPolicy>,
+    gateways: HashSet<&'a ServiceName>,
     /// Who has what: by kind, and host or scope.
     owners: BTreeMap<(&'a str, String), &'a RuleKey>,
     current: usize,
@@ -61,6 +76,8 @@ impl<'a> Checker<'a> {
             Meaning::PeerAuthentication(peer) => {
                 self.claim(rule, "spec.selector", scope(peer));
             }
+            // What is behind it, its routes say.
+            Meaning::Gateway(_) => {}
         }
     }
 
@@ -115,8 +132,15 @@ impl<'a> Checker<'a> {
     }
 
     fn route(&mut self, rule: &'a Rule, route: &'a TrafficRoute) {
-        for (i, host) in route.hosts.iter().enumerate() {
+        self.attached(rule, route);
+        let in_sidecars = route.is_for(&Attachment::Mesh);
+        let by_gateways = route.attached.iter().any(|place| *place != Attachment::Mesh);
+        for (i, host) in route.hosts.iter().enumerate().filter(|_| in_sidecars) {
             let path = format!("spec.hosts[{i}]");
+            // What is no service is for the gateways alone.
+            if by_gateways && !self.services.contains_key(host.as_str()) {
+                continue;
+            }
             self.host(rule, &path, host);
             self.claim(rule, &path, host.clone());
         }
@@ -127,6 +151,22 @@ impl<'a> Checker<'a> {
                     self.destination(rule, &path, destination);
                 }
             }
+        }
+    }
+
+    fn attached(&mut self, rule: &Rule, route: &TrafficRoute) {
+        for (i, place) in route.attached.iter().enumerate() {
+            let Attachment::Gateway(gateway) = place else { continue };
+            if self.gateways.contains(gateway) {
+                continue;
+            }
+            let ServiceName { name, namespace } = gateway;
+            let near = self.gateways.iter().filter(|other| other.namespace == *namespace);
+            let message = format!(
+                "there is no Gateway {namespace}/{name}{}; apply one first, or in the same file",
+                did_you_mean(name, near.map(|other| other.name.as_str()))
+            );
+            self.refuse(rule, &format!("spec.gateways[{i}]"), message);
         }
     }
 

@@ -15,7 +15,7 @@ struct Kind {
     description: &'static str,
 }
 
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         kind: "DestinationRule",
         plural: "destinationrules",
@@ -23,6 +23,14 @@ const KINDS: [Kind; 3] = [
         api_versions: &API_VERSIONS,
         columns: &[("Host", ".spec.host")],
         description: "How a service is spoken to, and its subsets",
+    },
+    Kind {
+        kind: "Gateway",
+        plural: "gateways",
+        short: "gw",
+        api_versions: &API_VERSIONS,
+        columns: &[("Hosts", ".spec.servers[*].hosts")],
+        description: "Where the mesh lets requests in",
     },
     Kind {
         kind: "PeerAuthentication",

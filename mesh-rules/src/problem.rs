@@ -27,7 +27,7 @@ impl fmt::Display for Problem {
 /// What a rule is known by. `Display` gives `VirtualService default/reviews`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey {
-    /// `VirtualService`, `DestinationRule`, `PeerAuthentication`.
+    /// `VirtualService`, `DestinationRule`, `Gateway`, `PeerAuthentication`.
     pub kind: String,
     /// The namespace.
     pub namespace: String,

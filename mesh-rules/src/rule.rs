@@ -1,9 +1,9 @@
 //! From a document to a rule in the model's words.
 
-use mesh_model::{PeerAuthentication, ServiceName, TrafficPolicy, TrafficRoute};
+use mesh_model::{Gateway, PeerAuthentication, ServiceName, TrafficPolicy, TrafficRoute};
 
 use crate::istio::{
-    self, DestinationRuleSpec, PeerAuthenticationSpec, Resource, VirtualServiceSpec,
+    self, DestinationRuleSpec, GatewaySpec, PeerAuthenticationSpec, Resource, VirtualServiceSpec,
 };
 use crate::{Document, Problem, RuleKey, documents};
 
@@ -27,11 +27,13 @@ pub enum Meaning {
     Route(TrafficRoute),
     /// A `DestinationRule`.
     Policy(TrafficPolicy),
+    /// A `Gateway` of Istio's.
+    Gateway(Gateway),
     /// A `PeerAuthentication`.
     PeerAuthentication(PeerAuthentication),
 }
 
-const EXPECTED: &str = "a VirtualService, DestinationRule or PeerAuthentication";
+const EXPECTED: &str = "a VirtualService, DestinationRule, Gateway or PeerAuthentication";
 
 /// Whether a document is meant as a rule for the mesh, of a supported kind or not.
 pub fn is_rule(document: &Document) -> bool {
@@ -60,6 +62,12 @@ pub fn rule(
             let key = key("DestinationRule", &name);
             let policy = istio::policy(source, &resource, name, cluster_domain)?;
             (key, Meaning::Policy(policy))
+        }
+        "Gateway" => {
+            let resource = istio::read::<GatewaySpec>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            let key = key("Gateway", &name);
+            (key, Meaning::Gateway(istio::gateway(source, &resource, name)?))
         }
         "PeerAuthentication" => {
             let resource = istio::read::<PeerAuthenticationSpec>(document).map_err(|p| vec![p])?;
@@ -112,8 +120,8 @@ fn unsupported(source: &str, api_version: &str, kind: &str) -> Problem {
             format!("it has no apiVersion and kind; expected {EXPECTED}")
         }
         _ => format!(
-            "{kind} ({api_version}) is not supported; there are VirtualService and DestinationRule \
-             of networking.istio.io, and PeerAuthentication of security.istio.io"
+            "{kind} ({api_version}) is not supported; there are VirtualService, DestinationRule \
+             and Gateway of networking.istio.io, and PeerAuthentication of security.istio.io"
         ),
     };
     Problem { source: source.to_owned(), path: "kind".to_owned(), message }
@@ -153,12 +161,12 @@ fn name<S>(
 }
 
 /// RFC 1123, section 2.1, as Kubernetes has it for most names.
-fn is_dns_name(text: &str) -> bool {
+pub(crate) fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_part)
 }
 
 /// RFC 1123, section 2.1, as Kubernetes has it for namespaces.
-fn is_dns_label(text: &str) -> bool {
+pub(crate) fn is_dns_label(text: &str) -> bool {
     text.len() <= 63 && is_dns_part(text)
 }
 

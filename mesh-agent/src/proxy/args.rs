@@ -84,19 +84,45 @@ pub struct ApplicationArgs {
     pub exit_with_application: Option<RestartPolicy>,
 }
 
-/// What to run, for which workload. The environment's variables are those that injection
-/// sets, most of them by Kubernetes' downward API.
+/// The proxy beside a workload.
 #[derive(clap::Args, Debug)]
-pub struct Args {
+pub struct SidecarArgs {
     /// How it is run.
     #[command(flatten)]
     pub run: RunArgs,
+    /// For which workload.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
     /// What is done for the application.
     #[command(flatten)]
     pub application: ApplicationArgs,
     /// Where the workload's identity comes from.
     #[command(flatten)]
     pub identity: IdentityArgs,
+    /// How inbound traffic gets to the proxy, as `mesh-agent redirect --mode` has set it:
+    /// REDIRECT or TPROXY
+    #[arg(long, env = "INTERCEPTION_MODE", default_value = "REDIRECT", value_parser = ["REDIRECT", "TPROXY"])]
+    pub interception_mode: String,
+}
+
+/// The proxy of a gateway, which is the workload itself.
+#[derive(clap::Args, Debug)]
+pub struct RouterArgs {
+    /// How it is run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// For which workload.
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// Where the workload's identity comes from.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+}
+
+/// The workload that a proxy is of, and who tells it what to do. The environment's variables are
+/// those that injection sets, most of them by Kubernetes' downward API.
+#[derive(clap::Args, Debug)]
+pub struct WorkloadArgs {
     /// HOST:PORT of the control plane's discovery service
     #[arg(long)]
     pub discovery_address: String,
@@ -124,10 +150,6 @@ pub struct Args {
     /// The cluster that the pod is in
     #[arg(long, env = "CLUSTER_ID", default_value = "local")]
     pub cluster_id: String,
-    /// How inbound traffic gets to the proxy, as `mesh-agent redirect --mode` has set it:
-    /// REDIRECT or TPROXY
-    #[arg(long, env = "INTERCEPTION_MODE", default_value = "REDIRECT", value_parser = ["REDIRECT", "TPROXY"])]
-    pub interception_mode: String,
     /// The mesh that the pod is in; the trust domain when not given
     #[arg(long, env = "MESH_ID")]
     pub mesh_id: Option<String>,
@@ -144,7 +166,7 @@ mod tests {
 
     #[test]
     fn no_wait_is_longer_than_a_day() {
-        const GIVEN: &str = "mesh-agent proxy sidecar --discovery-address a:1 --config-dir b \
+        const GIVEN: &str = "mesh-agent proxy router --discovery-address a:1 --config-dir b \
                              --pod-name c --pod-namespace d --instance-ip 10.0.0.1";
         for flag in ["--drain-time-s", "--minimum-drain-s", "--parent-shutdown-time-s"] {
             let parse = |seconds| Cli::try_parse_from(GIVEN.split(' ').chain([flag, seconds]));
@@ -152,5 +174,18 @@ mod tests {
             assert!(parse("86401").is_err(), "{flag}");
             assert!(parse("18446744073709551615").is_err(), "{flag}");
         }
+    }
+
+    #[test]
+    fn nothing_is_intercepted_for_a_gateway() {
+        let parse = |role| {
+            let given = format!(
+                "mesh-agent proxy {role} --discovery-address a:1 --config-dir b --pod-name c \
+                 --pod-namespace d --instance-ip 10.0.0.1 --interception-mode TPROXY"
+            );
+            Cli::try_parse_from(given.split(' ')).is_ok()
+        };
+        assert!(parse("sidecar"));
+        assert!(!parse("router"));
     }
 }

@@ -27,16 +27,22 @@ mod strays;
 mod supervisor;
 mod watch;
 
-pub use args::{ApplicationArgs, Args, RunArgs, StaticArgs};
+pub use args::{ApplicationArgs, RouterArgs, RunArgs, SidecarArgs, StaticArgs, WorkloadArgs};
 pub use binary::Kind;
 
 use anyhow::Context;
 
 /// Runs a workload's proxy until it is told to end, and gives the exit code (see
 /// [`crate::exit`]).
-pub fn sidecar(args: Args) -> anyhow::Result<u8> {
+pub fn sidecar(args: SidecarArgs) -> anyhow::Result<u8> {
     mesh_runtime::telemetry::init(&args.run.log_level)?;
     on_this_thread(run::sidecar(args))
+}
+
+/// Runs a gateway's proxy, as [`sidecar`] does.
+pub fn router(args: RouterArgs) -> anyhow::Result<u8> {
+    mesh_runtime::telemetry::init(&args.run.log_level)?;
+    on_this_thread(run::router(args))
 }
 
 /// Runs a proxy with a file of the user's, as [`sidecar`] does.

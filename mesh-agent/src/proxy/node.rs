@@ -6,11 +6,25 @@ use anyhow::{Context, ensure};
 use mesh_tls::SpiffeId;
 use serde_json::{Map, Value, json};
 
-use super::Args;
+use super::WorkloadArgs;
 
-/// The workload beside which the proxy runs.
+/// What the proxy is for.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// It is beside a workload.
+    Sidecar {
+        /// How inbound traffic gets to it: REDIRECT or TPROXY.
+        interception_mode: String,
+    },
+    /// It is a gateway's, and nothing is redirected to it.
+    Router,
+}
+
+/// The workload of which the proxy is.
 #[derive(Clone, Debug)]
 pub struct Node {
+    /// What the proxy is for.
+    pub role: Role,
     /// The pod's name.
     pub name: String,
     /// Its addresses, the first one being the one others use; never empty.
@@ -25,13 +39,11 @@ pub struct Node {
     pub cluster_id: String,
     /// The mesh that the pod is in.
     pub mesh_id: String,
-    /// How inbound traffic gets to the proxy: REDIRECT or TPROXY.
-    pub interception_mode: String,
 }
 
 impl Node {
     /// From the arguments and the environment.
-    pub fn new(args: &Args) -> anyhow::Result<Self> {
+    pub fn new(args: &WorkloadArgs, role: Role) -> anyhow::Result<Self> {
         ensure!(
             !args.pod_name.is_empty(),
             "POD_NAME is empty: set it by the downward API, from metadata.name"
@@ -40,23 +52,28 @@ impl Node {
             SpiffeId::new(&args.trust_domain, &args.pod_namespace, &args.service_account)
                 .context("TRUST_DOMAIN, POD_NAMESPACE and SERVICE_ACCOUNT are not an identity")?;
         Ok(Self {
+            role,
             name: args.pod_name.clone(),
             addresses: addresses(&args.instance_ip)?,
             labels: labels(&args.labels)?,
             identity,
             cluster_domain: args.cluster_domain.clone(),
             cluster_id: args.cluster_id.clone(),
-            interception_mode: args.interception_mode.clone(),
             mesh_id: args.mesh_id.clone().unwrap_or_else(|| args.trust_domain.clone()),
         })
     }
 
-    /// `sidecar~<address>~<pod>.<namespace>~<namespace>.svc.<domain>`, as Istio's.
+    /// `sidecar~<address>~<pod>.<namespace>~<namespace>.svc.<domain>`, as Istio's; a gateway's
+    /// begins with `router`.
     pub fn id(&self) -> String {
         let address = self.addresses.first().map(IpAddr::to_string).unwrap_or_default();
         let (name, namespace) = (&self.name, self.identity.namespace());
         let domain = &self.cluster_domain;
-        format!("sidecar~{address}~{name}.{namespace}~{namespace}.svc.{domain}")
+        let role = match &self.role {
+            Role::Sidecar { .. } => "sidecar",
+            Role::Router => "router",
+        };
+        format!("{role}~{address}~{name}.{namespace}~{namespace}.svc.{domain}")
     }
 
     /// `<app>.<namespace>`, as Istio's; the pod's name where it has no `app` label.
@@ -68,7 +85,7 @@ impl Node {
     /// Envoy's `node`, with Istio's keys in the metadata.
     pub fn to_json(&self) -> Value {
         let addresses: Vec<String> = self.addresses.iter().map(IpAddr::to_string).collect();
-        json!({
+        let mut node = json!({
             "id": self.id(),
             "cluster": self.cluster(),
             "metadata": {
@@ -79,10 +96,13 @@ impl Node {
                 "LABELS": self.labels,
                 "CLUSTER_ID": self.cluster_id,
                 "MESH_ID": self.mesh_id,
-                "INTERCEPTION_MODE": self.interception_mode,
                 "MESH_VERSION": env!("CARGO_PKG_VERSION"),
             },
-        })
+        });
+        if let Role::Sidecar { interception_mode } = &self.role {
+            node["metadata"]["INTERCEPTION_MODE"] = json!(interception_mode);
+        }
+        node
     }
 }
 
@@ -113,7 +133,9 @@ mod tests {
     use super::*;
 
     fn node(labels_json: &str) -> anyhow::Result<Node> {
+        let interception_mode = "REDIRECT".to_owned();
         Ok(Node {
+            role: Role::Sidecar { interception_mode },
             name: "reviews-v1-0".to_owned(),
             addresses: addresses("10.244.0.4, fd00::4")?,
             labels: labels(labels_json)?,
@@ -121,7 +143,6 @@ mod tests {
             cluster_domain: "cluster.local".to_owned(),
             cluster_id: "local".to_owned(),
             mesh_id: "cluster.local".to_owned(),
-            interception_mode: "REDIRECT".to_owned(),
         })
     }
 
@@ -133,6 +154,17 @@ mod tests {
         let metadata = &node.to_json()["metadata"];
         assert_eq!(metadata["INSTANCE_IPS"], "10.244.0.4,fd00::4");
         assert_eq!(metadata["LABELS"]["version"], "v1");
+        assert_eq!(metadata["INTERCEPTION_MODE"], "REDIRECT");
+    }
+
+    #[test]
+    fn a_gateways_is_a_router() {
+        let gateway = Node { role: Role::Router, ..node("{}").unwrap() };
+        assert_eq!(
+            gateway.id(),
+            "router~10.244.0.4~reviews-v1-0.default~default.svc.cluster.local"
+        );
+        assert!(gateway.to_json()["metadata"].get("INTERCEPTION_MODE").is_none());
     }
 
     #[test]

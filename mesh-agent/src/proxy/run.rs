@@ -18,14 +18,15 @@ use super::bootstrap::{self, Discovery, Security};
 use super::found;
 use super::generation::Generation;
 use super::hot_restart::HotRestart;
-use super::node::Node;
+use super::node::{self, Node};
 use super::orphans::Awaited;
 use super::plan::{self, Plan};
 use super::revisions::{Document, Revisions};
 use super::servers::Servers;
 use super::source::{self, Source};
 use super::supervisor::{Action, Policy, Supervisor};
-use super::{ApplicationArgs, Args, RunArgs, StaticArgs};
+use super::{ApplicationArgs, RouterArgs, RunArgs, SidecarArgs, StaticArgs, WorkloadArgs};
+use crate::identity::IdentityArgs;
 use crate::status::Status;
 use crate::{exit, identity, job};
 
@@ -45,29 +46,47 @@ struct Role {
 }
 
 /// The proxy beside a workload.
-pub(super) async fn sidecar(args: Args) -> anyhow::Result<u8> {
+pub(super) async fn sidecar(args: SidecarArgs) -> anyhow::Result<u8> {
+    let SidecarArgs { run, workload, application, identity, interception_mode } = args;
+    let role = node::Role::Sidecar { interception_mode };
+    of_workload(run, workload, role, application, identity).await
+}
+
+/// The proxy of a gateway.
+pub(super) async fn router(args: RouterArgs) -> anyhow::Result<u8> {
+    let RouterArgs { run, workload, identity } = args;
+    of_workload(run, workload, node::Role::Router, ApplicationArgs::default(), identity).await
+}
+
+async fn of_workload(
+    args: RunArgs,
+    workload: WorkloadArgs,
+    role: node::Role,
+    application: ApplicationArgs,
+    identity: IdentityArgs,
+) -> anyhow::Result<u8> {
     // First of all, so that no signal is missed.
     let signals = Signals::new()?;
-    let _lock = lock(&args.run)?;
-    let node = Node::new(&args)?;
-    let discovery: Discovery = args.discovery_address.parse()?;
-    let binary = Binary::find(&args.run.proxy_binary)?;
-    let identity = identity::Source::new(args.identity, &discovery, node.identity.clone())?;
+    let _lock = lock(&args)?;
+    let node = Node::new(&workload, role)?;
+    let discovery: Discovery = workload.discovery_address.parse()?;
+    let binary = Binary::find(&args.proxy_binary)?;
+    let identity = identity::Source::new(identity, &discovery, node.identity.clone())?;
     let security = identity.as_ref().map(|identity| Security {
-        secrets: secrets_socket(&args.run.config_dir),
+        secrets: secrets_socket(&args.config_dir),
         discovery_san: identity.san().to_owned(),
     });
-    let port = args.admin_port;
+    let port = workload.admin_port;
     let document = bootstrap::build(binary.kind, &node, &discovery, security.as_ref(), port);
-    tracing::info!(identity = %node.identity, "a sidecar");
+    tracing::info!(identity = %node.identity, node = node.id(), "a proxy of the mesh");
     let role = Role {
         source: Source::Made(Document::from(&document)),
-        admin: Admin::new((Ipv4Addr::LOCALHOST, args.admin_port).into()),
+        admin: Admin::new((Ipv4Addr::LOCALHOST, port).into()),
         node: Some(node),
-        application: args.application,
+        application,
         identity,
     };
-    run(args.run, role, binary, signals).await
+    run(args, role, binary, signals).await
 }
 
 /// A proxy with a file of the user's.

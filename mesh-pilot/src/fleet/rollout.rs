@@ -90,6 +90,7 @@ mod tests {
     impl Peer {
         fn new(fleet: &Arc<Fleet>, pod: &str) -> Self {
             let proxy = Proxy {
+                role: crate::translate::Role::Sidecar,
                 id: format!("sidecar~10.0.0.1~{pod}.default~default.svc.cluster.local"),
                 pod: pod.to_owned(),
                 namespace: "default".to_owned(),

@@ -29,6 +29,7 @@ pub(super) fn contents(
     for rule in rules.in_force() {
         match &rule.meaning {
             Meaning::Route(route) => contents.routes.push(Arc::new(route.clone())),
+            Meaning::Gateway(gateway) => contents.gateways.push(Arc::new(gateway.clone())),
             Meaning::Policy(policy) => contents.policies.push(Arc::new(policy.clone())),
             Meaning::PeerAuthentication(rule) => {
                 contents.peer_authentications.push(Arc::new(rule.clone()));

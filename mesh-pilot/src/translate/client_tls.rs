@@ -10,7 +10,7 @@ use mesh_proto::envoy::config::core::v3 as core;
 use mesh_tls::SpiffeId;
 use prost_types::value::Kind;
 
-use super::{cluster, tls};
+use super::{Role, cluster, tls};
 
 /// The key of an endpoint's metadata that a cluster's matches look at.
 const MATCH_KEY: &str = "envoy.transport_socket_match";
@@ -24,6 +24,8 @@ pub(super) struct Target<'a> {
     pub(super) port: &'a ServicePort,
     /// Empty: the whole service.
     pub(super) subset: &'a str,
+    /// Of the proxy that connects.
+    pub(super) role: Role,
     /// What the user says.
     pub(super) tls: Option<&'a ClientTls>,
 }
@@ -42,7 +44,7 @@ pub(super) fn encrypted(cluster: Cluster, snapshot: &Snapshot, target: &Target<'
             Some(tls::own_client(own, &target.service.hostname, &names, alpn))
         }
         None if !snapshot.auto_mtls() => None,
-        None if cluster::client_chooses(target.service, target.subset) => {
+        None if cluster::client_chooses(target.service, target.subset, target.role) => {
             // Its endpoints are not known one by one: all take it, or it is not used.
             let mut endpoints = target.service.endpoints_of(target.port.number);
             let all = endpoints.all(|endpoint| takes_mtls(snapshot, endpoint));

@@ -16,7 +16,7 @@ use mesh_proto::envoy::extensions::upstreams::http::v3 as upstream;
 
 use super::client_tls::Target;
 use super::inbound::InboundPort;
-use super::{client_tls, wire};
+use super::{Role, client_tls, wire};
 
 /// Takes what is for nobody in the mesh, to where it was going.
 pub(super) const PASSTHROUGH: &str = "PassthroughCluster";
@@ -36,40 +36,44 @@ pub(super) fn outbound_name(port: u16, subset: &str, hostname: &str) -> String {
     format!("outbound|{port}|{subset}|{hostname}")
 }
 
+/// The host in an [`outbound_name`].
+pub(super) fn host_of(name: &str) -> Option<&str> {
+    name.rsplit('|').next()
+}
+
 /// `inbound|9080||`.
 pub(super) fn inbound_name(port: u16) -> String {
     format!("inbound|{port}||")
 }
 
-/// Of each service port: all its endpoints, then each subset.
-pub(super) fn outbound(snapshot: &Snapshot) -> Vec<Cluster> {
+/// Of each port of the service: all its endpoints, then each subset; as a proxy of this role
+/// reaches them.
+pub(super) fn of_service(snapshot: &Snapshot, service: &Service, role: Role) -> Vec<Cluster> {
     let mut clusters = Vec::new();
-    for service in snapshot.services() {
-        let policy = snapshot.policy(&service.hostname);
-        for port in &service.ports {
-            let subsets = policy.iter().flat_map(|policy| &policy.subsets).map(Some);
-            for subset in std::iter::once(None).chain(subsets) {
-                let settings = policy.map(|policy| policy.settings(subset, port.number));
-                let settings = settings.unwrap_or_default();
-                let subset = subset.map_or("", |subset| &subset.name);
-                let target = Target { service, port, subset, tls: settings.tls.as_ref() };
-                clusters.push(service_cluster(snapshot, &target, &settings));
-            }
+    let policy = snapshot.policy(&service.hostname);
+    for port in &service.ports {
+        let subsets = policy.iter().flat_map(|policy| &policy.subsets).map(Some);
+        for subset in std::iter::once(None).chain(subsets) {
+            let settings = policy.map(|policy| policy.settings(subset, port.number));
+            let settings = settings.unwrap_or_default();
+            let subset = subset.map_or("", |subset| &subset.name);
+            let target = Target { service, port, subset, role, tls: settings.tls.as_ref() };
+            clusters.push(service_cluster(snapshot, &target, &settings));
         }
     }
     clusters
 }
 
 /// Whether the client itself chooses the endpoint: a headless service is called by its
-/// pods' addresses, which we keep to, as Istio does.
-pub(super) fn client_chooses(service: &Service, subset: &str) -> bool {
-    service.headless && subset.is_empty()
+/// pods' addresses, which we keep to, as Istio does. Nobody calls a gateway by these.
+pub(super) fn client_chooses(service: &Service, subset: &str, role: Role) -> bool {
+    role == Role::Sidecar && service.headless && subset.is_empty()
 }
 
 fn service_cluster(snapshot: &Snapshot, target: &Target<'_>, settings: &Settings) -> Cluster {
-    let Target { service, port, subset, .. } = target;
+    let Target { service, port, subset, role, .. } = *target;
     let name = outbound_name(port.number, subset, &service.hostname);
-    let mut cluster = if client_chooses(service, subset) {
+    let mut cluster = if client_chooses(service, subset, role) {
         original_dst(&name)
     } else {
         Cluster {

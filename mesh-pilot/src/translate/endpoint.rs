@@ -5,24 +5,26 @@ use mesh_proto::envoy::config::endpoint::v3 as wire_endpoint;
 use wire_endpoint::{ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, lb_endpoint};
 
 use super::cluster::{client_chooses, outbound_name};
-use super::{client_tls, wire};
+use super::{Role, client_tls, wire};
 
-/// One for each EDS cluster, in the clusters' order. One without a ready endpoint is there
-/// too, empty: a cluster waits for it before it serves.
-pub(super) fn all(snapshot: &Snapshot) -> Vec<ClusterLoadAssignment> {
-    let mut assignments = Vec::new();
+/// One for each EDS cluster of the service, in the clusters' order. One without a ready endpoint
+/// is there too, empty: a cluster waits for it before it serves.
+pub(super) fn of_service(
+    snapshot: &Snapshot,
+    service: &Service,
+    role: Role,
+) -> Vec<ClusterLoadAssignment> {
     let everything = Labels::new();
-    for service in snapshot.services() {
-        let policy = snapshot.policy(&service.hostname);
-        let subsets = policy.iter().flat_map(|policy| &policy.subsets);
-        let parts = std::iter::once(("", &everything))
-            .chain(subsets.map(|subset| (subset.name.as_str(), &subset.labels)))
-            .filter(|(subset, _)| !client_chooses(service, subset));
-        let parts: Vec<_> = parts.collect();
-        for port in &service.ports {
-            for (subset, labels) in &parts {
-                assignments.push(assignment(snapshot, service, port.number, subset, labels));
-            }
+    let policy = snapshot.policy(&service.hostname);
+    let subsets = policy.iter().flat_map(|policy| &policy.subsets);
+    let parts: Vec<_> = std::iter::once(("", &everything))
+        .chain(subsets.map(|subset| (subset.name.as_str(), &subset.labels)))
+        .filter(|(subset, _)| !client_chooses(service, subset, role))
+        .collect();
+    let mut assignments = Vec::with_capacity(parts.len() * service.ports.len());
+    for port in &service.ports {
+        for (subset, labels) in &parts {
+            assignments.push(assignment(snapshot, service, port.number, subset, labels));
         }
     }
     assignments

@@ -1,4 +1,4 @@
-//! The HTTP connection manager and the TCP proxy, as sidecars use them.
+//! The HTTP connection manager and the TCP proxy, as the mesh's proxies use them.
 
 use mesh_proto::any;
 use mesh_proto::envoy::config::listener::v3::Filter;
@@ -23,18 +23,36 @@ pub(super) fn server(
     stat_prefix: &str,
     routes: hcm::http_connection_manager::RouteSpecifier,
 ) -> Filter {
-    use hcm::http_connection_manager::{ForwardClientCertDetails, SetCurrentClientCertDetails};
-    let details = SetCurrentClientCertDetails {
+    use hcm::http_connection_manager::ForwardClientCertDetails;
+    filter(&hcm::HttpConnectionManager {
+        forward_client_cert_details: ForwardClientCertDetails::AppendForward.into(),
+        set_current_client_cert_details: Some(client_details()),
+        ..connection_manager(stat_prefix, routes)
+    })
+}
+
+/// At the edge of the mesh: the client is who connects, and what it says of where it comes from
+/// and who it is is taken out.
+pub(super) fn edge(
+    stat_prefix: &str,
+    routes: hcm::http_connection_manager::RouteSpecifier,
+) -> Filter {
+    use hcm::http_connection_manager::ForwardClientCertDetails;
+    filter(&hcm::HttpConnectionManager {
+        forward_client_cert_details: ForwardClientCertDetails::SanitizeSet.into(),
+        set_current_client_cert_details: Some(client_details()),
+        use_remote_address: Some(true),
+        ..connection_manager(stat_prefix, routes)
+    })
+}
+
+fn client_details() -> hcm::http_connection_manager::SetCurrentClientCertDetails {
+    hcm::http_connection_manager::SetCurrentClientCertDetails {
         subject: Some(true),
         uri: true,
         dns: true,
         ..Default::default()
-    };
-    filter(&hcm::HttpConnectionManager {
-        forward_client_cert_details: ForwardClientCertDetails::AppendForward.into(),
-        set_current_client_cert_details: Some(details),
-        ..connection_manager(stat_prefix, routes)
-    })
+    }
 }
 
 fn filter(manager: &hcm::HttpConnectionManager) -> Filter {

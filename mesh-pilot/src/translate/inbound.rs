@@ -8,7 +8,6 @@ use mesh_proto::envoy::config::core::v3::TrafficDirection;
 use mesh_proto::envoy::config::listener::v3::{FilterChain, Listener};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 use mesh_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
-use mesh_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
 use super::cluster::{INBOUND_PASSTHROUGH, inbound_name};
@@ -78,9 +77,7 @@ pub(super) fn virtual_listener(
         ..Default::default()
     };
     if inbound_chain::needs_inspector(&filter_chains) {
-        let inspector = TlsInspector::default();
-        let name = "envoy.filters.listener.tls_inspector";
-        listener.listener_filters.push(wire::listener_filter(name, &inspector));
+        listener.listener_filters.push(wire::tls_inspector());
         listener.listener_filters_timeout = Some(wire::duration(INSPECTION));
         listener.continue_on_listener_filters_timeout = true;
     }

@@ -3,7 +3,8 @@
 //! The shape is Istio's for a sidecar: `virtualOutbound` takes what the application sends
 //! and hands it to a listener per service port that is not bound itself; `virtualInbound`
 //! takes what others send, with filter chains per port of the pod. Names are Istio's too,
-//! so that users' tools and dashboards fit.
+//! so that users' tools and dashboards fit. A gateway's proxy has a listener for each of its
+//! ports, and of the mesh only what its routes lead to.
 
 mod client_tls;
 mod cluster;
@@ -14,6 +15,7 @@ mod inbound_chain;
 mod outbound;
 mod proxy;
 mod route;
+mod router;
 mod tls;
 mod virtual_host;
 mod wire;
@@ -24,7 +26,7 @@ use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::config::listener::v3::Listener;
 use mesh_proto::envoy::config::route::v3::RouteConfiguration;
 
-pub use proxy::{NodeError, Proxy};
+pub use proxy::{NodeError, Proxy, Role};
 
 /// All that one proxy is told. Each list is in a fixed order, and its names are unique.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,14 +37,24 @@ pub struct Resources {
     pub endpoints: Vec<ClusterLoadAssignment>,
     /// LDS.
     pub listeners: Vec<Listener>,
-    /// RDS: one for each number of an HTTP service port, which is its name.
+    /// RDS: of a sidecar one for each number of an HTTP service port, which is its name; of a
+    /// gateway's proxy one for each of its ports, or of its servers with TLS.
     pub routes: Vec<RouteConfiguration>,
 }
 
 /// The resources of `proxy` in the mesh of `snapshot`.
 pub fn translate(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
+    match proxy.role {
+        Role::Sidecar => sidecar(snapshot, proxy),
+        Role::Router => router::resources(snapshot, proxy),
+    }
+}
+
+fn sidecar(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
     let ports = inbound::ports(snapshot, proxy);
-    let mut clusters = cluster::outbound(snapshot);
+    let services = snapshot.services();
+    let outbound = services.iter().flat_map(|s| cluster::of_service(snapshot, s, proxy.role));
+    let mut clusters: Vec<_> = outbound.collect();
     clusters.extend(ports.iter().map(|port| cluster::inbound(*port)));
     clusters.extend(cluster::fixed());
 
@@ -50,9 +62,10 @@ pub fn translate(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
         vec![outbound::virtual_listener(), inbound::virtual_listener(snapshot, proxy, &ports)];
     listeners.extend(outbound::service_listeners(snapshot));
 
+    let endpoints = services.iter().flat_map(|s| endpoint::of_service(snapshot, s, proxy.role));
     Resources {
         clusters,
-        endpoints: endpoint::all(snapshot),
+        endpoints: endpoints.collect(),
         listeners,
         routes: virtual_host::tables(snapshot, proxy),
     }

@@ -7,11 +7,22 @@ use mesh_proto::envoy::config::core::v3::Node;
 use prost_types::Value;
 use prost_types::value::Kind;
 
-/// A sidecar, as its node id names it.
+/// What a proxy is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It is beside one workload, and sees all that this sends and is sent.
+    Sidecar,
+    /// It stands at the edge of the mesh: the proxy of a gateway.
+    Router,
+}
+
+/// A proxy, as its node id names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
     /// The whole node id.
     pub id: String,
+    /// What it is for.
+    pub role: Role,
     /// The pod's name.
     pub pod: String,
     /// Its namespace.
@@ -24,9 +35,12 @@ pub struct Proxy {
     pub tproxy: bool,
 }
 
-/// A node id that does not name a sidecar.
+/// A node id that does not name a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("node.id \"{id}\": {reason}; expected sidecar~ADDRESS~POD.NAMESPACE~NAMESPACE.svc.DOMAIN")]
+#[error(
+    "node.id \"{id}\": {reason}; expected sidecar~ADDRESS~POD.NAMESPACE~NAMESPACE.svc.DOMAIN, or \
+     router for a gateway's"
+)]
 pub struct NodeError {
     id: String,
     reason: &'static str,
@@ -37,9 +51,11 @@ impl Proxy {
     pub fn from_node(node: &Node) -> Result<Self, NodeError> {
         let error = |reason| NodeError { id: node.id.clone(), reason };
         let mut parts = node.id.split('~');
-        if parts.next() != Some("sidecar") {
-            return Err(error("it does not begin with \"sidecar~\""));
-        }
+        let role = match parts.next() {
+            Some("sidecar") => Role::Sidecar,
+            Some("router") => Role::Router,
+            _ => return Err(error("it does not begin with \"sidecar~\" or \"router~\"")),
+        };
         let address = parts.next().and_then(|part| part.parse().ok());
         let address = address.ok_or_else(|| error("the second part is no IP address"))?;
         let name = parts.next().and_then(|part| part.rsplit_once('.'));
@@ -49,6 +65,7 @@ impl Proxy {
         }
         Ok(Self {
             id: node.id.clone(),
+            role,
             pod: pod.to_owned(),
             namespace: namespace.to_owned(),
             address,
@@ -57,12 +74,17 @@ impl Proxy {
         })
     }
 
-    /// Which connections the pod takes. Before the platform knows the pod, and when it is on
-    /// its way out and no more there, by what the proxy says of it.
+    /// Which connections the pod takes.
     pub(super) fn inbound_mtls(&self, snapshot: &Snapshot) -> InboundMtls {
+        snapshot.inbound_mtls(&self.namespace, self.labels_in(snapshot))
+    }
+
+    /// The pod's labels. Before the platform knows the pod, and when it is on its way out and
+    /// no more there, as the proxy says.
+    pub(super) fn labels_in<'a>(&'a self, snapshot: &'a Snapshot) -> &'a Labels {
         let pod = snapshot.workload_at(self.address);
         let pod = pod.filter(|pod| pod.name == self.pod && pod.namespace == self.namespace);
-        snapshot.inbound_mtls(&self.namespace, pod.map_or(&self.labels, |pod| &pod.labels))
+        pod.map_or(&self.labels, |pod| &pod.labels)
     }
 }
 
@@ -110,7 +132,7 @@ mod tests {
         let proxy = Proxy::from_node(&node).unwrap();
         assert_eq!(proxy.labels, Labels::from([("app".to_owned(), "reviews".to_owned())]));
         assert!(proxy.tproxy);
-        assert_eq!(proxy.pod, "reviews-v1-0");
+        assert_eq!((proxy.role, proxy.pod.as_str()), (Role::Sidecar, "reviews-v1-0"));
         assert_eq!(proxy.namespace, "default");
         assert_eq!(proxy.address.to_string(), "10.244.0.5");
     }
@@ -119,7 +141,7 @@ mod tests {
     fn says_what_a_node_id_lacks() {
         for (id, reason) in [
             ("", "begin with"),
-            ("router~1.2.3.4~a.b~c", "begin with"),
+            ("waypoint~1.2.3.4~a.b~c", "begin with"),
             ("sidecar~here~a.b~c", "IP address"),
             ("sidecar~1.2.3.4~a~c", "POD.NAMESPACE"),
             ("sidecar~1.2.3.4~a.b", "four parts"),

@@ -1,8 +1,8 @@
 //! Routes: from the model's to Envoy's.
 
 use mesh_model::{
-    Action, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite, Snapshot,
-    StringMatch, TrafficRoute, ValueMatch,
+    Action, Attachment, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
+    Snapshot, StringMatch, TrafficRoute, ValueMatch,
 };
 use mesh_proto::envoy::config::route::v3 as wire_route;
 use mesh_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher};
@@ -37,17 +37,48 @@ pub(super) fn default(cluster: &str) -> Route {
     forward("default", any_path(), action)
 }
 
-/// The routes of a rule, as they apply to requests on `port`: one for each match.
-pub(super) fn of_rule(snapshot: &Snapshot, rule: &TrafficRoute, port: u16) -> Vec<Route> {
+/// The routes of a rule, as they apply to requests that are taken at `place` and were sent to
+/// `port`: one for each match.
+pub(super) fn of_rule(
+    snapshot: &Snapshot,
+    rule: &TrafficRoute,
+    place: &Attachment,
+    port: u16,
+) -> Vec<Route> {
     let mut routes = Vec::new();
     for http in &rule.http {
         if http.matches.is_empty() {
             routes.push(route(snapshot, http, &HttpMatch::default(), port));
         }
-        let matches = http.matches.iter().filter(|m| m.port.is_none_or(|wanted| wanted == port));
+        let here = |m: &&HttpMatch| m.is_for(place) && m.port.is_none_or(|wanted| wanted == port);
+        let matches = http.matches.iter().filter(here);
         routes.extend(matches.map(|matcher| route(snapshot, http, matcher, port)));
     }
     routes
+}
+
+/// The clusters that a route leads to.
+pub(super) fn clusters(route: &Route) -> Vec<&str> {
+    let Some(wire_route::route::Action::Route(action)) = &route.action else { return Vec::new() };
+    match &action.cluster_specifier {
+        Some(ClusterSpecifier::Cluster(name)) => vec![name],
+        Some(ClusterSpecifier::WeightedClusters(weighted)) => {
+            weighted.clusters.iter().map(|cluster| cluster.name.as_str()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every request is sent to the same by HTTPS.
+pub(super) fn to_https() -> Route {
+    let https = redirect_action::SchemeRewriteSpecifier::HttpsRedirect(true);
+    let redirect = RedirectAction { scheme_rewrite_specifier: Some(https), ..Default::default() };
+    Route {
+        name: "https".to_owned(),
+        r#match: Some(any_path()),
+        action: Some(wire_route::route::Action::Redirect(redirect)),
+        ..Default::default()
+    }
 }
 
 fn route(snapshot: &Snapshot, http: &HttpRoute, matcher: &HttpMatch, port: u16) -> Route {

@@ -1,6 +1,6 @@
 //! TLS contexts: of the mesh, whose certificates the agent serves, and of the user's own.
 
-use mesh_model::{OwnTls, ServerCheck};
+use mesh_model::{OwnTls, ServerCheck, ServerTls};
 use mesh_proto::any;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
@@ -59,11 +59,7 @@ pub(super) fn own_client(
     names: &[String],
     alpn: &[&str],
 ) -> core::TransportSocket {
-    let certificates = own.certificate.iter().map(|(chain, key)| TlsCertificate {
-        certificate_chain: Some(file(chain)),
-        private_key: Some(file(key)),
-        ..Default::default()
-    });
+    let certificates = own.certificate.iter().map(certificate);
     let validation = match &own.check {
         ServerCheck::Nothing => None,
         ServerCheck::Signed { roots, subject_alt_names } => {
@@ -85,6 +81,26 @@ pub(super) fn own_client(
             ..common(alpn)
         }),
         sni: own.sni.clone().unwrap_or_else(|| host.to_owned()),
+        ..Default::default()
+    };
+    tls(&context)
+}
+
+/// A server's side, with the user's own certificate.
+pub(super) fn own_server(own: &ServerTls, alpn: &[&str]) -> core::TransportSocket {
+    let validation = own.client_roots.as_ref().map(|roots| {
+        ValidationContextType::ValidationContext(CertificateValidationContext {
+            trusted_ca: Some(file(roots)),
+            ..Default::default()
+        })
+    });
+    let context = DownstreamTlsContext {
+        require_client_certificate: Some(validation.is_some()),
+        common_tls_context: Some(CommonTlsContext {
+            tls_certificates: vec![certificate(&own.certificate)],
+            validation_context_type: validation,
+            ..common(alpn)
+        }),
         ..Default::default()
     };
     tls(&context)
@@ -162,6 +178,14 @@ fn exact_name(wanted: &str) -> SubjectAltNameMatcher {
 fn name(kind: SanType, pattern: MatchPattern) -> SubjectAltNameMatcher {
     let matcher = StringMatcher { match_pattern: Some(pattern), ..Default::default() };
     SubjectAltNameMatcher { san_type: kind.into(), matcher: Some(matcher), ..Default::default() }
+}
+
+fn certificate((chain, key): &(String, String)) -> TlsCertificate {
+    TlsCertificate {
+        certificate_chain: Some(file(chain)),
+        private_key: Some(file(key)),
+        ..Default::default()
+    }
 }
 
 fn file(path: &str) -> core::DataSource {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use mesh_model::{Service, Snapshot, short_names};
+use mesh_model::{Attachment, Service, Snapshot, short_names};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
 use super::cluster::{PASSTHROUGH, outbound_name};
@@ -39,7 +39,7 @@ fn table(
             continue;
         }
         let routes = match snapshot.route(&service.hostname) {
-            Some(rule) => route::of_rule(snapshot, rule, port),
+            Some(rule) => route::of_rule(snapshot, rule, &Attachment::Mesh, port),
             None => vec![route::default(&outbound_name(port, "", &service.hostname))],
         };
         virtual_hosts.push(VirtualHost {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_proto::any;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::listener::v3::{Filter, ListenerFilter, filter, listener_filter};
+use mesh_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use prost::{Message, Name};
 
 pub(super) fn socket_address(address: &str, port: u16) -> core::SocketAddress {
@@ -60,4 +61,9 @@ pub(super) fn listener_filter<M: Message + Name>(name: &str, config: &M) -> List
         config_type: Some(listener_filter::ConfigType::TypedConfig(any::pack(config))),
         ..Default::default()
     }
+}
+
+/// Finds out whether a client speaks TLS, and what it asks for.
+pub(super) fn tls_inspector() -> ListenerFilter {
+    listener_filter("envoy.filters.listener.tls_inspector", &TlsInspector::default())
 }

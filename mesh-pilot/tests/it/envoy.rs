@@ -1,5 +1,6 @@
 //! A stock Envoy as a sidecar of this control plane.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use crate::pilot::Pilot;
@@ -8,10 +9,15 @@ use mesh_proto::mesh::v1::DeleteRuleRequest;
 use mesh_proto::mesh::v1::{RuleKey, type_status::State};
 use mesh_testkit::{Netns, Process, envoy, eventually_async, require_command, require_root};
 
-const BOOTSTRAP: &str = r#"
-node:
-  id: sidecar~10.244.0.11~reviews-v1.default~default.svc.cluster.local
-  cluster: reviews.default
+const NODE: &str = "sidecar~10.244.0.11~reviews-v1.default~default.svc.cluster.local";
+
+/// The first file of a proxy that asks the control plane without TLS, for mesh-proxy too.
+pub fn bootstrap(node: &str, xds: SocketAddr) -> String {
+    let node = format!("node: {{id: \"{node}\", cluster: test}}\n");
+    node + &ADS.replace("PORT", &xds.port().to_string())
+}
+
+const ADS: &str = r#"
 dynamic_resources:
   ads_config:
     api_type: GRPC
@@ -32,15 +38,16 @@ static_resources:
         cluster_name: xds
         endpoints:
           - lb_endpoints:
-              - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 15010}}}
+              - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: PORT}}}
 "#;
 
 fn start_envoy(netns: &Netns, folder: &Path) -> Option<Process> {
-    let bootstrap = folder.join("envoy.yaml");
-    std::fs::write(&bootstrap, BOOTSTRAP).unwrap();
+    let file = folder.join("envoy.yaml");
+    let xds = SocketAddr::from((Ipv4Addr::LOCALHOST, 15010));
+    std::fs::write(&file, bootstrap(NODE, xds)).unwrap();
     let mut command = netns.command(envoy::binary()?.to_str()?);
     command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]);
-    command.arg("--config-path").arg(bootstrap);
+    command.arg("--config-path").arg(file);
     Some(Process::start("envoy", &mut command))
 }
 

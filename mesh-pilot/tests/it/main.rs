@@ -14,6 +14,7 @@ mod identity;
 mod member;
 mod peer;
 mod pilot;
+mod router;
 mod rules;
 mod webhook;
 mod world;

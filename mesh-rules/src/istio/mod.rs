@@ -6,6 +6,7 @@
 mod client_tls;
 mod destination_rule;
 mod duration;
+mod gateway;
 mod not_yet;
 mod peer_authentication;
 mod read;
@@ -21,6 +22,7 @@ pub use destination_rule::{
     ConnectionPool, DestinationRuleSpec, LoadBalancer, PortTrafficPolicy, Subset, TcpPool, Tls,
     TrafficPolicy,
 };
+pub use gateway::{GatewaySpec, Server, ServerPort, ServerTls};
 pub use peer_authentication::{
     MutualTls, PeerAuthenticationSpec, ROOT_NAMESPACES, WorkloadSelector,
 };
@@ -31,6 +33,7 @@ pub use virtual_service::{
 };
 
 pub(crate) use destination_rule::policy;
+pub(crate) use gateway::gateway;
 pub(crate) use peer_authentication::peer_authentication;
 pub(crate) use virtual_service::route;
 
@@ -47,7 +50,7 @@ pub const SECURITY_API_VERSIONS: [&str; 2] = ["security.istio.io/v1", "security.
 pub struct Resource<S> {
     /// One of [`API_VERSIONS`] or [`SECURITY_API_VERSIONS`], as the kind has it.
     pub api_version: String,
-    /// `VirtualService`, `DestinationRule`, `PeerAuthentication`.
+    /// `VirtualService`, `DestinationRule`, `Gateway`, `PeerAuthentication`.
     pub kind: String,
     /// Its name and more.
     pub metadata: Metadata,

@@ -20,15 +20,7 @@ const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
     ),
     (
         "spec.http.match",
-        &[
-            "scheme",
-            "authority",
-            "sourceLabels",
-            "gateways",
-            "queryParams",
-            "sourceNamespace",
-            "statPrefix",
-        ],
+        &["scheme", "authority", "sourceLabels", "queryParams", "sourceNamespace", "statPrefix"],
     ),
     ("spec.http.match.uri", &["regex"]),
     ("spec.http.match.method", &["regex"]),
@@ -56,10 +48,32 @@ const DESTINATION_RULE: &[(&str, &[&str])] = &[
     ("spec.trafficPolicy.tls", &["credentialName", "caCrl"]),
 ];
 
+const GATEWAY: &[(&str, &[&str])] = &[
+    ("spec.servers", &["defaultEndpoint"]),
+    ("spec.servers.port", &["targetPort"]),
+    (
+        "spec.servers.tls",
+        &[
+            "credentialName",
+            "credentialNames",
+            "caCertCredentialName",
+            "tlsCertificates",
+            "caCrl",
+            "subjectAltNames",
+            "verifyCertificateSpki",
+            "verifyCertificateHash",
+            "minProtocolVersion",
+            "maxProtocolVersion",
+            "cipherSuites",
+        ],
+    ),
+];
+
 /// The fields of Istio's `kind` that we do not honour, in the object at `path`.
 pub(super) fn at(kind: &str, path: &str) -> Vec<&'static str> {
     let (table, path) = match kind {
         "VirtualService" => (VIRTUAL_SERVICE, path.to_owned()),
+        "Gateway" => (GATEWAY, path.to_owned()),
         "DestinationRule" => (DESTINATION_RULE, whole(path)),
         _ => return Vec::new(),
     };

@@ -1,24 +1,26 @@
 //! `VirtualService`: the type, and its meaning.
 
 mod action;
+mod attachment;
 mod matches;
 
 use std::collections::BTreeMap;
 
-use mesh_model::{ServiceName, TrafficRoute};
+use mesh_model::{Attachment, ServiceName, TrafficRoute};
 use serde::{Deserialize, Serialize};
 
-use super::{Findings, Resource};
+use super::{Findings, Resource, gateway};
 use crate::Problem;
 
 /// Istio's `VirtualService.spec`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VirtualServiceSpec {
-    /// The services whose requests are routed.
+    /// The services whose requests are routed; for gateways any name, `*.NAME` or `*`.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Only `mesh`, which is also the default.
+    /// Gateways that take the requests, `NAME` or `NAMESPACE/NAME`; `mesh`, which is also the
+    /// default: the sidecars of those who send them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gateways: Vec<String>,
     /// The first whose match accepts a request is taken.
@@ -78,6 +80,9 @@ pub struct HttpMatch {
     /// The service port that the client called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// Some of the rule's `gateways`; none: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<String>,
     /// For an exact or prefix `uri`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_uri_case: bool,
@@ -181,22 +186,15 @@ pub(crate) fn route(
     let mut findings = Findings::new(source);
     let fqdn = |host: &str| mesh_model::fqdn(host, &name.namespace, cluster_domain);
 
-    if spec.hosts.is_empty() {
-        findings.add("spec.hosts", "it is empty; name the service whose requests are routed");
-    }
-    for (i, host) in spec.hosts.iter().enumerate() {
-        let path = format!("spec.hosts[{i}]");
-        if host.contains('*') {
-            findings.add(&path, format!("\"{host}\": wildcards are not supported yet"));
-        }
-        if spec.hosts[..i].iter().any(|earlier| fqdn(earlier) == fqdn(host)) {
-            findings.add(path, format!("\"{host}\" is named twice"));
-        }
-    }
-    if let Some(gateway) = spec.gateways.iter().find(|gateway| *gateway != "mesh") {
-        let message = format!("\"{gateway}\": gateways are not supported yet, only \"mesh\"");
-        findings.add("spec.gateways", message);
-    }
+    let attached = attachment::of(&mut findings, "spec.gateways", &spec.gateways, &name.namespace);
+    let attached = if attached.is_empty() { vec![Attachment::Mesh] } else { attached };
+    let by_gateways = attached.iter().any(|place| *place != Attachment::Mesh);
+    // Istio's rule. Elsewhere we complete `reviews.default` too, but here it may be any name.
+    let full = |host: &str| match by_gateways && host.contains('.') {
+        true => host.to_owned(),
+        false => fqdn(host),
+    };
+    hosts(&mut findings, &spec.hosts, by_gateways, &full);
     findings.exported(&spec.export_to);
     if spec.http.is_empty() {
         findings.add("spec.http", "there is no route; add one with a destination");
@@ -206,11 +204,37 @@ pub(crate) fn route(
         let path = format!("spec.http[{i}]");
         mesh_model::HttpRoute {
             name: http.name.clone().unwrap_or_default(),
-            matches: matches::of(&mut findings, &path, &http.matches),
+            matches: matches::of(&mut findings, &path, &http.matches, &name.namespace, &attached),
             action: action::of(&mut findings, &path, http, &fqdn),
         }
     });
     let http = http.collect();
-    let hosts = spec.hosts.iter().map(|host| fqdn(host)).collect();
-    findings.finish(TrafficRoute { name, hosts, http })
+    let hosts = spec.hosts.iter().map(|host| full(host)).collect();
+    findings.finish(TrafficRoute { name, hosts, attached, http })
+}
+
+fn hosts(
+    findings: &mut Findings<'_>,
+    hosts: &[String],
+    by_gateways: bool,
+    full: &dyn Fn(&str) -> String,
+) {
+    if hosts.is_empty() {
+        findings.add("spec.hosts", "it is empty; name the service whose requests are routed");
+    }
+    for (i, host) in hosts.iter().enumerate() {
+        let path = format!("spec.hosts[{i}]");
+        if host.contains('*') && !by_gateways {
+            let message = format!("\"{host}\": wildcards are for gateways, and it names none");
+            findings.add(&path, message);
+        } else if !gateway::is_host(host) {
+            let message = format!(
+                "\"{host}\" is no name; expected one such as \"a.com\" or \"*.a.com\", or \"*\""
+            );
+            findings.add(&path, message);
+        }
+        if hosts[..i].iter().any(|earlier| full(earlier) == full(host)) {
+            findings.add(path, format!("\"{host}\" is named twice"));
+        }
+    }
 }

@@ -28,13 +28,14 @@ impl<S: Serialize> Found<S> {
     }
 }
 
-/// The `VirtualService` that routes the service's requests.
+/// The `VirtualService` that routes, in sidecars, the service's requests.
 pub(super) fn virtual_service(
     service: &KnownService,
     rules: &[ExistingRule],
 ) -> Result<Option<Found<VirtualServiceSpec>>, RouteError> {
     find(rules, "VirtualService", |key, spec: &VirtualServiceSpec| {
-        spec.hosts.iter().any(|host| names(host, &key.namespace, service))
+        let in_sidecars = spec.gateways.is_empty() || spec.gateways.iter().any(|g| g == "mesh");
+        in_sidecars && spec.hosts.iter().any(|host| names(host, &key.namespace, service))
     })
 }
 

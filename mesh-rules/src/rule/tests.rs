@@ -67,7 +67,7 @@ fn names_each_field_that_it_does_not_honour() {
 #[test]
 fn refuses_other_kinds_and_names() {
     for (text, expected) in [
-        ("{apiVersion: networking.istio.io/v1, kind: Gateway}", "Gateway (networking.istio.io/v1)"),
+        ("{apiVersion: networking.istio.io/v1, kind: Sidecar}", "Sidecar (networking.istio.io/v1)"),
         ("{kind: VirtualService}", "apiVersion"),
         ("{a: b}", "no apiVersion and kind"),
         ("# nothing", "nothing in it"),
@@ -157,6 +157,52 @@ fn weights_are_as_in_istio() {
     let big = to(", weight: 4294967295");
     let huge = weights(&format!("[{big},{big}]")).unwrap_err();
     assert!(huge.contains("at most 4294967295"), "{huge}");
+}
+
+#[test]
+fn routes_of_gateways() {
+    let gateway = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge}\n\
+                   spec: {servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: \
+                   ['*']}]}\n---\n";
+    let route = |spec: &str, rest: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: r}}\n\
+             spec: {{{spec}, http: [{{route: [{{destination: {{host: reviews}}}}]{rest}}}]}}\n"
+        )
+    };
+    for (spec, rest, expected) in [
+        ("hosts: ['*'], gateways: [edge]", "", ""),
+        ("hosts: ['*'], gateways: [default/edge]", "", ""),
+        ("hosts: ['*.a.com', reviews], gateways: [mesh, edge]", "", ""),
+        ("hosts: [a.com], gateways: [edge]", ", match: [{gateways: [edge]}]", ""),
+        ("hosts: [a.com], gateways: [mesh]", "", "spec.hosts[0]: there is no service a.com"),
+        ("hosts: ['*'], gateways: [mesh]", "", "wildcards are for gateways"),
+        ("hosts: ['a.*'], gateways: [edge]", "", "\"a.*\" is no name"),
+        ("hosts: ['*'], gateways: [a/b/c]", "", "spec.gateways[0]: \"a/b/c\" is no gateway"),
+        ("hosts: ['*'], gateways: [edge, edge]", "", "spec.gateways[1]: \"edge\" is named twice"),
+        (
+            "hosts: ['*'], gateways: [edgy]",
+            "",
+            "spec.gateways[0]: there is no Gateway default/edgy; did you mean \"edge\"?",
+        ),
+        (
+            "hosts: ['*'], gateways: [edge]",
+            ", match: [{gateways: [mesh]}]",
+            "spec.http[0].match[0].gateways[0]: it is not one of the rule's own",
+        ),
+    ] {
+        let text = format!("{gateway}{}", route(spec, rest));
+        let found = match read(&text) {
+            Ok(rules) => check(&rules.iter().collect::<Vec<_>>(), &reviews())
+                .into_iter()
+                .map(|refusal| refusal.problem)
+                .collect(),
+            Err(problems) => problems,
+        };
+        let found: String = found.iter().map(ToString::to_string).collect();
+        assert!(found.contains(expected), "{spec}{rest}: {found}");
+        assert_eq!(found.is_empty(), expected.is_empty(), "{spec}{rest}: {found}");
+    }
 }
 
 fn reviews() -> Vec<Arc<Service>> {

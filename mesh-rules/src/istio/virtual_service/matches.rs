@@ -1,17 +1,30 @@
 //! Which requests a route takes.
 
-use mesh_model::{HeaderMatch, ValueMatch};
+use mesh_model::{Attachment, HeaderMatch, ValueMatch};
 
 use super::super::Findings;
-use super::{HttpMatch, StringMatch};
+use super::{HttpMatch, StringMatch, attachment};
 
+/// The matches of `route`, in a rule of `namespace` that is for what is taken at `places`.
 pub(super) fn of(
     findings: &mut Findings<'_>,
     route: &str,
     matches: &[HttpMatch],
+    namespace: &str,
+    places: &[Attachment],
 ) -> Vec<mesh_model::HttpMatch> {
-    let numbered = matches.iter().enumerate();
-    numbered.map(|(i, matcher)| one(findings, &format!("{route}.match[{i}]"), matcher)).collect()
+    let mut found = Vec::with_capacity(matches.len());
+    for (i, matcher) in matches.iter().enumerate() {
+        let path = format!("{route}.match[{i}]");
+        let gateways = format!("{path}.gateways");
+        let attached = attachment::of(findings, &gateways, &matcher.gateways, namespace);
+        if let Some(at) = attached.iter().position(|place| !places.contains(place)) {
+            let message = "it is not one of the rule's own gateways";
+            findings.add(format!("{gateways}[{at}]"), message);
+        }
+        found.push(mesh_model::HttpMatch { attached, ..one(findings, &path, matcher) });
+    }
+    found
 }
 
 fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_model::HttpMatch {
@@ -44,6 +57,7 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_mod
         method,
         headers,
         port: matcher.port,
+        attached: Vec::new(),
     }
 }
 
