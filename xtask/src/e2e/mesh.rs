@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Figures;
 use super::place::Place;
+use super::{Args, Figures};
 use crate::command;
 use crate::kube::Kube;
 
@@ -25,12 +25,15 @@ pub(super) struct Mesh {
     hub: String,
     /// Of all images; `None` when the mesh was there before, with its own.
     tag: Option<String>,
+    /// More values of the chart.
+    values: Vec<String>,
 }
 
 impl Mesh {
-    pub(super) fn new(place: &Place, bin: &Path, hub: Option<&str>, tag: Option<String>) -> Self {
-        let hub = hub.unwrap_or("mesh").to_owned();
-        Self { kube: place.kube.clone(), meshctl: bin.join("meshctl"), hub, tag }
+    pub(super) fn new(place: &Place, bin: &Path, args: &Args, tag: Option<String>) -> Self {
+        let hub = args.hub.clone().unwrap_or_else(|| "mesh".to_owned());
+        let (kube, values) = (place.kube.clone(), args.set.clone());
+        Self { kube, meshctl: bin.join("meshctl"), hub, tag, values }
     }
 
     /// What the cluster calls the image `mesh/NAME`.
@@ -61,12 +64,11 @@ impl Mesh {
     /// # Errors
     /// When meshctl fails.
     pub(super) fn install(&self, more: &[&str]) -> Result<()> {
-        let (hub, tag) = (format!("hub={}", self.hub), self.tag.as_ref());
-        let tag = tag.map(|tag| format!("tag={tag}")).unwrap_or_default();
-        let mut args = vec!["install", "--yes", "--profile", "demo", "--set", &hub];
-        if !tag.is_empty() {
-            args.extend(["--set", &tag]);
-        }
+        let mut values = vec![format!("hub={}", self.hub)];
+        values.extend(self.tag.iter().map(|tag| format!("tag={tag}")));
+        values.extend_from_slice(&self.values);
+        let mut args = vec!["install", "--yes", "--timeout", "2m", "--profile", "demo"];
+        args.extend(values.iter().flat_map(|value| ["--set", value]));
         command::run(&mut self.meshctl(&[&args, more].concat()))
     }
 

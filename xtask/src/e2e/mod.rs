@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// with a current context that is not kind's.
     #[arg(long, value_name = "REGISTRY")]
     hub: Option<String>,
+    /// One more value for `meshctl install`, such as ingressGateway.enabled=false.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -90,7 +93,7 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     let place = Place::open(args)?;
     let outcome = (|| {
         let tag = if args.as_is { None } else { Some(place.bring_images(folder, args)?) };
-        let mesh = Mesh::new(&place, folder, args.hub.as_deref(), tag);
+        let mesh = Mesh::new(&place, folder, args, tag);
         mesh.sweep()?;
         let installed = if args.as_is { None } else { Some(mesh.install_timed()?) };
         let failed = suite::run(&mesh, &tests, &reports, &stop, args.keep)?;
