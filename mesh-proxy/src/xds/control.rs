@@ -132,19 +132,21 @@ impl Control {
         self.warm.send_replace(state.is_warm());
     }
 
-    /// Waits for the first answer of DNS, which may also be that there is no such name.
+    /// Waits for the first answer of DNS, which may also be that there is no such name. A
+    /// cluster that is not in force yet, as it waits for its secrets, asks nobody.
     async fn resolve_names(&self) {
+        let shared = self.data_plane.shared();
         let unresolved: Vec<Name> = self
             .lock()
             .clusters()
             .iter()
-            .filter(|(_, entry)| {
+            .filter(|(name, entry)| {
                 let mut configs = entry.configs();
-                configs.any(|config| matches!(config.discovery, Discovery::StrictDns { .. }))
+                shared.clusters.get(name).is_some()
+                    && configs.any(|config| matches!(config.discovery, Discovery::StrictDns { .. }))
             })
             .map(|(name, _)| name.clone())
             .collect();
-        let shared = self.data_plane.shared();
         let all = async {
             for name in unresolved {
                 while !shared.clusters.is_warm(&name) {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mesh_proto::envoy::config::cluster::v3::Cluster;
 use mesh_proto::envoy::config::listener::v3::Listener;
@@ -32,8 +33,12 @@ fn pilot(pki: &Pki, own: &Files) -> XdsServer {
 
 /// A sidecar that has everything from a pilot, and its identity by SDS.
 fn sidecar(pki: &Pki, pilot: SocketAddr, account: &str) -> Process {
+    sidecar_of(pki, &static_cluster("xds-grpc", &[pilot]), account)
+}
+
+/// The same, with the cluster of the pilot.
+fn sidecar_of(pki: &Pki, xds: &str, account: &str) -> Process {
     let tls = sds_upstream(account, "0s");
-    let xds = static_cluster("xds-grpc", &[pilot]);
     let sds = sds_cluster(&pki.path("sds.sock"));
     let file = pki.path("bootstrap.yaml");
     let text = format!(
@@ -98,6 +103,22 @@ fn a_sidecar_waits_for_its_certificate_and_then_asks_by_mutual_tls() {
     agent.wait_for_ack::<Secret>("2");
     server.disconnect();
     eventually("a new stream", || (server.streams() == 1).then_some(()));
+}
+
+#[test]
+fn a_pilot_by_its_name_is_asked_as_soon_as_there_is_a_certificate() {
+    let pki = Pki::new();
+    let (own, mine) = (pki.files("pilot"), pki.files("sidecar"));
+    let server = pilot(&pki, &own);
+    let agent = XdsServer::start_unix(&pki.path("sds.sock"));
+    agent.set("1", &secrets(&pki, &mine));
+    let xds = static_cluster("xds-grpc", &[server.address()]);
+    let xds = xds.replace("STATIC", "STRICT_DNS").replace("127.0.0.1", "localhost");
+    let start = Instant::now();
+    let _proxy = sidecar_of(&pki, &xds, "pilot");
+    server.wait_for("a request for clusters", |_| true);
+    // Its start does not wait for the name of a cluster that waits for secrets itself.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]
