@@ -68,6 +68,9 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// When kubectl fails.
     pub(super) fn label_namespace(&self, labels: &[&str]) -> Result<()> {
+        if labels.is_empty() {
+            return Ok(());
+        }
         let args = ["label", "--overwrite", "namespace", &self.namespace];
         self.mesh.kube.read(&[&args, labels].concat()).map(drop)
     }
