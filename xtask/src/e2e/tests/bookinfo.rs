@@ -20,7 +20,7 @@ const SIGNIFICANCE: f64 = 1e-4;
 /// Inject, deploy, the page through the ingress, `route set`, and the well-known rules.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     bookinfo::inject_and_deploy(ctx)?;
-    let gateway = ctx.sample("samples/bookinfo/networking/bookinfo-gateway.yaml")?;
+    let gateway = ctx.sample("samples/bookinfo/rules/bookinfo-gateway.yaml")?;
     ctx.apply("bookinfo-gateway.yaml", &gateway)?;
     let ingress = ctx.forward(mesh::NAMESPACE, "service/mesh-ingressgateway", 80)?;
     let page = ingress.address();
