@@ -49,10 +49,10 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             }
             Platform::Kubernetes => {
                 let client = cluster::client().await?;
-                let platform = KubernetesAdapter::start(&client, mesh);
                 let (service, me) = (cli.service(), cli.pod_name());
                 let duties =
                     Duties::new(client.clone(), &cli.namespace, &cli.revision, &service, &me);
+                let platform = KubernetesAdapter::start(&client, mesh, duties.leadership(), &me);
                 let ca = start_ca(cli, Home::Cluster(client)).await?;
                 run(listeners, platform, ca, injection, Some(duties)).await
             }

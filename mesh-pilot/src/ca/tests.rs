@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use super::{Authenticator, Reviewer, RootStore, SecretStore};
 
@@ -29,12 +28,7 @@ impl ApiServer {
             .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(get_secret))
             .route("/api/v1/namespaces/{namespace}/secrets", post(create_secret))
             .with_state(secrets.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        mesh_tls::install();
-        let config = kube::Config::new(uri.parse().unwrap());
-        Self { client: kube::Client::try_from(config).unwrap(), secrets }
+        Self { client: crate::cluster::client_of(app).await, secrets }
     }
 }
 

@@ -48,3 +48,16 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+/// A client of a stub of the API server.
+#[cfg(test)]
+pub(crate) async fn client_of(stub: axum::Router) -> kube::Client {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, stub).await });
+    mesh_tls::install();
+    kube::Client::try_from(kube::Config::new(uri.parse().unwrap())).unwrap()
+}
+
+#[cfg(test)]
+mod tests;

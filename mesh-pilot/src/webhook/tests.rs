@@ -14,7 +14,6 @@ use k8s_openapi::ByteString;
 use mesh_testkit::eventually_async;
 use mesh_tls::{Authority, TrustBundle};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
@@ -52,12 +51,7 @@ impl ApiServer {
             .route(all, get(list))
             .route(&format!("{all}/{{name}}"), patch(merge))
             .with_state(server.clone());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        mesh_tls::install();
-        let config = kube::Config::new(uri.parse().unwrap());
-        (server, kube::Client::try_from(config).unwrap())
+        (server, crate::cluster::client_of(app).await)
     }
 
     fn set(&self, name: &str, bundle: Value) {

@@ -17,6 +17,7 @@ pub(super) struct RuleKind {
 /// All of them.
 pub(super) const RULE_KINDS: &[RuleKind] = &[
     RuleKind { kind: "DestinationRule", plural: "destinationrules", api_versions: &API_VERSIONS },
+    RuleKind { kind: "Gateway", plural: "gateways", api_versions: &API_VERSIONS },
     RuleKind {
         kind: "PeerAuthentication",
         plural: "peerauthentications",
@@ -33,6 +34,11 @@ impl RuleKind {
             let kind = GroupVersionKind::gvk(group, version, self.kind);
             ApiResource::from_gvk_with_plural(&kind, self.plural)
         })
+    }
+
+    /// Whether its status has conditions of its own, and not of what it is attached to.
+    pub(super) fn has_conditions(&self) -> bool {
+        self.api_versions.iter().all(|version| version.contains(".istio.io/"))
     }
 
     /// `virtualservices.networking.istio.io`.

@@ -7,9 +7,11 @@
 mod kinds;
 mod known;
 mod publish;
+mod report;
 mod rule;
 mod sources;
 mod state;
+mod status;
 mod written;
 
 #[cfg(test)]
@@ -31,6 +33,7 @@ use self::written::Stored;
 use super::kubernetes::{DeclaredService, DeclaredSlice};
 use super::{Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule, contents};
 use crate::cluster::{Delta, Unwatched};
+use crate::leader::Leadership;
 
 /// Changes that wait to be taken in; who watches waits when there are more.
 const WAITING: usize = 1024;
@@ -79,19 +82,34 @@ struct View {
 #[derive(Default)]
 struct RulesView {
     in_force: Vec<StoredRule>,
-    /// All rules that the API server keeps, in force or not.
-    stored: BTreeMap<RuleKey, Stored>,
+    /// Of all rules that the API server keeps, in force or not.
+    verdicts: BTreeMap<RuleKey, Verdict>,
+}
+
+/// What has become of a rule.
+#[derive(Debug, Clone, PartialEq)]
+struct Verdict {
+    stored: Stored,
+    /// None: it is in force as it is written.
+    problems: Vec<Problem>,
 }
 
 impl KubernetesAdapter {
     /// Begins to watch. The first snapshot is published when all kinds have been seen.
-    /// Must be called within a tokio runtime.
-    pub fn start(client: &kube::Client, mesh: MeshConfig) -> Self {
+    /// Of the pilots of a revision the one that leads writes into the rules what has become of
+    /// them; `me` is by what name. Must be called within a tokio runtime.
+    pub fn start(
+        client: &kube::Client,
+        mesh: MeshConfig,
+        leadership: Leadership,
+        me: &str,
+    ) -> Self {
         let (sender, changes) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         sources::start(&mut tasks, client, &mesh.cluster_domain, &sender);
         let inner = Arc::new(Inner::new(&mesh));
         tasks.spawn(publish::run(Arc::clone(&inner), State::new(mesh), changes));
+        tasks.spawn(report::run(Arc::clone(&inner), client.clone(), leadership, me.to_owned()));
         Self { inner, _tasks: tasks }
     }
 }
@@ -147,7 +165,8 @@ impl Inner {
 
 impl View {
     fn shows(&self, key: &RuleKey, state: &RuleState) -> bool {
-        match (self.rules.stored.get(key), state) {
+        let verdict = self.rules.verdicts.get(key);
+        match (verdict.map(|verdict| &verdict.stored), state) {
             (Some(stored), RuleState::Stored { uid, generation }) => {
                 stored.uid == *uid && stored.generation >= *generation
             }

@@ -5,6 +5,7 @@ use mesh_rules::{Document, Problem, Rule, RuleKey, rule};
 use serde_json::{Map, Value, json};
 
 use super::kinds::RuleKind;
+use super::status::{self, Shown};
 
 /// What the API server adds to what the user wrote.
 const ADDED: [&str; 7] = [
@@ -26,6 +27,9 @@ pub(super) struct ReadRule {
     pub(super) uid: String,
     /// Grows by each change of what is wanted.
     pub(super) generation: i64,
+    pub(super) api_version: String,
+    /// What its status says.
+    pub(super) shown: Option<Shown>,
     pub(super) rule: Result<Rule, Vec<Problem>>,
 }
 
@@ -38,8 +42,10 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str)
         name: text(&metadata.name),
     };
     let (uid, generation) = (text(&metadata.uid), metadata.generation.unwrap_or_default());
+    let api_version = types.map(|types| types.api_version).unwrap_or_default();
+    let shown = data.get("status").and_then(status::shown);
     let mut whole = Map::from_iter([
-        ("apiVersion".to_owned(), json!(types.map(|types| types.api_version))),
+        ("apiVersion".to_owned(), json!(api_version)),
         ("kind".to_owned(), json!(kind.kind)),
         ("metadata".to_owned(), written(serde_json::to_value(&metadata).unwrap_or_default())),
     ]);
@@ -48,7 +54,7 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str)
     }
     let document = document(&key, Value::Object(whole));
     let rule = document.and_then(|document| rule(&document, &key.namespace, cluster_domain));
-    ReadRule { key, uid, generation, rule }
+    ReadRule { key, uid, generation, api_version, shown, rule }
 }
 
 fn document(key: &RuleKey, value: Value) -> Result<Document, Vec<Problem>> {

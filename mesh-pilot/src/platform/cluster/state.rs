@@ -8,7 +8,7 @@ use mesh_rules::{Problem, Rule};
 
 use super::known::{Changed, Known};
 use super::written::Written;
-use super::{Change, RulesView};
+use super::{Change, RulesView, Verdict};
 use crate::cluster::Unwatched;
 use crate::platform::contents::{contents, empty};
 use crate::platform::kubernetes::{DeclaredService, DeclaredSlice, Pods, Unknown, service};
@@ -214,9 +214,18 @@ impl State {
 
     fn view_of_rules(&self) -> RulesView {
         let stored = |rule: &Rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() };
+        let mut refused: BTreeMap<&str, Vec<&Problem>> = BTreeMap::new();
+        for problem in &self.refused {
+            refused.entry(&problem.source).or_default().push(problem);
+        }
+        let verdicts = self.written.stored().map(|(key, stored, own)| {
+            let others = refused.remove(key.to_string().as_str()).unwrap_or_default();
+            let problems = own.iter().chain(others).cloned().collect();
+            (key.clone(), Verdict { stored: stored.clone(), problems })
+        });
         RulesView {
+            verdicts: verdicts.collect(),
             in_force: self.rules.in_force().map(stored).collect(),
-            stored: self.written.stored(),
         }
     }
 }

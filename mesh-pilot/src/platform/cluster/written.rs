@@ -6,6 +6,7 @@ use mesh_rules::{Problem, Rule, RuleKey};
 
 use super::kinds::RULE_KINDS;
 use super::rule::ReadRule;
+use super::status::Shown;
 use crate::cluster::{Delta, ObjectName};
 
 /// By kind, namespace and name.
@@ -25,11 +26,13 @@ struct One {
     problems: Vec<Problem>,
 }
 
-/// Which version of which rule it is that the API server keeps.
+/// Which version of which rule it is that the API server keeps, and what it says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) uid: String,
     pub(super) generation: i64,
+    pub(super) api_version: String,
+    pub(super) shown: Option<Shown>,
 }
 
 impl Written {
@@ -48,9 +51,9 @@ impl Written {
         self.rules.values().flat_map(|one| &one.problems)
     }
 
-    /// What the API server keeps.
-    pub(super) fn stored(&self) -> BTreeMap<RuleKey, Stored> {
-        self.rules.iter().map(|(key, one)| (key.clone(), one.stored.clone())).collect()
+    /// What the API server keeps, with what is wrong with it in itself.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (&RuleKey, &Stored, &[Problem])> {
+        self.rules.iter().map(|(key, one)| (key, &one.stored, one.problems.as_slice()))
     }
 
     pub(super) fn take(&mut self, kind: &'static str, delta: Delta<Box<ReadRule>>) {
@@ -76,13 +79,14 @@ impl Written {
     }
 
     fn set(&mut self, read: ReadRule) {
-        let ReadRule { key, uid, generation, rule } = read;
+        let ReadRule { key, uid, generation, api_version, shown, rule } = read;
         let former = self.rules.remove(&key).filter(|former| former.stored.uid == uid);
         let (good, problems) = match rule {
             Ok(rule) => (Some(rule), Vec::new()),
             // As with files: what was right stays in force.
             Err(problems) => (former.and_then(|former| former.good), problems),
         };
-        self.rules.insert(key, One { stored: Stored { uid, generation }, good, problems });
+        let stored = Stored { uid, generation, api_version, shown };
+        self.rules.insert(key, One { stored, good, problems });
     }
 }

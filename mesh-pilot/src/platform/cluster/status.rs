@@ -1,0 +1,140 @@
+//! What a rule's status says: whether it is in force, as Istio's and the Gateway API's
+//! resources say it, in `status.conditions`.
+
+use k8s_openapi::jiff::Timestamp;
+use mesh_rules::{Problem, RuleKey};
+use serde_json::{Value, json};
+
+use super::Verdict;
+
+/// The type of our condition.
+const ACCEPTED: &str = "Accepted";
+
+/// Our condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) accepted: bool,
+    pub(super) message: String,
+    /// The version of the rule that it is about.
+    generation: i64,
+    /// Since when it is accepted, or is not.
+    since: String,
+}
+
+/// Our condition in a status.
+pub(super) fn shown(status: &Value) -> Option<Shown> {
+    let conditions = status.get("conditions")?.as_array()?;
+    let own = conditions.iter().find(|condition| condition["type"] == ACCEPTED)?;
+    let text = |field: &str| own[field].as_str().unwrap_or_default().to_owned();
+    // Istio's CRDs have it as a number or as a text.
+    let generation = match &status["observedGeneration"] {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64(),
+    };
+    Some(Shown {
+        accepted: own["status"] == "True",
+        message: text("message"),
+        generation: generation.unwrap_or_default(),
+        since: text("lastTransitionTime"),
+    })
+}
+
+/// What the status is to say; `None`: it says so already.
+pub(super) fn wanted(verdict: &Verdict) -> Option<Shown> {
+    let Verdict { stored, problems } = verdict;
+    let accepted = problems.is_empty();
+    let message = match accepted {
+        true => "It is in force".to_owned(),
+        false => problems.iter().map(text).collect::<Vec<_>>().join("\n"),
+    };
+    let before = stored.shown.as_ref();
+    let since = match before.filter(|before| before.accepted == accepted) {
+        Some(before) => before.since.clone(),
+        None => Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    };
+    let wanted = Shown { accepted, message, generation: stored.generation, since };
+    (before != Some(&wanted)).then_some(wanted)
+}
+
+/// Without the source, which is the rule itself.
+fn text(problem: &Problem) -> String {
+    Problem { source: String::new(), ..problem.clone() }.to_string()
+}
+
+/// The object to apply to the rule's status.
+pub(super) fn patch(key: &RuleKey, verdict: &Verdict, shown: &Shown) -> Value {
+    let Shown { accepted, message, generation, since } = shown;
+    let (status, reason) = if *accepted { ("True", "Accepted") } else { ("False", "Refused") };
+    json!({
+        "apiVersion": verdict.stored.api_version,
+        "kind": key.kind,
+        // Another rule of that name is none of this verdict's.
+        "metadata": {"name": key.name, "uid": verdict.stored.uid},
+        "status": {
+            "observedGeneration": generation,
+            "conditions": [{
+                "type": ACCEPTED,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": since,
+            }],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::written::Stored;
+    use super::*;
+
+    fn verdict(generation: i64, shown: Option<Shown>, problems: &[&str]) -> Verdict {
+        let problem = |message: &&str| Problem {
+            source: "VirtualService shop/cart".to_owned(),
+            path: "spec.hosts".to_owned(),
+            message: (*message).to_owned(),
+        };
+        let stored = Stored {
+            uid: "1".to_owned(),
+            generation,
+            api_version: "networking.istio.io/v1".to_owned(),
+            shown,
+        };
+        Verdict { stored, problems: problems.iter().map(problem).collect() }
+    }
+
+    #[test]
+    fn a_status_is_written_when_it_says_something_else() {
+        let key = "VirtualService shop/cart";
+        let key = {
+            let (kind, rest) = key.split_once(' ').unwrap();
+            let (namespace, name) = rest.split_once('/').unwrap();
+            let text = str::to_owned;
+            RuleKey { kind: text(kind), namespace: text(namespace), name: text(name) }
+        };
+        // As the API server would give it back.
+        let kept =
+            |verdict: &Verdict, wanted: &Shown| shown(&patch(&key, verdict, wanted)["status"]);
+
+        let new = verdict(1, None, &[]);
+        let accepted = wanted(&new).unwrap();
+        assert!(accepted.accepted);
+        let mut shown = kept(&new, &accepted);
+        assert_eq!(wanted(&verdict(1, shown.clone(), &[])), None);
+
+        shown.as_mut().unwrap().since = "2026-01-01T00:00:00Z".to_owned();
+        let changed = wanted(&verdict(2, shown.clone(), &[])).unwrap();
+        assert_eq!(changed.since, "2026-01-01T00:00:00Z", "it was accepted before");
+        let bad = verdict(2, shown, &["one", "two"]);
+        let refused = wanted(&bad).unwrap();
+        assert_ne!(refused.since, "2026-01-01T00:00:00Z");
+        let patch = patch(&key, &bad, &refused);
+        let condition = &patch["status"]["conditions"][0];
+        assert_eq!(
+            (&condition["status"], &condition["reason"]),
+            (&json!("False"), &json!("Refused"))
+        );
+        assert_eq!(condition["message"], "spec.hosts: one\nspec.hosts: two");
+        assert_eq!(patch["metadata"]["uid"], "1");
+    }
+}
