@@ -2,17 +2,37 @@
 
 use std::net::IpAddr;
 
+use crate::workload::has_labels;
 use crate::{Labels, ServiceName};
 
-/// Where proxies at the edge of the mesh listen: Istio's `Gateway`, checked.
+/// Whose words a gateway is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayApi {
+    /// Istio's: its pods are wherever they are, and made by somebody else.
+    Istio,
+    /// The Gateway API's: the mesh makes its pods, beside it.
+    Kubernetes,
+}
+
+/// Where proxies at the edge of the mesh listen: a `Gateway`, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
     /// The rule it was made from.
     pub name: ServiceName,
-    /// The labels of the pods whose proxies it is for, in any namespace; none: all of them.
+    /// The words it was written in.
+    pub api: GatewayApi,
+    /// The labels of the pods whose proxies it is for; none: all of them.
     pub selector: Labels,
     /// What they listen for.
     pub servers: Vec<GatewayServer>,
+}
+
+impl Gateway {
+    /// Whether a pod of `namespace` with these labels is one of its own.
+    pub fn is_of(&self, namespace: &str, labels: &Labels) -> bool {
+        let here = self.api == GatewayApi::Istio || self.name.namespace == namespace;
+        here && has_labels(labels, &self.selector)
+    }
 }
 
 /// One port of a gateway, and whom requests may be for.

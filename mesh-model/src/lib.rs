@@ -7,18 +7,20 @@ mod gateway;
 mod name;
 mod peer_authentication;
 mod policy;
+mod precedence;
 mod route;
 mod service;
 mod snapshot;
 mod workload;
 
-pub use gateway::{Gateway, GatewayHost, GatewayServer, ServerTls, ServerTransport};
+pub use gateway::{Gateway, GatewayApi, GatewayHost, GatewayServer, ServerTls, ServerTransport};
 pub use name::{ServiceName, fqdn, short_names};
 pub use peer_authentication::{InboundMtls, MtlsMode, PeerAuthentication, Scope};
 pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Settings, Subset, TrafficPolicy};
+pub use precedence::{Tried, in_order};
 pub use route::{
-    Action, Attachment, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
-    StringMatch, TrafficRoute, ValueMatch,
+    Action, Attachment, Destination, HeaderChanges, HeaderMatch, HttpMatch, HttpRoute, Order,
+    PathMatch, Redirect, Retries, Rewrite, StringMatch, TrafficRoute, ValueMatch,
 };
 pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
 pub use snapshot::{Contents, Snapshot};

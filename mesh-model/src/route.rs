@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::ServiceName;
+use crate::{Gateway, GatewayApi, GatewayServer, ServiceName};
 
-/// The routes of requests for some hosts: Istio's `VirtualService`, checked, with each
-/// name fully qualified.
+/// The routes of requests for some hosts: Istio's `VirtualService` or a part of the Gateway
+/// API's `HTTPRoute`, checked, with each name fully qualified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficRoute {
     /// The rule it was made from.
@@ -13,8 +13,12 @@ pub struct TrafficRoute {
     /// Fully qualified names of services; for gateways any name, `*.` and the end of one, or
     /// `*`.
     pub hosts: Vec<String>,
+    /// In sidecars: the only namespace whose clients it is for.
+    pub clients: Option<String>,
     /// Whose requests it is for; at least one.
     pub attached: Vec<Attachment>,
+    /// In which order the routes are tried.
+    pub order: Order,
     /// The first whose matches accept a request is taken; none: the request has no route.
     pub http: Vec<HttpRoute>,
 }
@@ -26,13 +30,58 @@ impl TrafficRoute {
     }
 }
 
+/// In which order routes are tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// As they are written (Istio).
+    AsWritten,
+    /// By how much their matches say of a request, across all rules for a host, and where that
+    /// is the same, the older rule's first (Gateway API).
+    MostSpecific {
+        /// When the rule was made, in RFC 3339 and UTC; `None`: not known, and as if just now.
+        created: Option<String>,
+    },
+}
+
 /// Where requests are taken.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Attachment {
     /// In the sidecars of those who send them.
     Mesh,
-    /// In the proxies of this gateway.
+    /// In the proxies of this gateway of Istio's.
     Gateway(ServiceName),
+    /// In the proxies of this gateway of the Gateway API's.
+    Listeners {
+        /// The gateway.
+        gateway: ServiceName,
+        /// The only listener, by name; `None`: all.
+        section: Option<String>,
+        /// The only listener, by port; `None`: all.
+        port: Option<u16>,
+    },
+}
+
+impl Attachment {
+    /// The gateway that takes the requests.
+    pub fn gateway(&self) -> Option<(GatewayApi, &ServiceName)> {
+        match self {
+            Self::Mesh => None,
+            Self::Gateway(name) => Some((GatewayApi::Istio, name)),
+            Self::Listeners { gateway, .. } => Some((GatewayApi::Kubernetes, gateway)),
+        }
+    }
+
+    /// Whether it is this server of a gateway.
+    pub fn is_at(&self, gateway: &Gateway, server: &GatewayServer) -> bool {
+        let this = self.gateway() == Some((gateway.api, &gateway.name));
+        this && match self {
+            Self::Listeners { section, port, .. } => {
+                section.as_ref().is_none_or(|section| *section == server.name)
+                    && port.is_none_or(|port| port == server.port)
+            }
+            Self::Mesh | Self::Gateway(_) => true,
+        }
+    }
 }
 
 /// One route.
@@ -44,6 +93,21 @@ pub struct HttpRoute {
     pub matches: Vec<HttpMatch>,
     /// What becomes of the request.
     pub action: Action,
+    /// Changes to the headers of the request.
+    pub request_headers: HeaderChanges,
+    /// Changes to the headers of the response.
+    pub response_headers: HeaderChanges,
+}
+
+/// Changes to headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HeaderChanges {
+    /// Names and values that take the place of what there is.
+    pub set: Vec<(String, String)>,
+    /// Names and values that come to what there is.
+    pub add: Vec<(String, String)>,
+    /// Names.
+    pub remove: Vec<String>,
 }
 
 /// What becomes of a request.
@@ -81,7 +145,7 @@ pub struct Destination {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpMatch {
     /// The path without the query.
-    pub path: Option<StringMatch>,
+    pub path: Option<PathMatch>,
     /// Whether upper and lower case are the same in the path.
     pub ignore_path_case: bool,
     /// The method.
@@ -99,6 +163,17 @@ impl HttpMatch {
     pub fn is_for(&self, place: &Attachment) -> bool {
         self.attached.is_empty() || self.attached.contains(place)
     }
+}
+
+/// A condition on a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathMatch {
+    /// It is this.
+    Exact(String),
+    /// It begins with this.
+    Prefix(String),
+    /// It is this, or begins with this and a `/`. Does not end with one.
+    Segments(String),
 }
 
 /// A condition on one header.
@@ -143,6 +218,21 @@ pub struct Retries {
     pub status_codes: Vec<u16>,
 }
 
+impl Retries {
+    /// The mesh's default, with a limit for each attempt.
+    pub fn with_timeout(limit: Duration) -> Self {
+        Self {
+            attempts: Self::DEFAULT_ATTEMPTS,
+            per_try_timeout: Some(limit),
+            conditions: Vec::new(),
+            status_codes: Vec::new(),
+        }
+    }
+
+    /// Istio's default.
+    pub const DEFAULT_ATTEMPTS: u32 = 2;
+}
+
 /// Changes to a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rewrite {
@@ -159,6 +249,10 @@ pub struct Redirect {
     pub path: Option<String>,
     /// The new host.
     pub authority: Option<String>,
+    /// The new scheme, `http` or `https`.
+    pub scheme: Option<String>,
+    /// The new port; `None`: as it was, or that of a new scheme.
+    pub port: Option<u16>,
     /// One of 301, 302, 303, 307, 308.
     pub code: u16,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::peer_authentication::ByScope;
 use crate::{
-    Attachment, Gateway, InboundMtls, Labels, MtlsMode, PeerAuthentication, Service, ServiceName,
-    TrafficPolicy, TrafficRoute, Workload,
+    Attachment, Gateway, GatewayServer, InboundMtls, Labels, MtlsMode, PeerAuthentication, Service,
+    ServiceName, TrafficPolicy, TrafficRoute, Workload,
 };
 
 /// What a snapshot is made of, in any order.
@@ -21,7 +21,7 @@ pub struct Contents {
     pub services: Vec<Arc<Service>>,
     /// Pods.
     pub workloads: Vec<Arc<Workload>>,
-    /// Routes, in the sidecars at most one for each host.
+    /// Routes.
     pub routes: Vec<Arc<TrafficRoute>>,
     /// Where requests come in.
     pub gateways: Vec<Arc<Gateway>>,
@@ -42,7 +42,7 @@ pub struct Snapshot {
     by_hostname: HashMap<String, usize>,
     by_address: HashMap<IpAddr, usize>,
     services_at: HashMap<IpAddr, Vec<usize>>,
-    route_by_host: HashMap<String, usize>,
+    routes_by_host: HashMap<String, Vec<usize>>,
     routes_by_gateway: HashMap<ServiceName, Vec<usize>>,
     policy_by_host: HashMap<String, usize>,
     peer_authentication: ByScope,
@@ -54,7 +54,7 @@ impl Snapshot {
     pub fn new(version: u64, mut contents: Contents) -> Self {
         contents.services.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-        contents.routes.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
+        contents.routes.sort_by(|a, b| (order(&a.name), &a.hosts).cmp(&(order(&b.name), &b.hosts)));
         contents.gateways.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.policies.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
         contents.peer_authentications.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
@@ -63,19 +63,18 @@ impl Snapshot {
         let by_hostname = index(services.iter().map(|service| service.hostname.clone()));
         let by_address = index(workloads.iter().map(|workload| workload.address));
         let policy_by_host = index(policies.iter().map(|policy| policy.host.clone()));
-        let mut route_by_host = HashMap::new();
+        let mut routes_by_host: HashMap<_, Vec<usize>> = HashMap::new();
         let mut routes_by_gateway: HashMap<_, Vec<usize>> = HashMap::new();
         for (position, route) in routes.iter().enumerate() {
-            for place in &route.attached {
-                match place {
-                    Attachment::Mesh => {
-                        for host in &route.hosts {
-                            route_by_host.entry(host.clone()).or_insert(position);
-                        }
-                    }
-                    Attachment::Gateway(gateway) => {
-                        routes_by_gateway.entry(gateway.clone()).or_default().push(position);
-                    }
+            if route.is_for(&Attachment::Mesh) {
+                for host in &route.hosts {
+                    routes_by_host.entry(host.clone()).or_default().push(position);
+                }
+            }
+            for (_, gateway) in route.attached.iter().filter_map(Attachment::gateway) {
+                let routes = routes_by_gateway.entry(gateway.clone()).or_default();
+                if routes.last() != Some(&position) {
+                    routes.push(position);
                 }
             }
         }
@@ -95,7 +94,7 @@ impl Snapshot {
             by_hostname,
             by_address,
             services_at,
-            route_by_host,
+            routes_by_host,
             routes_by_gateway,
             policy_by_host,
         }
@@ -146,21 +145,31 @@ impl Snapshot {
         &self.contents.routes
     }
 
-    /// The route, in sidecars, of requests for this fully qualified name.
-    pub fn route(&self, hostname: &str) -> Option<&Arc<TrafficRoute>> {
-        self.contents.routes.get(*self.route_by_host.get(hostname)?)
+    /// The rules, by namespace and name, for what clients of `namespace` send to this fully
+    /// qualified name: those that are for these clients alone, or else those that are for all.
+    pub fn routes_to(&self, hostname: &str, namespace: &str) -> Vec<&Arc<TrafficRoute>> {
+        let positions = self.routes_by_host.get(hostname).into_iter().flatten();
+        let rules = positions.filter_map(|position| self.contents.routes.get(*position));
+        let (all, own): (Vec<_>, Vec<_>) = rules
+            .filter(|rule| rule.clients.as_ref().is_none_or(|clients| clients == namespace))
+            .partition(|rule| rule.clients.is_none());
+        if own.is_empty() { all } else { own }
     }
 
-    /// The routes, by namespace and name, of requests that come in by a gateway.
-    pub fn routes_of(&self, gateway: &ServiceName) -> impl Iterator<Item = &Arc<TrafficRoute>> {
-        let positions = self.routes_by_gateway.get(gateway).into_iter().flatten();
-        positions.filter_map(|position| self.contents.routes.get(*position))
+    /// The rules, by namespace and name, for requests that come in by this server of a gateway.
+    pub fn routes_by<'a>(
+        &'a self,
+        gateway: &'a Gateway,
+        server: &'a GatewayServer,
+    ) -> impl Iterator<Item = &'a Arc<TrafficRoute>> {
+        let positions = self.routes_by_gateway.get(&gateway.name).into_iter().flatten();
+        let rules = positions.filter_map(|position| self.contents.routes.get(*position));
+        rules.filter(|rule| rule.attached.iter().any(|place| place.is_at(gateway, server)))
     }
 
-    /// The gateways, by namespace and name, that a pod with these labels is of.
-    pub fn gateways_of(&self, labels: &Labels) -> impl Iterator<Item = &Arc<Gateway>> {
-        let gateways = self.contents.gateways.iter();
-        gateways.filter(move |gateway| crate::workload::has_labels(labels, &gateway.selector))
+    /// All gateways, by namespace and name.
+    pub fn gateways(&self) -> &[Arc<Gateway>] {
+        &self.contents.gateways
     }
 
     /// All policies, by namespace and name.

@@ -78,6 +78,19 @@ async fn every_field_of_a_gateway() {
 }
 
 #[tokio::test]
+async fn every_field_of_an_http_route() {
+    effect("http-route", &[golden("http-route")]).await;
+}
+
+#[tokio::test]
+async fn http_routes_of_a_gateway() {
+    let inputs = [golden("bookinfo"), golden("http-route-gateway")];
+    let snapshot = snapshot(&inputs, plain()).await;
+    let edge = "router~10.244.0.9~edge-mesh-0.default~default.svc.cluster.local";
+    compare("http-route-gateway", written(&translate(&snapshot, &proxy(edge))));
+}
+
+#[tokio::test]
 async fn a_gateway_concerns_no_sidecar() {
     let inputs = [golden("gateway"), sample("bookinfo-gateway")];
     let with = [golden("bookinfo")].into_iter().chain(inputs.clone()).collect::<Vec<_>>();

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use mesh_model::{
-    Action, Attachment, Destination, PeerAuthentication, Scope, Service, ServiceName,
+    Action, Attachment, Destination, GatewayApi, PeerAuthentication, Scope, Service, ServiceName,
     TrafficPolicy, TrafficRoute,
 };
 
+use crate::gateway_api::Grant;
 use crate::nearest::did_you_mean;
 use crate::{Meaning, Problem, Rule, RuleKey};
 
@@ -26,15 +27,17 @@ pub struct Refusal {
 pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
     let mut policies = HashMap::new();
     let mut gateways = HashSet::new();
+    let mut grants = Vec::new();
     for rule in rules {
         match &rule.meaning {
             Meaning::Policy(policy) => {
                 policies.entry(policy.host.as_str()).or_insert(policy);
             }
-            Meaning::Gateway(gateway) => {
+            Meaning::Gateway(gateway) if gateway.api == GatewayApi::Istio => {
                 gateways.insert(&gateway.name);
             }
-            Meaning::Route(_) | Meaning::PeerAuthentication(_) => {}
+            Meaning::Grant(grant) => grants.push(grant),
+            _ => {}
         }
     }
     let services = services.iter().map(|service| (service.hostname.as_str(), service)).collect();
@@ -42,6 +45,7 @@ pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
         services,
         policies,
         gateways,
+        grants,
         owners: BTreeMap::new(),
         current: 0,
         refusals: Vec::new(),
@@ -53,11 +57,17 @@ pub fn check(rules: &[&Rule], services: &[Arc<Service>]) -> Vec<Refusal> {
     checker.refusals
 }
 
+/// What rules of either kind claim that route a service's requests.
+const ROUTE: &str = "route";
+const HTTP_ROUTE: &str = "HTTPRoute";
+
 struct Checker<'a> {
     services: BTreeMap<&'a str, &'a Arc<Service>>,
     policies: HashMap<&'a str, &'a TrafficPolicy>,
+    /// Istio's.
     gateways: HashSet<&'a ServiceName>,
-    /// Who has what: by kind, and host or scope.
+    grants: Vec<&'a Grant>,
+    /// Who has what: by kind, or [`ROUTE`], and host or scope.
     owners: BTreeMap<(&'a str, String), &'a RuleKey>,
     current: usize,
     refusals: Vec<Refusal>,
@@ -71,13 +81,22 @@ impl<'a> Checker<'a> {
                 if let Some(service) = self.host(rule, "spec.host", &policy.host) {
                     self.ports(rule, service, policy);
                 }
-                self.claim(rule, "spec.host", policy.host.clone());
+                self.claim(rule, "spec.host", &rule.key.kind, policy.host.clone());
             }
             Meaning::PeerAuthentication(peer) => {
-                self.claim(rule, "spec.selector", scope(peer));
+                self.claim(rule, "spec.selector", &rule.key.kind, scope(peer));
+            }
+            Meaning::Routes(routes) => {
+                for (i, route) in routes.iter().enumerate() {
+                    self.parent(rule, &format!("spec.parentRefs[{i}]"), route);
+                }
+                // They lead to the same.
+                if let Some(route) = routes.first() {
+                    self.backends(rule, route);
+                }
             }
             // What is behind it, its routes say.
-            Meaning::Gateway(_) => {}
+            Meaning::Gateway(_) | Meaning::Grant(_) | Meaning::Foreign => {}
         }
     }
 
@@ -91,9 +110,11 @@ impl<'a> Checker<'a> {
         self.refusals.push(Refusal { rule: self.current, problem });
     }
 
-    fn claim(&mut self, rule: &'a Rule, path: &str, what: String) {
-        let owner = *self.owners.entry((&rule.key.kind, what.clone())).or_insert(&rule.key);
-        if owner != &rule.key {
+    /// `HTTPRoute`s share what they claim, as the Gateway API says.
+    fn claim(&mut self, rule: &'a Rule, path: &str, sort: &'a str, what: String) {
+        let owner = *self.owners.entry((sort, what.clone())).or_insert(&rule.key);
+        let shared = owner.kind == HTTP_ROUTE && rule.key.kind == HTTP_ROUTE;
+        if owner != &rule.key && !shared {
             let message = format!("{what} already has the {owner}; put both into one");
             self.refuse(rule, path, message);
         }
@@ -142,7 +163,7 @@ impl<'a> Checker<'a> {
                 continue;
             }
             self.host(rule, &path, host);
-            self.claim(rule, &path, host.clone());
+            self.claim(rule, &path, ROUTE, host.clone());
         }
         for (i, http) in route.http.iter().enumerate() {
             if let Action::Forward { destinations, .. } = &http.action {
@@ -152,6 +173,51 @@ impl<'a> Checker<'a> {
                 }
             }
         }
+    }
+
+    /// What one parent of an `HTTPRoute` makes of it. Gateways may be somebody else's.
+    fn parent(&mut self, rule: &'a Rule, path: &str, route: &'a TrafficRoute) {
+        if !route.is_for(&Attachment::Mesh) {
+            return;
+        }
+        for host in &route.hosts {
+            let Some(service) = self.host(rule, path, host) else { continue };
+            let ports = route.http.iter().flat_map(|http| &http.matches);
+            if let Some(port) = ports.filter_map(|matcher| matcher.port).next() {
+                self.port(rule, &format!("{path}.port"), service, port);
+            }
+            if route.clients.is_none() {
+                self.claim(rule, path, ROUTE, host.clone());
+            }
+        }
+    }
+
+    fn backends(&mut self, rule: &Rule, route: &TrafficRoute) {
+        for (i, http) in route.http.iter().enumerate() {
+            let Action::Forward { destinations, .. } = &http.action else { continue };
+            for (j, destination) in destinations.iter().enumerate() {
+                let path = format!("spec.rules[{i}].backendRefs[{j}]");
+                let Some(service) = self.host(rule, &path, &destination.host) else { continue };
+                if let Some(port) = destination.port {
+                    self.port(rule, &format!("{path}.port"), service, port);
+                }
+                self.granted(rule, &path, &service.name);
+            }
+        }
+    }
+
+    fn granted(&mut self, rule: &Rule, path: &str, service: &ServiceName) {
+        let own = &rule.key.namespace;
+        let granted = || self.grants.iter().any(|grant| grant.permits(own, service));
+        if service.namespace == *own || granted() {
+            return;
+        }
+        let ServiceName { name, namespace } = service;
+        let message = format!(
+            "service {name} is in namespace {namespace}, where no ReferenceGrant permits an \
+             HTTPRoute of {own} to lead to it"
+        );
+        self.refuse(rule, path, message);
     }
 
     fn attached(&mut self, rule: &Rule, route: &TrafficRoute) {

@@ -22,6 +22,12 @@ impl Document {
         self.text_of("apiVersion")
     }
 
+    /// The group in [`api_version`](Self::api_version), which Kubernetes' own first kinds have
+    /// none of.
+    pub fn group(&self) -> &str {
+        self.api_version().split_once('/').map_or("", |(group, _)| group)
+    }
+
     /// `kind`; empty when there is none.
     pub fn kind(&self) -> &str {
         self.text_of("kind")

@@ -1,4 +1,4 @@
-//! What users write: Istio's rules, parsed, checked and turned into the model.
+//! What users write: Istio's rules and the Gateway API's, parsed, checked and turned into the model.
 //!
 //! A text becomes [`Document`]s, each of which becomes a [`Rule`] or a list of
 //! [`Problem`]s; [`check`] holds rules against the services that there are. Nothing is
@@ -7,6 +7,7 @@
 mod check;
 pub mod crd;
 mod document;
+pub mod gateway_api;
 pub mod istio;
 mod nearest;
 mod problem;
@@ -17,4 +18,4 @@ pub use check::{Refusal, check};
 pub use document::{Document, documents};
 pub use nearest::nearest;
 pub use problem::{Problem, RuleKey};
-pub use rule::{Meaning, Rule, is_rule, parse, rule};
+pub use rule::{KUBERNETES_GATEWAY, Meaning, Rule, is_rule, parse, rule};

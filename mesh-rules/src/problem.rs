@@ -27,7 +27,8 @@ impl fmt::Display for Problem {
 /// What a rule is known by. `Display` gives `VirtualService default/reviews`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleKey {
-    /// `VirtualService`, `DestinationRule`, `Gateway`, `PeerAuthentication`.
+    /// `VirtualService`, `DestinationRule`, `Gateway`, `PeerAuthentication`, `HTTPRoute`,
+    /// `ReferenceGrant`, and `KubernetesGateway` for the Gateway API's `Gateway`.
     pub kind: String,
     /// The namespace.
     pub namespace: String,

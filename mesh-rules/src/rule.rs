@@ -2,6 +2,10 @@
 
 use mesh_model::{Gateway, PeerAuthentication, ServiceName, TrafficPolicy, TrafficRoute};
 
+use serde_json::Value;
+
+use crate::gateway_api::GatewaySpec as GatewayApiSpec;
+use crate::gateway_api::{self, Grant, HttpRouteSpec, ReferenceGrantSpec};
 use crate::istio::{
     self, DestinationRuleSpec, GatewaySpec, PeerAuthenticationSpec, Resource, VirtualServiceSpec,
 };
@@ -27,18 +31,27 @@ pub enum Meaning {
     Route(TrafficRoute),
     /// A `DestinationRule`.
     Policy(TrafficPolicy),
-    /// A `Gateway` of Istio's.
+    /// An `HTTPRoute`: a route for each of its parents, in their order.
+    Routes(Vec<TrafficRoute>),
+    /// A `Gateway` of Istio's, or one of the Gateway API's whose class is the mesh's.
     Gateway(Gateway),
+    /// A `ReferenceGrant`.
+    Grant(Grant),
+    /// Something of somebody else's, such as a `Gateway` of another class.
+    Foreign,
     /// A `PeerAuthentication`.
     PeerAuthentication(PeerAuthentication),
 }
 
-const EXPECTED: &str = "a VirtualService, DestinationRule, Gateway or PeerAuthentication";
+const EXPECTED: &str = "a VirtualService, DestinationRule, Gateway, PeerAuthentication, HTTPRoute or \
+                        ReferenceGrant";
 
 /// Whether a document is meant as a rule for the mesh, of a supported kind or not.
 pub fn is_rule(document: &Document) -> bool {
-    let group = document.api_version().split('/').next().unwrap_or_default();
-    group.ends_with(".istio.io") || group == "gateway.networking.k8s.io"
+    let group = document.group();
+    // A class says who runs gateways, and is no rule.
+    group.ends_with(".istio.io")
+        || (group == gateway_api::GROUP && document.kind() != "GatewayClass")
 }
 
 /// Reads one rule. `default_namespace` is taken when it names none.
@@ -48,6 +61,9 @@ pub fn rule(
     cluster_domain: &str,
 ) -> Result<Rule, Vec<Problem>> {
     let source = document.source.as_str();
+    if document.group() == gateway_api::GROUP {
+        return of_gateway_api(document, default_namespace, cluster_domain);
+    }
     let (key, meaning) = match document.kind() {
         "VirtualService" => {
             let resource = istio::read::<VirtualServiceSpec>(document).map_err(|p| vec![p])?;
@@ -79,6 +95,51 @@ pub fn rule(
         other => return Err(vec![unsupported(source, document.api_version(), other)]),
     };
     Ok(Rule { key, source: source.to_owned(), yaml: document.text.clone(), meaning })
+}
+
+/// In the key of the Gateway API's `Gateway`, to tell it from Istio's, which has the same kind.
+pub const KUBERNETES_GATEWAY: &str = "KubernetesGateway";
+
+fn of_gateway_api(
+    document: &Document,
+    default_namespace: &str,
+    cluster_domain: &str,
+) -> Result<Rule, Vec<Problem>> {
+    let source = document.source.as_str();
+    let (key, meaning) = match document.kind() {
+        "HTTPRoute" => {
+            let resource = istio::read::<HttpRouteSpec>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            let key = key("HTTPRoute", &name);
+            let routes = gateway_api::routes(source, &resource, name, cluster_domain)?;
+            (key, Meaning::Routes(routes))
+        }
+        "Gateway" if is_ours(document) => {
+            let resource = istio::read::<GatewayApiSpec>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            let key = key(KUBERNETES_GATEWAY, &name);
+            (key, Meaning::Gateway(gateway_api::gateway(source, &resource, name)?))
+        }
+        "Gateway" => {
+            let resource = istio::read::<Value>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            (key(KUBERNETES_GATEWAY, &name), Meaning::Foreign)
+        }
+        "ReferenceGrant" => {
+            let resource = istio::read::<ReferenceGrantSpec>(document).map_err(|p| vec![p])?;
+            let name = name(source, &resource, default_namespace)?;
+            let key = key("ReferenceGrant", &name);
+            (key, Meaning::Grant(gateway_api::grant(&resource, name)))
+        }
+        other => return Err(vec![unsupported(source, document.api_version(), other)]),
+    };
+    Ok(Rule { key, source: source.to_owned(), yaml: document.text.clone(), meaning })
+}
+
+/// Whether the mesh runs the `Gateway`.
+fn is_ours(document: &Document) -> bool {
+    let class = document.value.pointer("/spec/gatewayClassName");
+    class.and_then(Value::as_str) == Some(gateway_api::CLASS)
 }
 
 /// Reads all rules of a text; everything in it must be one. `source` names its origin.
@@ -121,7 +182,8 @@ fn unsupported(source: &str, api_version: &str, kind: &str) -> Problem {
         }
         _ => format!(
             "{kind} ({api_version}) is not supported; there are VirtualService, DestinationRule \
-             and Gateway of networking.istio.io, and PeerAuthentication of security.istio.io"
+             and Gateway of networking.istio.io, PeerAuthentication of security.istio.io, and \
+             HTTPRoute, Gateway and ReferenceGrant of gateway.networking.k8s.io"
         ),
     };
     Problem { source: source.to_owned(), path: "kind".to_owned(), message }

@@ -29,11 +29,14 @@ pub(super) fn contents(
     for rule in rules.in_force() {
         match &rule.meaning {
             Meaning::Route(route) => contents.routes.push(Arc::new(route.clone())),
+            Meaning::Routes(routes) => contents.routes.extend(routes.iter().cloned().map(Arc::new)),
             Meaning::Gateway(gateway) => contents.gateways.push(Arc::new(gateway.clone())),
             Meaning::Policy(policy) => contents.policies.push(Arc::new(policy.clone())),
             Meaning::PeerAuthentication(rule) => {
                 contents.peer_authentications.push(Arc::new(rule.clone()));
             }
+            // They have done their part when rules were checked.
+            Meaning::Grant(_) | Meaning::Foreign => {}
         }
     }
     contents

@@ -1,9 +1,12 @@
 //! Routes: from the model's to Envoy's.
 
+use std::borrow::Cow;
+
 use mesh_model::{
-    Action, Attachment, Destination, HeaderMatch, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
-    Snapshot, StringMatch, TrafficRoute, ValueMatch,
+    Action, Attachment, Destination, HeaderChanges, HeaderMatch, HttpMatch, HttpRoute, PathMatch,
+    Redirect, Retries, Rewrite, Snapshot, StringMatch, TrafficRoute, ValueMatch, in_order,
 };
+use mesh_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption, header_value_option};
 use mesh_proto::envoy::config::route::v3 as wire_route;
 use mesh_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher};
 use wire_route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
@@ -17,8 +20,6 @@ use super::{cluster, wire};
 /// Only what is provably safe: no byte of the request was taken, or the other side says
 /// that it did not process it. Anything more is the user's choice.
 const SAFE_RETRIES: &str = "connect-failure,refused-stream,reset-before-request";
-/// Istio's default.
-const DEFAULT_ATTEMPTS: u32 = 2;
 
 /// Every request to one cluster, once, without a limit of time.
 pub(super) fn to_cluster(name: &str, cluster: &str) -> Route {
@@ -37,24 +38,48 @@ pub(super) fn default(cluster: &str) -> Route {
     forward("default", any_path(), action)
 }
 
-/// The routes of a rule, as they apply to requests that are taken at `place` and were sent to
-/// `port`: one for each match.
-pub(super) fn of_rule(
-    snapshot: &Snapshot,
-    rule: &TrafficRoute,
-    place: &Attachment,
-    port: u16,
-) -> Vec<Route> {
+/// A rule, and which requests are asked about.
+pub(super) struct Rule<'a> {
+    pub(super) rule: &'a TrafficRoute,
+    /// Where they are taken.
+    pub(super) places: Vec<Attachment>,
+    /// The port that they were sent to.
+    pub(super) port: u16,
+}
+
+/// The routes of all rules for one host: one for each match, in the order in which they are tried.
+pub(super) fn of_rules(snapshot: &Snapshot, rules: &[Rule<'_>]) -> Vec<Route> {
+    let every = HttpMatch::default();
     let mut routes = Vec::new();
-    for http in &rule.http {
-        if http.matches.is_empty() {
-            routes.push(route(snapshot, http, &HttpMatch::default(), port));
+    for tried in in_order(&rules.iter().map(|rule| rule.rule).collect::<Vec<_>>()) {
+        let Rule { places, port, .. } = &rules[tried.rule];
+        let matcher = tried.matcher.unwrap_or(&every);
+        let here = places.iter().any(|place| matcher.is_for(place));
+        if here && matcher.port.is_none_or(|wanted| wanted == *port) {
+            for (matcher, to) in rewritten(tried.route, matcher) {
+                routes.push(route(snapshot, tried.route, &matcher, &to, *port));
+            }
         }
-        let here = |m: &&HttpMatch| m.is_for(place) && m.port.is_none_or(|wanted| wanted == port);
-        let matches = http.matches.iter().filter(here);
-        routes.extend(matches.map(|matcher| route(snapshot, http, matcher, port)));
     }
     routes
+}
+
+/// The matches of Envoy's that a match is, with what becomes of the path. Of `/a/b`, Envoy would
+/// make `//b` when `/` is to take the place of `/a`.
+fn rewritten<'a>(http: &HttpRoute, matcher: &'a HttpMatch) -> Vec<(Cow<'a, HttpMatch>, String)> {
+    let to = match &http.action {
+        Action::Forward { rewrite: Rewrite { path: Some(path), .. }, .. } => path,
+        _ => return vec![(Cow::Borrowed(matcher), String::new())],
+    };
+    match &matcher.path {
+        Some(PathMatch::Segments(prefix)) if to.is_empty() => {
+            let below = PathMatch::Prefix(format!("{prefix}/"));
+            let paths = [PathMatch::Exact(prefix.clone()), below].into_iter();
+            let one = |path| HttpMatch { path: Some(path), ..matcher.clone() };
+            paths.map(|path| (Cow::Owned(one(path)), "/".to_owned())).collect()
+        }
+        _ => vec![(Cow::Borrowed(matcher), to.clone())],
+    }
 }
 
 /// The clusters that a route leads to.
@@ -81,30 +106,50 @@ pub(super) fn to_https() -> Route {
     }
 }
 
-fn route(snapshot: &Snapshot, http: &HttpRoute, matcher: &HttpMatch, port: u16) -> Route {
-    let matched = route_match(matcher);
-    match &http.action {
-        Action::Redirect(to) => Route {
-            name: http.name.clone(),
-            r#match: Some(matched),
-            action: Some(wire_route::route::Action::Redirect(redirect(to))),
-            ..Default::default()
-        },
+fn route(
+    snapshot: &Snapshot,
+    http: &HttpRoute,
+    matcher: &HttpMatch,
+    path: &str,
+    port: u16,
+) -> Route {
+    let action = match &http.action {
+        Action::Redirect(to) => wire_route::route::Action::Redirect(redirect(to)),
         Action::Forward { destinations, timeout, retries, rewrite } => {
-            let Rewrite { path, authority } = rewrite;
-            let action = RouteAction {
+            let host = rewrite.authority.clone().map(HostRewriteSpecifier::HostRewriteLiteral);
+            wire_route::route::Action::Route(RouteAction {
                 cluster_specifier: Some(target(snapshot, destinations, port)),
                 timeout: Some(timeout.map_or_else(wire::no_timeout, wire::duration)),
                 retry_policy: retry_policy(retries.as_ref()),
-                prefix_rewrite: path.clone().unwrap_or_default(),
-                host_rewrite_specifier: authority
-                    .clone()
-                    .map(HostRewriteSpecifier::HostRewriteLiteral),
+                prefix_rewrite: path.to_owned(),
+                host_rewrite_specifier: host,
                 ..Default::default()
-            };
-            forward(&http.name, matched, action)
+            })
         }
+    };
+    let HttpRoute { request_headers, response_headers, .. } = http;
+    Route {
+        name: http.name.clone(),
+        r#match: Some(route_match(matcher)),
+        action: Some(action),
+        request_headers_to_add: headers_to_add(request_headers),
+        request_headers_to_remove: request_headers.remove.clone(),
+        response_headers_to_add: headers_to_add(response_headers),
+        response_headers_to_remove: response_headers.remove.clone(),
+        ..Default::default()
     }
+}
+
+fn headers_to_add(changes: &HeaderChanges) -> Vec<HeaderValueOption> {
+    use header_value_option::HeaderAppendAction::{AppendIfExistsOrAdd, OverwriteIfExistsOrAdd};
+    let set = changes.set.iter().map(|header| (header, OverwriteIfExistsOrAdd));
+    let add = changes.add.iter().map(|header| (header, AppendIfExistsOrAdd));
+    let option = |((key, value), action): (&(String, String), _)| HeaderValueOption {
+        header: Some(HeaderValue { key: key.clone(), value: value.clone(), ..Default::default() }),
+        append_action: i32::from(action),
+        ..Default::default()
+    };
+    set.chain(add).map(option).collect()
 }
 
 fn forward(name: &str, matched: RouteMatch, action: RouteAction) -> Route {
@@ -129,8 +174,9 @@ fn route_match(matcher: &HttpMatch) -> RouteMatch {
     use route_match::PathSpecifier;
     let path = match &matcher.path {
         None => PathSpecifier::Prefix("/".to_owned()),
-        Some(StringMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
-        Some(StringMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
+        Some(PathMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
+        Some(PathMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
+        Some(PathMatch::Segments(path)) => PathSpecifier::PathSeparatedPrefix(path.clone()),
     };
     let method = matcher.method.as_ref().map(|method| HeaderMatcher {
         name: ":method".to_owned(),
@@ -207,7 +253,7 @@ fn retry_policy(retries: Option<&Retries>) -> Option<RetryPolicy> {
     let Some(retries) = retries else {
         return Some(RetryPolicy {
             retry_on: SAFE_RETRIES.to_owned(),
-            num_retries: Some(DEFAULT_ATTEMPTS),
+            num_retries: Some(Retries::DEFAULT_ATTEMPTS),
             ..Default::default()
         });
     };
@@ -238,7 +284,10 @@ fn redirect(to: &Redirect) -> RedirectAction {
         308 => RedirectResponseCode::PermanentRedirect,
         _ => RedirectResponseCode::MovedPermanently,
     };
+    use redirect_action::SchemeRewriteSpecifier;
     RedirectAction {
+        scheme_rewrite_specifier: to.scheme.clone().map(SchemeRewriteSpecifier::SchemeRedirect),
+        port_redirect: to.port.map(u32::from).unwrap_or_default(),
         host_redirect: to.authority.clone().unwrap_or_default(),
         path_rewrite_specifier: to.path.clone().map(PathRewriteSpecifier::PathRedirect),
         response_code: code.into(),

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use mesh_model::{Attachment, Service, Snapshot, short_names};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
+use super::Proxy;
 use super::cluster::{PASSTHROUGH, outbound_name};
 use super::outbound::is_reserved;
-use super::{Proxy, route};
+use super::route::{self, Rule};
 
 /// One for each number of an HTTP service port, by number.
 pub(super) fn tables(snapshot: &Snapshot, proxy: &Proxy) -> Vec<RouteConfiguration> {
@@ -38,9 +39,14 @@ fn table(
         if domains.is_empty() {
             continue;
         }
-        let routes = match snapshot.route(&service.hostname) {
-            Some(rule) => route::of_rule(snapshot, rule, &Attachment::Mesh, port),
-            None => vec![route::default(&outbound_name(port, "", &service.hostname))],
+        let rules = snapshot.routes_to(&service.hostname, &proxy.namespace);
+        let routes = match rules.is_empty() {
+            true => vec![route::default(&outbound_name(port, "", &service.hostname))],
+            false => {
+                let places = || vec![Attachment::Mesh];
+                let rules = rules.into_iter().map(|rule| Rule { rule, places: places(), port });
+                route::of_rules(snapshot, &rules.collect::<Vec<_>>())
+            }
         };
         virtual_hosts.push(VirtualHost {
             name: format!("{}:{port}", service.hostname),

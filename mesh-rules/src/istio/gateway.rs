@@ -4,13 +4,13 @@ mod server;
 
 use std::collections::BTreeMap;
 
-use mesh_model::ServiceName;
+use mesh_model::{GatewayApi, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource};
 use crate::Problem;
 
-pub(super) use server::is_host;
+pub(crate) use server::is_host;
 
 /// Istio's `Gateway.spec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,7 +109,8 @@ pub(crate) fn gateway(
         }
         servers.push(found);
     }
-    findings.finish(mesh_model::Gateway { name, selector: spec.selector.clone(), servers })
+    let selector = spec.selector.clone();
+    findings.finish(mesh_model::Gateway { name, api: GatewayApi::Istio, selector, servers })
 }
 
 #[cfg(test)]

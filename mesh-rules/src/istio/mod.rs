@@ -28,12 +28,12 @@ pub use peer_authentication::{
 };
 pub use read::read;
 pub use virtual_service::{
-    Destination, HttpMatch, HttpRoute, Port, Redirect, Retries, Rewrite, StringMatch,
-    VirtualServiceSpec, WeightedDestination,
+    Destination, HeaderOperations, Headers, HttpMatch, HttpRoute, Port, Redirect, Retries, Rewrite,
+    StringMatch, VirtualServiceSpec, WeightedDestination,
 };
 
 pub(crate) use destination_rule::policy;
-pub(crate) use gateway::gateway;
+pub(crate) use gateway::{gateway, is_host};
 pub(crate) use peer_authentication::peer_authentication;
 pub(crate) use virtual_service::route;
 
@@ -48,7 +48,7 @@ pub const SECURITY_API_VERSIONS: [&str; 2] = ["security.istio.io/v1", "security.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resource<S> {
-    /// One of [`API_VERSIONS`] or [`SECURITY_API_VERSIONS`], as the kind has it.
+    /// One of those that the kind has.
     pub api_version: String,
     /// `VirtualService`, `DestinationRule`, `Gateway`, `PeerAuthentication`.
     pub kind: String,
@@ -108,7 +108,11 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn duration(&mut self, path: &str, text: Option<&str>) -> Option<std::time::Duration> {
+    pub(crate) fn duration(
+        &mut self,
+        path: &str,
+        text: Option<&str>,
+    ) -> Option<std::time::Duration> {
         match duration::parse(text?) {
             Ok(duration) => Some(duration),
             Err(message) => {

@@ -1,4 +1,4 @@
-//! Fields that Istio has and we do not honour yet, by the path of what holds them, without
+//! Fields that Istio or the Gateway API has and we do not honour yet, by the path of what holds them, without
 //! the positions in lists. `*` is any key of a map.
 
 const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
@@ -15,7 +15,6 @@ const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
             "mirror_percent",
             "mirrorPercentage",
             "corsPolicy",
-            "headers",
         ],
     ),
     (
@@ -28,7 +27,7 @@ const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
     ("spec.http.match.withoutHeaders.*", &["regex"]),
     ("spec.http.route", &["headers"]),
     ("spec.http.rewrite", &["uriRegexRewrite"]),
-    ("spec.http.redirect", &["port", "derivePort", "scheme"]),
+    ("spec.http.redirect", &["derivePort"]),
     ("spec.http.retries", &["retryRemoteLocalities", "retryIgnorePreviousHosts", "backoff"]),
 ];
 
@@ -69,9 +68,32 @@ const GATEWAY: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The fields of Istio's `kind` that we do not honour, in the object at `path`.
+const HTTP_ROUTE: &[(&str, &[&str])] = &[
+    ("spec", &["useDefaultGateways"]),
+    ("spec.rules", &["retry", "sessionPersistence"]),
+    ("spec.rules.matches", &["queryParams"]),
+    ("spec.rules.filters", &["requestMirror", "cors", "externalAuth", "extensionRef"]),
+    ("spec.rules.backendRefs", &["filters"]),
+];
+
+/// Of the Gateway API's `Gateway`, whose fields have other places than Istio's.
+const KUBERNETES_GATEWAY: &[(&str, &[&str])] = &[
+    (
+        "spec",
+        &["addresses", "infrastructure", "allowedListeners", "backendTLS", "tls", "defaultScope"],
+    ),
+    ("spec.listeners", &["tls"]),
+    ("spec.listeners.allowedRoutes.namespaces", &["selector"]),
+];
+
+/// The fields of `kind`, of Istio's or the Gateway API's, that we do not honour, in the object at `path`.
 pub(super) fn at(kind: &str, path: &str) -> Vec<&'static str> {
+    if kind == "Gateway" && !path.starts_with("spec.servers") {
+        let entries = KUBERNETES_GATEWAY.iter().filter(|(holder, _)| *holder == path);
+        return entries.flat_map(|(_, fields)| fields.iter().copied()).collect();
+    }
     let (table, path) = match kind {
+        "HTTPRoute" => (HTTP_ROUTE, path.to_owned()),
         "VirtualService" => (VIRTUAL_SERVICE, path.to_owned()),
         "Gateway" => (GATEWAY, path.to_owned()),
         "DestinationRule" => (DESTINATION_RULE, whole(path)),

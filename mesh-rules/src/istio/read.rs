@@ -5,7 +5,7 @@ use serde_path_to_error::Segment;
 
 use super::{API_VERSIONS, Resource, SECURITY_API_VERSIONS, not_yet};
 use crate::nearest::did_you_mean;
-use crate::{Document, Problem};
+use crate::{Document, Problem, gateway_api};
 
 /// Reads a resource whose spec is `S`. The caller has looked at its kind.
 pub fn read<S: DeserializeOwned>(document: &Document) -> Result<Resource<S>, Problem> {
@@ -14,8 +14,9 @@ pub fn read<S: DeserializeOwned>(document: &Document) -> Result<Resource<S>, Pro
         path: path.to_owned(),
         message,
     };
-    let versions: &[&str] = match document.kind() {
-        "PeerAuthentication" => &SECURITY_API_VERSIONS,
+    let versions: &[&str] = match (document.group(), document.kind()) {
+        (gateway_api::GROUP, _) => &gateway_api::API_VERSIONS,
+        (_, "PeerAuthentication") => &SECURITY_API_VERSIONS,
         _ => &API_VERSIONS,
     };
     if !versions.contains(&document.api_version()) {
@@ -44,7 +45,7 @@ fn unknown_field(kind: &str, path: &serde_path_to_error::Path, rest: &str) -> St
     let honoured: Vec<_> = quoted.collect();
     let not_yet = not_yet::at(kind, &holder(path));
     if not_yet.contains(&field) {
-        return "Istio has this field, but it is not supported yet; take it out".to_owned();
+        return "there is such a field, but it is not supported yet; take it out".to_owned();
     }
     let hint = did_you_mean(field, honoured.iter().copied().chain(not_yet));
     if !hint.is_empty() {

@@ -6,7 +6,7 @@ mod matches;
 
 use std::collections::BTreeMap;
 
-use mesh_model::{Attachment, ServiceName, TrafficRoute};
+use mesh_model::{Attachment, HeaderChanges, Order, ServiceName, TrafficRoute};
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource, gateway};
@@ -56,6 +56,36 @@ pub struct HttpRoute {
     /// When it is sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<Retries>,
+    /// Changes to headers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Headers>,
+}
+
+/// Istio's `Headers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Headers {
+    /// Of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<HeaderOperations>,
+    /// Of the response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<HeaderOperations>,
+}
+
+/// Istio's `HeaderOperations`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderOperations {
+    /// Headers that replace those of the same name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, String>,
+    /// Headers that are added.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub add: BTreeMap<String, String>,
+    /// Headers that are taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove: Vec<String>,
 }
 
 /// Istio's `HTTPMatchRequest`: all that is said must hold.
@@ -155,6 +185,12 @@ pub struct Redirect {
     /// The new host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
+    /// The new scheme, `http` or `https`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<String>,
+    /// The new port; none: as it was, or that of the new scheme.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// 301 when it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_code: Option<u16>,
@@ -206,11 +242,22 @@ pub(crate) fn route(
             name: http.name.clone().unwrap_or_default(),
             matches: matches::of(&mut findings, &path, &http.matches, &name.namespace, &attached),
             action: action::of(&mut findings, &path, http, &fqdn),
+            request_headers: changes(http.headers.as_ref().and_then(|h| h.request.as_ref())),
+            response_headers: changes(http.headers.as_ref().and_then(|h| h.response.as_ref())),
         }
     });
     let http = http.collect();
     let hosts = spec.hosts.iter().map(|host| full(host)).collect();
-    findings.finish(TrafficRoute { name, hosts, attached, http })
+    let order = Order::AsWritten;
+    findings.finish(TrafficRoute { name, hosts, clients: None, attached, order, http })
+}
+
+fn changes(operations: Option<&HeaderOperations>) -> HeaderChanges {
+    let Some(HeaderOperations { set, add, remove }) = operations else {
+        return HeaderChanges::default();
+    };
+    let pairs = |headers: &BTreeMap<String, String>| headers.clone().into_iter().collect();
+    HeaderChanges { set: pairs(set), add: pairs(add), remove: remove.clone() }
 }
 
 fn hosts(

@@ -1,6 +1,8 @@
 //! `meshctl route get`.
 
-use mesh_model::{Action, HeaderMatch, HttpMatch, StringMatch, ValueMatch};
+use mesh_model::{
+    Action, HeaderMatch, HttpMatch, PathMatch, StringMatch, TrafficRoute, ValueMatch,
+};
 
 use crate::{Meaning, Rule};
 
@@ -19,16 +21,25 @@ pub struct Row {
 pub fn get(rules: &[Rule]) -> Vec<Row> {
     let mut rows = Vec::new();
     for rule in rules {
-        let Meaning::Route(route) = &rule.meaning else { continue };
-        for host in &route.hosts {
-            rows.extend(route.http.iter().map(|http| Row {
-                service: short(host, &route.name.namespace),
-                matches: any_of(&http.matches),
-                destinations: action(&http.action, host),
-            }));
+        match &rule.meaning {
+            Meaning::Route(route) => rows.extend(rows_of(route)),
+            Meaning::Routes(routes) => rows.extend(routes.iter().flat_map(rows_of)),
+            _ => {}
         }
     }
     rows
+}
+
+fn rows_of(route: &TrafficRoute) -> Vec<Row> {
+    let hosts = route.hosts.iter();
+    let rows = hosts.flat_map(|host| {
+        route.http.iter().map(move |http| Row {
+            service: short(host, &route.name.namespace),
+            matches: any_of(&http.matches),
+            destinations: action(&http.action, host),
+        })
+    });
+    rows.collect()
 }
 
 /// `reviews`, or `reviews.shop` outside of its namespace.
@@ -48,11 +59,19 @@ fn any_of(matches: &[HttpMatch]) -> String {
 
 fn all_of(matcher: &HttpMatch) -> String {
     let mut parts = Vec::new();
-    parts.extend(matcher.path.as_ref().map(|path| text("path", path)));
+    parts.extend(matcher.path.as_ref().map(path));
     parts.extend(matcher.method.as_ref().map(|method| text("method", method)));
     parts.extend(matcher.headers.iter().map(header));
     parts.extend(matcher.port.map(|port| format!("port {port}")));
     if parts.is_empty() { "*".to_owned() } else { parts.join(" and ") }
+}
+
+fn path(matcher: &PathMatch) -> String {
+    match matcher {
+        PathMatch::Exact(path) => format!("path = {path}"),
+        PathMatch::Prefix(path) => format!("path = {path}*"),
+        PathMatch::Segments(path) => format!("path = {path} or {path}/*"),
+    }
 }
 
 fn header(header: &HeaderMatch) -> String {
@@ -74,9 +93,11 @@ fn text(what: &str, matcher: &StringMatch) -> String {
 fn action(action: &Action, host: &str) -> String {
     match action {
         Action::Redirect(to) => format!(
-            "redirect {} to {}{}",
+            "redirect {} to {}{}{}{}",
             to.code,
+            to.scheme.as_ref().map_or_else(String::new, |scheme| format!("{scheme}://")),
             to.authority.as_deref().unwrap_or_default(),
+            to.port.map_or_else(String::new, |port| format!(":{port}")),
             to.path.as_deref().unwrap_or_default()
         ),
         Action::Forward { destinations, .. } => {

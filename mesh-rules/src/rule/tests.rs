@@ -53,6 +53,11 @@ fn names_each_field_that_it_does_not_honour() {
             "\"moon\" is not supported",
         ),
         (
+            format!("{{{route}, headers: {{request: {{sett: {{}}}}}}}}"),
+            "spec.http[0].headers.request.sett",
+            "did you mean \"set\"?",
+        ),
+        (
             format!("{{{route}, redirect: {{uri: /x}}}}"),
             "spec.http[0]",
             "route and redirect exclude each other",

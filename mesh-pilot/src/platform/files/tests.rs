@@ -74,7 +74,7 @@ fn versions(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn subset(snapshot: &Snapshot) -> Option<String> {
-    let route = snapshot.route("reviews.default.svc.cluster.local")?;
+    let route = snapshot.routes_to("reviews.default.svc.cluster.local", "default").pop()?;
     let Action::Forward { destinations, .. } = &route.http[0].action else { return None };
     destinations[0].subset.clone()
 }

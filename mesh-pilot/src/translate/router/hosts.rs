@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mesh_model::{Attachment, ServerTransport, Snapshot, TrafficRoute};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
-use super::super::route;
+use super::super::route::{self, Rule};
 use super::ports::{Server, Table};
 
 /// What is for one name.
@@ -13,7 +13,7 @@ use super::ports::{Server, Table};
 struct Host<'a> {
     /// Clients are sent to HTTPS.
     to_https: bool,
-    rules: Vec<(&'a TrafficRoute, Server<'a>)>,
+    rules: Vec<Rule<'a>>,
 }
 
 /// By name, in lower case.
@@ -50,7 +50,7 @@ pub(super) fn routes(snapshot: &Snapshot, table: &Table<'_>) -> RouteConfigurati
 impl<'a> Hosts<'a> {
     fn attach(&mut self, snapshot: &'a Snapshot, server: Server<'a>) {
         for own in &server.server.hosts {
-            for rule in snapshot.routes_of(&server.gateway.name) {
+            for rule in snapshot.routes_by(server.gateway, server.server) {
                 for name in &rule.hosts {
                     if let Some(domain) = own.admits(&rule.name.namespace, name) {
                         self.host(domain, server).add(rule, server);
@@ -76,26 +76,18 @@ fn sends_to_https(server: Server<'_>) -> bool {
 
 impl<'a> Host<'a> {
     fn add(&mut self, rule: &'a TrafficRoute, server: Server<'a>) {
-        let same = |(other, by): &(&TrafficRoute, Server<'_>)| {
-            std::ptr::eq(*other, rule)
-                && by.gateway.name == server.gateway.name
-                && by.server.port == server.server.port
-        };
-        if !self.rules.iter().any(same) {
-            self.rules.push((rule, server));
+        let place = Attachment::Gateway(server.gateway.name.clone());
+        match self.rules.iter_mut().find(|known| std::ptr::eq(known.rule, rule)) {
+            Some(known) => known.places.push(place),
+            None => self.rules.push(Rule { rule, places: vec![place], port: server.server.port }),
         }
     }
 }
 
 fn virtual_host(snapshot: &Snapshot, port: u16, domain: String, host: &Host<'_>) -> VirtualHost {
-    let routes = if host.to_https {
-        vec![route::to_https()]
-    } else {
-        let of_rule = |(rule, by): &(&TrafficRoute, Server<'_>)| {
-            let place = Attachment::Gateway(by.gateway.name.clone());
-            route::of_rule(snapshot, rule, &place, by.server.port)
-        };
-        host.rules.iter().flat_map(of_rule).collect()
+    let routes = match host.to_https {
+        true => vec![route::to_https()],
+        false => route::of_rules(snapshot, &host.rules),
     };
     VirtualHost {
         name: format!("{domain}:{port}"),

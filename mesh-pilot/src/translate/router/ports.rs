@@ -39,7 +39,9 @@ pub(super) struct Server<'a> {
 /// name is believed.
 pub(super) fn of<'a>(snapshot: &'a Snapshot, proxy: &'a Proxy) -> Vec<Port<'a>> {
     let mut ports: BTreeMap<(u16, Option<IpAddr>), Vec<Server<'a>>> = BTreeMap::new();
-    for gateway in snapshot.gateways_of(proxy.labels_in(snapshot)) {
+    let labels = proxy.labels_in(snapshot);
+    let gateways = snapshot.gateways().iter();
+    for gateway in gateways.filter(|gateway| gateway.is_of(&proxy.namespace, labels)) {
         for server in &gateway.servers {
             let Some(number) = target(snapshot, proxy, server.port) else { continue };
             let servers = ports.entry((number, server.bind)).or_default();

@@ -72,7 +72,7 @@ fn host(findings: &mut Findings<'_>, path: &str, text: &str, own: &str) -> Optio
 }
 
 /// A name, `*.` and the end of one, or `*`.
-pub(in super::super) fn is_host(name: &str) -> bool {
+pub(crate) fn is_host(name: &str) -> bool {
     let plain = name.strip_prefix("*.").unwrap_or(name);
     name == "*" || (!plain.is_empty() && !plain.contains(['*', '/']))
 }

@@ -124,13 +124,25 @@ fn rewriting(findings: &mut Findings<'_>, path: &str, to: &Rewrite) -> mesh_mode
 }
 
 fn redirection(findings: &mut Findings<'_>, path: &str, to: &Redirect) -> mesh_model::Redirect {
-    if to.uri.is_none() && to.authority.is_none() {
-        findings.add(format!("{path}.redirect"), "it is empty; write uri or authority");
+    let Redirect { uri, authority, scheme, port, .. } = to;
+    if uri.is_none() && authority.is_none() && scheme.is_none() && port.is_none() {
+        let message = "it is empty; write uri, authority, scheme or port";
+        findings.add(format!("{path}.redirect"), message);
+    }
+    if let Some(scheme) = scheme.as_deref().filter(|scheme| !["http", "https"].contains(scheme)) {
+        let message = format!("\"{scheme}\" is no scheme; there are http and https");
+        findings.add(format!("{path}.redirect.scheme"), message);
     }
     let code = to.redirect_code.unwrap_or(301);
     if ![301, 302, 303, 307, 308].contains(&code) {
         let message = format!("{code} is no redirection; there are 301, 302, 303, 307 and 308");
         findings.add(format!("{path}.redirect.redirectCode"), message);
     }
-    mesh_model::Redirect { path: to.uri.clone(), authority: to.authority.clone(), code }
+    mesh_model::Redirect {
+        path: uri.clone(),
+        authority: authority.clone(),
+        scheme: scheme.clone(),
+        port: *port,
+        code,
+    }
 }

@@ -1,6 +1,6 @@
 //! Which requests a route takes.
 
-use mesh_model::{Attachment, HeaderMatch, ValueMatch};
+use mesh_model::{Attachment, HeaderMatch, PathMatch, ValueMatch};
 
 use super::super::Findings;
 use super::{HttpMatch, StringMatch, attachment};
@@ -38,7 +38,10 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_mod
             }
         }
     };
-    let uri = required("uri", &matcher.uri);
+    let uri = required("uri", &matcher.uri).map(|uri| match uri {
+        mesh_model::StringMatch::Exact(path) => PathMatch::Exact(path),
+        mesh_model::StringMatch::Prefix(path) => PathMatch::Prefix(path),
+    });
     let method = required("method", &matcher.method);
     let mut headers = Vec::new();
     for (field, conditions, invert) in
