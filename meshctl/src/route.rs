@@ -122,6 +122,7 @@ fn text(plan: &Plan) -> String {
 /// A route as it is listed.
 #[derive(Debug, Serialize)]
 struct Row {
+    namespace: String,
     service: String,
     matches: String,
     destinations: String,
@@ -139,17 +140,18 @@ fn get(
         let qualified = format!("{}.{}", service.name, service.namespace);
         rows.retain(|row| {
             row.service == qualified
-                || (row.service == service.name && service.namespace == global.namespace)
+                || (row.service == service.name && row.namespace == service.namespace)
         });
     }
     output::print(args.output, &rows, || {
         if rows.is_empty() {
             return "no routes: every service's requests go to all of its versions\n".to_owned();
         }
-        let cells = rows
-            .iter()
-            .map(|row| vec![row.service.clone(), row.matches.clone(), row.destinations.clone()]);
-        output::table(&["SERVICE", "REQUESTS", "GO TO"], &cells.collect::<Vec<_>>())
+        let cells = rows.iter().map(|row| {
+            let Row { namespace, service, matches, destinations } = row;
+            [namespace, service, matches, destinations].map(String::clone).to_vec()
+        });
+        output::table(&["NAMESPACE", "SERVICE", "REQUESTS", "GO TO"], &cells.collect::<Vec<_>>())
     })
 }
 
@@ -165,6 +167,7 @@ fn rows(rules: &[ExistingRule]) -> Result<Vec<Row>> {
         }
     }
     let rows = route::get(&parsed).into_iter().map(|row| Row {
+        namespace: row.namespace,
         service: row.service,
         matches: row.matches,
         destinations: row.destinations,

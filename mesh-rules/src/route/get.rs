@@ -9,6 +9,8 @@ use crate::{Meaning, Rule};
 /// One route, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// The rule's namespace.
+    pub namespace: String,
     /// The service's name, with the namespace unless it is the rule's.
     pub service: String,
     /// Which requests it takes: `*`, or `header end-user = jason`.
@@ -34,6 +36,7 @@ fn rows_of(route: &TrafficRoute) -> Vec<Row> {
     let hosts = route.hosts.iter();
     let rows = hosts.flat_map(|host| {
         route.http.iter().map(move |http| Row {
+            namespace: route.name.namespace.clone(),
             service: short(host, &route.name.namespace),
             matches: any_of(&http.matches),
             destinations: action(&http.action, host),
