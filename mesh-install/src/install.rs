@@ -7,10 +7,11 @@ use kube::Client;
 use serde_json::Value;
 
 use crate::apply::{ApplyError, Change, apply};
-use crate::chart::{ChartError, Release, Rendered, render};
+use crate::chart::{ChartError, Release, Rendered};
+use crate::kinds;
 use crate::order::{Step, of_step};
 use crate::wait::{Patience, Target, WaitError, until_ready};
-use crate::{Event, Events, ObjectName, names};
+use crate::{Event, Events, ObjectName, names, objects};
 
 /// What to install, and how long to wait.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub async fn install(
     settings: &Settings,
     events: &Events,
 ) -> Result<(), InstallError> {
-    let objects = render(&settings.release)?;
+    let objects = objects(&settings.release)?;
     let patience = Patience::new(settings.timeout);
     let namespace = &settings.release.namespace;
     let step = |step| apply_all(client, of_step(&objects, step), events);
@@ -77,12 +78,10 @@ fn targets_of_pilot(objects: &[Rendered], namespace: &str) -> Vec<Target> {
 fn targets(objects: &[Rendered], step: Step) -> Vec<Target> {
     let target = |object: &Value| {
         let name = ObjectName::of(object);
-        match (name.kind.as_str(), name.namespace.clone()) {
-            ("CustomResourceDefinition", _) => Some(Target::Definition(name.name)),
-            ("Deployment", Some(namespace)) => {
-                Some(Target::Deployment { namespace, name: name.name })
-            }
-            (kind, _) if kind.ends_with("WebhookConfiguration") => Some(Target::Webhook(name)),
+        match name.kind.as_str() {
+            kinds::DEFINITION => Some(Target::Definition(name.name)),
+            "Deployment" => Some(Target::Workload(name)),
+            kind if kind.ends_with("WebhookConfiguration") => Some(Target::Webhook(name)),
             _ => None,
         }
     };

@@ -4,6 +4,7 @@ use kube::api::DynamicObject;
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Api, Client};
+use serde_json::{Value, json};
 
 pub(crate) struct Kind {
     pub(crate) group: &'static str,
@@ -52,9 +53,25 @@ const fn kind(
     Kind { group, version, kind, plural, is_namespaced }
 }
 
+/// What users' pods with sidecars belong to.
+pub(crate) const WORKLOADS: [Kind; 3] = [
+    kind("apps", "v1", "Deployment", "deployments", true),
+    kind("apps", "v1", "StatefulSet", "statefulsets", true),
+    kind("apps", "v1", "DaemonSet", "daemonsets", true),
+];
+
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.kind == name)
+    KINDS.iter().chain(&WORKLOADS).find(|kind| kind.kind == name)
+}
+
+/// An object with all that it says, its kind included, which lists leave out.
+pub(crate) fn value(kind: &Kind, object: &DynamicObject) -> Value {
+    let mut value = object.data.clone();
+    value["kind"] = json!(kind.kind);
+    // Metadata has a form in JSON.
+    value["metadata"] = serde_json::to_value(&object.metadata).unwrap_or_default();
+    value
 }
 
 impl Kind {

@@ -4,6 +4,7 @@
 //! [`Event`]s, which whoever calls shows.
 
 mod apply;
+pub mod bug_report;
 pub mod chart;
 pub mod check;
 mod client;
@@ -14,7 +15,9 @@ mod names;
 mod object;
 mod order;
 mod plan;
+mod remembered;
 mod uninstall;
+mod upgrade;
 mod wait;
 
 pub use apply::{ApplyError, Change, FIELD_MANAGER};
@@ -23,7 +26,9 @@ pub use event::{Event, Events};
 pub use install::{InstallError, Settings, install};
 pub use object::ObjectName;
 pub use plan::plan;
+pub use remembered::{gateway_revision, objects, remembered};
 pub use uninstall::{Found, Scope, UninstallError, find, uninstall};
+pub use upgrade::{Rollout, Sick, UpgradeError, find_stale, roll_out};
 pub use wait::{NotReady, WaitError};
 
 /// The label of everything that is installed.

@@ -7,6 +7,8 @@ pub(crate) const PILOT: &str = "mesh-pilot";
 pub(crate) const INGRESS_GATEWAY: &str = "mesh-ingressgateway";
 /// The sidecar's container, and a gateway's.
 pub(crate) const PROXY_CONTAINER: &str = "mesh-proxy";
+/// What injection adds to a pod.
+pub(crate) const CONTAINERS: [&str; 2] = [PROXY_CONTAINER, "mesh-init"];
 /// The ConfigMap of the roots, in every namespace.
 pub(crate) const ROOTS: &str = "mesh-ca-root-cert";
 /// The Secret of the root itself.

@@ -3,26 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Process, missing};
+use crate::Process;
 
-/// Where Envoy is: `MESH_ENVOY`, or where `cargo xtask tools` puts it. `None`, after
-/// [`missing`], when it is in neither place.
+/// Where Envoy is; as [`tool`](crate::tool) finds it.
 ///
 /// # Panics
-/// When `MESH_ENVOY` is set and names no file, and under `CI=true` when there is none.
+/// As there.
 #[must_use]
 pub fn binary() -> Option<PathBuf> {
-    let set = |key| std::env::var_os(key).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(path) = set("MESH_ENVOY") {
-        assert!(path.is_file(), "MESH_ENVOY names no file: {}", path.display());
-        return Some(path);
-    }
-    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let found = cache.map(|cache| cache.join("mesh/tools/bin/envoy")).filter(|path| path.is_file());
-    if found.is_none() {
-        missing("there is no Envoy: `cargo xtask tools` fetches it");
-    }
-    found
+    crate::tool("envoy")
 }
 
 /// Starts Envoy with a bootstrap file, one worker, and `args`. `None` as with [`binary`].

@@ -16,6 +16,7 @@ mod netns;
 mod ports;
 mod process;
 mod require;
+mod tool;
 mod upstream;
 mod xds_server;
 
@@ -25,5 +26,6 @@ pub use netns::Netns;
 pub use ports::{free_port, free_ports};
 pub use process::Process;
 pub use require::{missing, require_command, require_root};
+pub use tool::tool;
 pub use upstream::Upstream;
 pub use xds_server::{Seen, XdsServer};

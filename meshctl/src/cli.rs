@@ -7,7 +7,9 @@ use mesh_local::StateDir;
 
 use crate::cluster::{self, ClusterArgs};
 use crate::inject::InjectArgs;
-use crate::install::{CheckArgs, InstallArgs, ManifestCommand, UninstallArgs};
+use crate::install::{
+    BugReportArgs, CheckArgs, InstallArgs, ManifestCommand, UninstallArgs, UpgradeArgs,
+};
 use crate::local::LocalCommand;
 use crate::output::Format;
 use crate::proxy::ProxyCommand;
@@ -98,10 +100,14 @@ pub(crate) enum Command {
     Inject(InjectArgs),
     /// Put the mesh on a Kubernetes cluster, or bring it up to date
     Install(InstallArgs),
+    /// Bring the mesh up to date: the control plane first, then the sidecars
+    Upgrade(UpgradeArgs),
     /// Take the mesh off a Kubernetes cluster
     Uninstall(UninstallArgs),
     /// Check a Kubernetes cluster and the mesh in it
     Check(CheckArgs),
+    /// Collect what somebody who helps wants to see, in a file
+    BugReport(BugReportArgs),
     /// Show what an installation is made of
     #[command(subcommand)]
     Manifest(ManifestCommand),

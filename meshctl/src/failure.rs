@@ -38,9 +38,12 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Refused>() {
         return 5;
     }
-    let is_late = |cause: &(dyn std::error::Error + 'static)| cause.is::<mesh_install::WaitError>();
+    let is_late = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<mesh_install::WaitError>() || cause.is::<mesh_install::Sick>()
+    };
     let is_late = error.chain().any(is_late)
         || matches!(error.downcast_ref(), Some(mesh_install::InstallError::Wait(_)))
-        || matches!(error.downcast_ref(), Some(mesh_install::UninstallError::Wait(_)));
+        || matches!(error.downcast_ref(), Some(mesh_install::UninstallError::Wait(_)))
+        || matches!(error.downcast_ref(), Some(mesh_install::UpgradeError::Sick(_)));
     if is_late { 4 } else { 1 }
 }

@@ -34,8 +34,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Inject(args) => inject::run(&args),
         Command::Install(args) => install::install(&global, &args).await,
+        Command::Upgrade(args) => install::upgrade(&global, &args).await,
         Command::Uninstall(args) => install::uninstall(&global, &args).await,
         Command::Check(args) => install::check(&global, &args).await,
+        Command::BugReport(args) => install::bug_report(&global, &args).await,
         Command::Manifest(command) => install::manifest(&global, &command),
         Command::Route(command) => route::run(&global, command).await,
         Command::Rule(command) => rule::run(&global, command).await,

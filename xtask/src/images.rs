@@ -36,8 +36,13 @@ const IMAGES: [Image; 4] = [
 ];
 
 /// Their names, with the tag that pods ask for when they name none.
-pub(crate) fn names() -> Vec<String> {
+fn names() -> Vec<String> {
     names_with("latest")
+}
+
+/// Their names by every tag that something asks for: pods that name none, and the chart.
+pub(crate) fn all_names() -> Vec<String> {
+    ["latest", VERSION].into_iter().flat_map(names_with).collect()
 }
 
 /// Their names with this tag.

@@ -150,7 +150,7 @@ fn read(file: &str, text: &str) -> Result<Value, ChartError> {
 }
 
 /// Maps are merged, everything else is replaced, and null takes away; as Helm does it.
-fn lay_over(values: &mut Value, over: &Value) {
+pub(crate) fn lay_over(values: &mut Value, over: &Value) {
     let (Value::Object(values), Value::Object(over)) = (values, over) else {
         return;
     };

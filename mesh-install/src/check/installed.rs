@@ -1,5 +1,7 @@
 //! The control plane that is there.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
@@ -12,6 +14,8 @@ use crate::wait::Target;
 use crate::{ObjectName, PART_OF, REVISION_LABEL, names};
 
 const CHECK: &str = "control plane";
+/// For one pilot to take over from another.
+const HAND_OVER: Duration = Duration::from_secs(4);
 
 pub(super) async fn check(client: &Client, namespace: &str) -> Found {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
@@ -27,9 +31,12 @@ pub(super) async fn check(client: &Client, namespace: &str) -> Found {
     }
     let mut findings = Vec::new();
     for deployment in &deployments {
-        let name = deployment.metadata.name.clone().unwrap_or_default();
-        let target = Target::Deployment { namespace: namespace.to_owned(), name };
-        findings.push(of_target(client, target).await);
+        let object = ObjectName {
+            kind: "Deployment".to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name: deployment.metadata.name.clone().unwrap_or_default(),
+        };
+        findings.push(of_target(client, Target::Workload(object)).await);
     }
     let mut revisions = Vec::new();
     for pilot in pilots {
@@ -58,15 +65,13 @@ fn label<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
 async fn of_target(client: &Client, target: Target) -> Finding {
     match target.lacks(client).await {
         None => Finding::ok(CHECK, format!("{target} is ready")),
-        Some(why) => Finding::error(CHECK, format!("{target}: {why}")),
+        Some(lack) => Finding::error(CHECK, format!("{target}: {}", lack.why)),
     }
 }
 
 async fn of_leader(client: &Client, namespace: &str, revision: &str) -> kube::Result<Finding> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let lease = names::lease(revision);
-    let holder = leases.get_opt(&lease).await?.and_then(|lease| lease.spec?.holder_identity);
-    let Some(holder) = holder.filter(|holder| !holder.is_empty()) else {
+    let Some(holder) = holder(client, namespace, &lease).await? else {
         return Ok(Finding::error(
             CHECK,
             format!(
@@ -82,6 +87,20 @@ async fn of_leader(client: &Client, namespace: &str, revision: &str) -> kube::Re
             format!("{holder} has led and is gone; another pilot takes its place in seconds"),
         ),
     })
+}
+
+/// Who leads; waits a moment, as one that ends hands over to another.
+async fn holder(client: &Client, namespace: &str, lease: &str) -> kube::Result<Option<String>> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let deadline = Instant::now() + HAND_OVER;
+    loop {
+        let holder = leases.get_opt(lease).await?.and_then(|lease| lease.spec?.holder_identity);
+        let holder = holder.filter(|holder| !holder.is_empty());
+        if holder.is_some() || Instant::now() >= deadline {
+            return Ok(holder);
+        }
+        tokio::time::sleep(HAND_OVER / 20).await;
+    }
 }
 
 /// Namespaces that ask for a revision that is not there: their pods get no sidecar.

@@ -1,7 +1,7 @@
 //! Waiting until what was applied is ready, with the reason why it is not yet.
 
-mod deployment;
 mod probe;
+mod workload;
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::{Event, Events};
 
-pub(crate) use probe::Target;
+pub(crate) use probe::{Lack, Target};
+pub(crate) use workload::selector;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -45,15 +46,49 @@ fn list(missing: &[NotReady]) -> String {
 pub(crate) struct Patience {
     start: Instant,
     timeout: Duration,
+    /// How long trouble is borne that does not go away.
+    trouble: Duration,
 }
 
 impl Patience {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { start: Instant::now(), timeout }
+        Self { start: Instant::now(), timeout, trouble: timeout }
+    }
+
+    /// With little of it for what waiting does not mend.
+    pub(crate) fn short(timeout: Duration, trouble: Duration) -> Self {
+        Self { trouble, ..Self::new(timeout) }
     }
 
     fn is_over(&self) -> bool {
         self.start.elapsed() >= self.timeout
+    }
+}
+
+/// What is waited for, and what was told of it last.
+struct Pending {
+    target: Target,
+    lack: Lack,
+    trouble_since: Option<Instant>,
+}
+
+impl Pending {
+    fn new(target: Target) -> Self {
+        Self { target, lack: Lack::default(), trouble_since: None }
+    }
+
+    fn still(&mut self, lack: Lack, events: &Events) {
+        if lack.why != self.lack.why {
+            let what = self.target.to_string();
+            events.tell(Event::Waiting { what, why: lack.why.clone() });
+        }
+        self.trouble_since =
+            lack.is_trouble.then(|| self.trouble_since.unwrap_or_else(Instant::now));
+        self.lack = lack;
+    }
+
+    fn is_hopeless(&self, patience: Patience) -> bool {
+        self.trouble_since.is_some_and(|since| since.elapsed() >= patience.trouble)
     }
 }
 
@@ -65,32 +100,29 @@ pub(crate) async fn until_ready(
     patience: Patience,
     events: &Events,
 ) -> Result<(), WaitError> {
-    let mut pending: Vec<(Target, String)> =
-        targets.into_iter().map(|target| (target, String::new())).collect();
+    let mut pending: Vec<_> = targets.into_iter().map(Pending::new).collect();
     loop {
-        let states = join_all(pending.iter().map(|(target, _)| target.lacks(client))).await;
+        let lacks = join_all(pending.iter().map(|one| one.target.lacks(client))).await;
         let mut still = Vec::new();
-        for ((target, told), state) in pending.into_iter().zip(states) {
-            match state {
-                // Deleted, as was told before.
-                None if matches!(target, Target::Gone(_)) => {}
-                None => events.tell(Event::Ready(target.to_string())),
-                Some(why) => {
-                    if why != told {
-                        let what = target.to_string();
-                        events.tell(Event::Waiting { what, why: why.clone() });
-                    }
-                    still.push((target, why));
+        for (mut one, lack) in pending.into_iter().zip(lacks) {
+            match lack {
+                Some(lack) => {
+                    one.still(lack, events);
+                    still.push(one);
                 }
+                // Deleted, as was told before.
+                None if matches!(one.target, Target::Gone(_)) => {}
+                None => events.tell(Event::Ready(one.target.to_string())),
             }
         }
         pending = still;
         if pending.is_empty() {
             return Ok(());
         }
-        if patience.is_over() {
-            let missing =
-                pending.into_iter().map(|(target, why)| NotReady { what: target.to_string(), why });
+        if patience.is_over() || pending.iter().any(|one| one.is_hopeless(patience)) {
+            let missing = pending
+                .into_iter()
+                .map(|one| NotReady { what: one.target.to_string(), why: one.lack.why });
             return Err(WaitError { missing: missing.collect(), after: patience.start.elapsed() });
         }
         tokio::time::sleep(PAUSE).await;

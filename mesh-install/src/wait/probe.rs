@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::deployment;
+use super::workload;
 use crate::{ObjectName, explain, kinds};
 
 /// Something that becomes ready.
@@ -18,7 +17,7 @@ pub(crate) enum Target {
     /// The API server serves the kind.
     Definition(String),
     /// All pods are of the latest template, and available.
-    Deployment { namespace: String, name: String },
+    Workload(ObjectName),
     /// It exists.
     ConfigMap { namespace: String, name: String },
     /// The pilot has told the API server by which roots it knows it.
@@ -31,7 +30,10 @@ impl fmt::Display for Target {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Definition(name) => write!(to, "the kind {name}"),
-            Self::Deployment { name, .. } => write!(to, "{name}"),
+            Self::Workload(object) => match &object.namespace {
+                Some(namespace) => write!(to, "{namespace}/{}", object.name),
+                None => write!(to, "{}", object.name),
+            },
             Self::ConfigMap { name, .. } => write!(to, "ConfigMap {name}"),
             Self::Webhook(object) => write!(to, "{}", object.name),
             Self::Gone(object) => write!(to, "{object}"),
@@ -39,12 +41,34 @@ impl fmt::Display for Target {
     }
 }
 
+/// Why something is not ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lack {
+    pub(crate) why: String,
+    /// Waiting alone will hardly help.
+    pub(crate) is_trouble: bool,
+}
+
+impl From<String> for Lack {
+    fn from(why: String) -> Self {
+        Self { why, is_trouble: false }
+    }
+}
+
 impl Target {
     /// What it lacks; None when it is ready.
-    pub(crate) async fn lacks(&self, client: &Client) -> Option<String> {
+    pub(crate) async fn lacks(&self, client: &Client) -> Option<Lack> {
         let lacks = match self {
+            Self::Workload(object) => workload(client, object).await,
+            other => other.lacks_something(client).await.map(|why| why.map(Lack::from)),
+        };
+        lacks.unwrap_or_else(|error| Some(format!("the API server: {}", explain(&error)).into()))
+    }
+
+    async fn lacks_something(&self, client: &Client) -> kube::Result<Option<String>> {
+        match self {
             Self::Definition(name) => definition(client, name).await,
-            Self::Deployment { namespace, name } => deployment(client, namespace, name).await,
+            Self::Workload(_) => Ok(None),
             Self::ConfigMap { namespace, name } => {
                 let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
                 let missing = || "the pilot has not published it yet".to_owned();
@@ -52,8 +76,7 @@ impl Target {
             }
             Self::Webhook(object) => webhook(client, object).await,
             Self::Gone(object) => gone(client, object).await,
-        };
-        lacks.unwrap_or_else(|error| Some(format!("the API server: {}", explain(&error))))
+        }
     }
 }
 
@@ -69,18 +92,19 @@ async fn definition(client: &Client, name: &str) -> kube::Result<Option<String>>
     Ok((!is_there).then(|| "the API server does not serve it yet".to_owned()))
 }
 
-async fn deployment(client: &Client, namespace: &str, name: &str) -> kube::Result<Option<String>> {
-    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let Some(found) = api.get_opt(name).await? else {
-        return Ok(Some("it is not there".to_owned()));
+async fn workload(client: &Client, object: &ObjectName) -> kube::Result<Option<Lack>> {
+    let Some(kind) = kinds::find(&object.kind) else { return Ok(None) };
+    let namespace = object.namespace.as_deref();
+    let Some(found) = kind.api(client, namespace).get_opt(&object.name).await? else {
+        return Ok(Some("it is not there".to_owned().into()));
     };
-    let Some(progress) = deployment::progress(&found) else { return Ok(None) };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let pods = pods.list(&ListParams::default().labels(&deployment::selector(&found))).await?;
-    let trouble = deployment::trouble(&pods.items);
-    Ok(Some(match trouble {
-        Some(trouble) => format!("{progress}: {trouble}"),
-        None => progress,
+    let found = kinds::value(kind, &found);
+    let Some(progress) = workload::progress(&found) else { return Ok(None) };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace.unwrap_or_default());
+    let pods = pods.list(&ListParams::default().labels(&workload::selector(&found))).await?;
+    Ok(Some(match workload::trouble(&pods.items) {
+        Some(trouble) => Lack { why: format!("{progress}: {trouble}"), is_trouble: true },
+        None => progress.into(),
     }))
 }
 

@@ -32,6 +32,16 @@ pub(crate) struct ChartArgs {
 }
 
 impl ChartArgs {
+    /// Which control plane is meant.
+    pub(super) fn revision(&self) -> &str {
+        self.revision.as_deref().unwrap_or(chart::REVISION)
+    }
+
+    /// Where values have their place in [`ChartArgs::release`] that everything typed wins over.
+    pub(super) fn below_typed(&self) -> usize {
+        1 + usize::from(self.revision.is_some())
+    }
+
     /// Reads the files; whether the values are right is seen when they are rendered.
     pub(crate) fn release(&self, global: &Global) -> Result<Release> {
         // Helm makes the namespace by itself; we are not Helm.

@@ -55,7 +55,7 @@ struct Row {
 pub(crate) async fn run(global: &Global, args: &InstallArgs) -> Result<()> {
     let release = args.chart.release(global)?;
     // Refused as a whole, before anything is looked at.
-    let objects = mesh_install::chart::render(&release)?;
+    let objects = mesh_install::objects(&release)?;
     let client = global.cluster.connect().await?;
     check(&client, &release, args.force).await?;
     let plan = mesh_install::plan(&client, &objects).await?;

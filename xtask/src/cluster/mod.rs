@@ -155,7 +155,7 @@ pub(crate) fn builder() -> Result<(Docker, Option<String>)> {
 pub(crate) fn load_images() -> Result<()> {
     let cluster = current()?;
     ensure!(cluster.is_ready(), "no cluster is up: `cargo xtask cluster up` brings one up");
-    let images = images::names();
+    let images = images::all_names();
     for image in &images {
         ensure!(
             cluster.docker().has_image(image)?,

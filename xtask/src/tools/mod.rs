@@ -2,6 +2,7 @@
 
 mod debian;
 mod envoy;
+mod helm;
 
 use std::path::PathBuf;
 
@@ -59,6 +60,9 @@ pub(crate) fn install(purpose: Purpose, yes: bool) -> Result<()> {
     debian::install(purpose, fetch_envoy, yes)?;
     if fetch_envoy {
         envoy::fetch()?;
+    }
+    if matches!(purpose, Purpose::Test | Purpose::All) {
+        helm::build()?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
     match (name, &arguments[..]) {
         ("quote", [value]) => Ok(Value::from(go_quoted(&text(value)?))),
         ("toYaml", [value]) => {
-            let yaml = mesh_yaml::write(value).map_err(|error| error.to_string())?;
+            let yaml = mesh_yaml::write(&sorted(value)).map_err(|error| error.to_string())?;
             Ok(Value::from(yaml.trim_end()))
         }
         ("indent", [Value::Number(by), value]) => Ok(Value::from(indent(by, &text(value)?))),
@@ -68,6 +68,19 @@ fn indent(by: &serde_json::Number, text: &str) -> String {
     let spaces =
         " ".repeat(by.as_u64().and_then(|by| usize::try_from(by).ok()).unwrap_or_default());
     format!("{spaces}{}", text.replace('\n', &format!("\n{spaces}")))
+}
+
+/// With the names of maps in order, as Go writes them.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(fields) => {
+            let mut names: Vec<_> = fields.keys().collect();
+            names.sort();
+            names.into_iter().map(|name| (name.clone(), sorted(&fields[name]))).collect()
+        }
+        plain => plain.clone(),
+    }
 }
 
 /// As Go's %q does it, which YAML reads back.

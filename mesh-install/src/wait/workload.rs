@@ -1,29 +1,43 @@
-//! What a deployment lacks, in the words of whoever keeps it from being ready.
+//! What a workload lacks, in the words of whoever keeps it from being ready.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use serde_json::Value;
 
-/// How far it is; None when it is ready.
-pub(super) fn progress(deployment: &Deployment) -> Option<String> {
-    let wanted = deployment.spec.replicas.unwrap_or(1);
-    let status = deployment.status.clone().unwrap_or_default();
-    let is_seen = status.observed_generation >= deployment.metadata.generation;
-    let updated = status.updated_replicas.unwrap_or_default();
-    let available = status.available_replicas.unwrap_or_default();
+/// How far a Deployment, StatefulSet or DaemonSet is; None when all of its pods are of the
+/// latest template, and available.
+pub(crate) fn progress(workload: &Value) -> Option<String> {
+    let (spec, status) = (&workload["spec"], &workload["status"]);
+    let number = |value: &Value| value.as_i64().unwrap_or_default();
+    let wanted = match workload["kind"].as_str() {
+        Some("DaemonSet") => number(&status["desiredNumberScheduled"]),
+        _ => spec["replicas"].as_i64().unwrap_or(1),
+    };
+    let (updated, available) = match workload["kind"].as_str() {
+        Some("DaemonSet") => ("updatedNumberScheduled", "numberAvailable"),
+        _ => ("updatedReplicas", "availableReplicas"),
+    };
+    let (updated, available) = (number(&status[updated]), number(&status[available]));
+    let is_seen =
+        status["observedGeneration"].as_i64() >= workload["metadata"]["generation"].as_i64();
     let ready = if is_seen { updated.min(available) } else { 0 };
-    (ready < wanted).then(|| format!("{ready} of {wanted} pods are ready"))
+    // Of a Deployment, pods of both templates are counted as available.
+    let old = (number(&status["replicas"]) - updated).max(0);
+    if !is_seen || ready < wanted {
+        return Some(format!("{ready} of {wanted} pods are ready"));
+    }
+    (workload["kind"] == "Deployment" && old > 0).then(|| format!("{old} old pods are still there"))
 }
 
 /// Its pods, as a label selector.
-pub(super) fn selector(deployment: &Deployment) -> String {
-    let labels = deployment.spec.selector.match_labels.clone();
-    let pairs =
-        labels.unwrap_or_default().into_iter().map(|(name, value)| format!("{name}={value}"));
+pub(crate) fn selector(workload: &Value) -> String {
+    let labels = workload["spec"]["selector"]["matchLabels"].as_object();
+    let pairs = labels.into_iter().flatten();
+    let pairs = pairs.map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()));
     pairs.collect::<Vec<_>>().join(",")
 }
 
 /// The first reason for which a pod does not run that does not go away by itself.
-pub(super) fn trouble(pods: &[Pod]) -> Option<String> {
+pub(crate) fn trouble(pods: &[Pod]) -> Option<String> {
     pods.iter().find_map(|pod| {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         Some(format!("pod {name}: {}", pod_trouble(pod)?))
@@ -92,23 +106,44 @@ mod tests {
     }
 
     #[test]
-    fn a_deployment_is_ready_when_all_of_its_latest_pods_are() {
-        let deployment = |observed: i64, updated: i32, available: i32| -> Deployment {
-            let status = json!({
-                "observedGeneration": observed,
-                "updatedReplicas": updated,
-                "availableReplicas": available,
-            });
-            let spec =
-                json!({"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": {}});
-            let object = json!({"metadata": {"generation": 2}, "spec": spec, "status": status});
-            serde_json::from_value(object).unwrap()
+    fn a_deployment_is_ready_when_all_of_its_pods_are_its_latest() {
+        let deployment = |observed: i64, replicas: i64, updated: i64, available: i64| {
+            progress(&json!({
+                "kind": "Deployment",
+                "metadata": {"generation": 2},
+                "spec": {"replicas": 2},
+                "status": {
+                    "observedGeneration": observed,
+                    "replicas": replicas,
+                    "updatedReplicas": updated,
+                    "availableReplicas": available,
+                },
+            }))
         };
-        assert_eq!(progress(&deployment(2, 2, 2)), None);
+        assert_eq!(deployment(2, 2, 2, 2), None);
+        assert_eq!(deployment(2, 3, 2, 2).unwrap(), "1 old pods are still there");
         for (observed, updated, available, ready) in [(1, 2, 2, 0), (2, 1, 2, 1), (2, 2, 0, 0)] {
-            let said = progress(&deployment(observed, updated, available)).unwrap();
+            let said = deployment(observed, 2, updated, available).unwrap();
             assert_eq!(said, format!("{ready} of 2 pods are ready"));
         }
+    }
+
+    #[test]
+    fn a_daemon_set_wants_a_pod_on_every_node() {
+        let daemon_set = |available: i64| {
+            progress(&json!({
+                "kind": "DaemonSet",
+                "metadata": {"generation": 1},
+                "status": {
+                    "observedGeneration": 1,
+                    "desiredNumberScheduled": 3,
+                    "updatedNumberScheduled": 3,
+                    "numberAvailable": available,
+                },
+            }))
+        };
+        assert_eq!(daemon_set(3), None);
+        assert_eq!(daemon_set(2).unwrap(), "2 of 3 pods are ready");
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! Installations on good and on bad days, against a stub of an API server.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod api_server;
+mod install;
+mod uninstall;
+mod upgrade;
+
+use std::time::Duration;
+
+use mesh_install::chart::{NAMESPACE, Release};
+use mesh_install::{Event, Events, InstallError, Settings};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::unbounded_channel;
+
+use api_server::ApiServer;
+
+fn release(values: Value) -> Release {
+    Release {
+        namespace: NAMESPACE.to_owned(),
+        values: vec![json!({"createNamespace": true}), values],
+    }
+}
+
+/// Installs with little patience; gives what happened.
+async fn install(server: &ApiServer, values: Value) -> (Result<(), InstallError>, Vec<Event>) {
+    let settings = Settings { release: release(values), timeout: Duration::from_millis(600) };
+    let (sender, mut receiver) = unbounded_channel();
+    let events = Events::new(sender);
+    let done = mesh_install::install(&server.client(), &settings, &events).await;
+    drop(events);
+    let mut told = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        told.push(event);
+    }
+    (done, told)
+}
+
+/// Events that nobody reads.
+fn nobody() -> Events {
+    Events::new(unbounded_channel().0)
+}
