@@ -10,7 +10,7 @@ use mesh_pilot::cluster;
 use mesh_pilot::duties::Duties;
 use mesh_pilot::platform::{FilesAdapter, KubernetesAdapter, MeshConfig};
 use mesh_pilot::run::{Listeners, run};
-use mesh_pilot::webhook;
+use mesh_pilot::webhook::{self, Cluster, Injection};
 use mesh_runtime::telemetry;
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             trust_domain: cli.trust_domain.clone(),
             auto_mtls: cli.auto_mtls,
         };
-        let injection = webhook::follow(cli.inject_config.clone()).await?;
+        let settings = webhook::follow(cli.inject_config.clone()).await?;
         match cli.platform {
             Platform::Files => {
                 let folder = cli.config_dir.as_deref().context(
@@ -45,6 +45,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                 )?;
                 let platform = FilesAdapter::start(folder, mesh).await?;
                 let ca = start_ca(cli, Home::Machine(folder)).await?;
+                let injection = Injection { settings, cluster: None };
                 run(listeners, platform, ca, injection, None).await
             }
             Platform::Kubernetes => {
@@ -53,6 +54,8 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                 let duties =
                     Duties::new(client.clone(), &cli.namespace, &cli.revision, &service, &me);
                 let platform = KubernetesAdapter::start(&client, mesh, duties.leadership(), &me);
+                let cluster = Some(Cluster::start(client.clone(), &cli.namespace));
+                let injection = Injection { settings, cluster };
                 let ca = start_ca(cli, Home::Cluster(client)).await?;
                 run(listeners, platform, ca, injection, Some(duties)).await
             }

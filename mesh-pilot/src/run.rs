@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use mesh_inject::Config;
 use mesh_runtime::admin;
 use mesh_runtime::drain;
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown::Signals;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -22,7 +20,7 @@ use crate::duties::Duties;
 use crate::fleet::Fleet;
 use crate::http::Monitoring;
 use crate::platform::PlatformAdapter;
-use crate::webhook::Webhook;
+use crate::webhook::{Injection, Webhook};
 
 /// Open calls have this long to be answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -70,13 +68,13 @@ async fn api_listeners(cli: &Cli) -> anyhow::Result<Vec<api::Listener>> {
     Ok(listeners)
 }
 
-/// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what sidecars
-/// are made of. `duties`: what one pilot does for all, where there are several.
+/// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what pods
+/// are injected with. `duties`: what one pilot does for all, where there are several.
 pub async fn run<P: PlatformAdapter>(
     listeners: Listeners,
     platform: P,
     ca: Ca,
-    injection: watch::Receiver<Arc<Config>>,
+    injection: Injection,
     duties: Option<Duties>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot handle signals")?;
@@ -88,6 +86,13 @@ pub async fn run<P: PlatformAdapter>(
 
     let mut snapshots = platform.snapshots();
     let discovery = Arc::new(Discovery::new(snapshots.clone(), fleet.clone(), drain.clone()));
+    if let Some(cluster) = &injection.cluster {
+        let (mut versions, known) = (cluster.versions(), readiness.wait_for("the nodes"));
+        tokio::spawn(async move {
+            let _ = versions.wait_for(Option::is_some).await;
+            drop(known);
+        });
+    }
     let webhook = Webhook::new(Arc::clone(&platform), injection);
     let pages = Monitoring {
         fleet: fleet.clone(),

@@ -14,6 +14,13 @@ rules:
   operations: [CREATE]
   resources: [pods]
   scope: Namespaced
+# Nobody need be asked about these, so that they can start while no pilot is there: pods that
+# have their sidecar, and those that use the node's network and never get one.
+matchConditions:
+- name: has-no-sidecar-yet
+  expression: "!has(object.metadata.annotations) || !('sidecar.mesh/status' in object.metadata.annotations)"
+- name: has-a-network-of-its-own
+  expression: "!has(object.spec.hostNetwork) || !object.spec.hostNetwork"
 failurePolicy: Fail
 matchPolicy: Equivalent
 # Once more when another webhook has added a container since.

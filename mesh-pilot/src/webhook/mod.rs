@@ -5,6 +5,7 @@
 //! the names of services and rules that a rule is held against.
 
 mod ca_bundle;
+mod cluster;
 mod inject;
 mod listener;
 mod metrics;
@@ -16,14 +17,14 @@ mod validate;
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use axum::{Json, Router};
 use mesh_inject::Config;
 use mesh_runtime::drain::Watcher;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -32,16 +33,25 @@ use crate::platform::PlatformAdapter;
 use listener::TlsListener;
 
 pub use ca_bundle::{Configurations, keep_ca_bundle};
+pub use cluster::Cluster;
 pub use metrics::Metrics;
 pub use settings::{SettingsError, follow};
 
 /// The API server takes objects of up to 3 MB, and sends the old one of an update, too.
 const MAX_BODY: usize = 8 << 20;
 
+/// What pods are injected with.
+pub struct Injection {
+    /// What sidecars are made of, and each change of it.
+    pub settings: watch::Receiver<Arc<Config>>,
+    /// The cluster, where there is one.
+    pub cluster: Option<Cluster>,
+}
+
 /// The webhooks. Cheap to clone.
 pub struct Webhook<P> {
     platform: Arc<P>,
-    settings: watch::Receiver<Arc<Config>>,
+    injection: Arc<Injection>,
     metrics: Arc<Metrics>,
 }
 
@@ -49,16 +59,16 @@ impl<P> Clone for Webhook<P> {
     fn clone(&self) -> Self {
         Self {
             platform: Arc::clone(&self.platform),
-            settings: self.settings.clone(),
+            injection: Arc::clone(&self.injection),
             metrics: Arc::clone(&self.metrics),
         }
     }
 }
 
 impl<P: PlatformAdapter> Webhook<P> {
-    /// Rules are held against `platform`, and sidecars made of what `settings` say.
-    pub fn new(platform: Arc<P>, settings: watch::Receiver<Arc<Config>>) -> Self {
-        Self { platform, settings, metrics: Arc::default() }
+    /// Rules are held against `platform`.
+    pub fn new(platform: Arc<P>, injection: Injection) -> Self {
+        Self { platform, injection: Arc::new(injection), metrics: Arc::default() }
     }
 
     /// What was asked, and how it was answered.
@@ -90,25 +100,27 @@ async fn inject<P: PlatformAdapter>(
     State(webhook): State<Webhook<P>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    let settings = Arc::clone(&webhook.settings.borrow());
-    review::answer(&headers, &body, |request| {
-        let decision = inject::decide(request, &settings);
-        webhook.metrics.inject(&decision);
-        decision
-    })
+) -> Result<Json<Value>, (StatusCode, String)> {
+    let request = review::read(&headers, &body)?;
+    let Injection { settings, cluster } = webhook.injection.as_ref();
+    let settings = Arc::clone(&settings.borrow());
+    let decision = match cluster {
+        None => inject::decide(&request, &settings),
+        Some(cluster) => cluster.decide(&request, &settings).await,
+    };
+    webhook.metrics.inject(&decision);
+    Ok(Json(review::write(&request, decision)))
 }
 
 async fn validate<P: PlatformAdapter>(
     State(webhook): State<Webhook<P>>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
-    review::answer(&headers, &body, |request| {
-        let decision = validate::decide(request, webhook.platform.as_ref());
-        webhook.metrics.validate(&decision);
-        decision
-    })
+) -> Result<Json<Value>, (StatusCode, String)> {
+    let request = review::read(&headers, &body)?;
+    let decision = validate::decide(&request, webhook.platform.as_ref());
+    webhook.metrics.validate(&decision);
+    Ok(Json(review::write(&request, decision)))
 }
 
 #[cfg(test)]

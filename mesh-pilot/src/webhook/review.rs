@@ -1,9 +1,7 @@
 //! An AdmissionReview of `admission.k8s.io/v1`: the API server's question, and the answer.
 
-use axum::Json;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use k8s_openapi::ByteString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -73,23 +71,9 @@ struct Review {
     request: Option<Request>,
 }
 
-/// Reads a request and writes the answer to it. What is no request at all is an HTTP error,
-/// in words that the API server passes on.
-pub(super) fn answer(
-    headers: &HeaderMap,
-    body: &[u8],
-    decide: impl FnOnce(&Request) -> Decision,
-) -> Response {
-    match read(headers, body) {
-        Ok(request) => {
-            let decision = decide(&request);
-            Json(write(&request, decision)).into_response()
-        }
-        Err((code, message)) => (code, message).into_response(),
-    }
-}
-
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCode, String)> {
+/// The request of a body. What is none is an HTTP error, in words that the API server passes
+/// on.
+pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCode, String)> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
     if !media_type.trim().eq_ignore_ascii_case("application/json") {
@@ -110,7 +94,8 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, (StatusCode, String
     }
 }
 
-fn write(request: &Request, decision: Decision) -> Value {
+/// The answer.
+pub(super) fn write(request: &Request, decision: Decision) -> Value {
     let Decision { refusal, patch, warnings } = decision;
     let mut response = json!({"uid": request.uid, "allowed": refusal.is_none()});
     if let Some(message) = refusal {

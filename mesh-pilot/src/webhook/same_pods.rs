@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 
-use axum::body::to_bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
 use k8s_openapi::ByteString;
 use mesh_inject::Config;
@@ -168,7 +167,7 @@ fn in_order(mut pod: Value) -> Value {
 }
 
 /// The pod after the webhook's answer.
-async fn injected(pod: &Value, config: &Config) -> Value {
+fn injected(pod: &Value, config: &Config) -> Value {
     let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {"uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"},
             "namespace": "default", "operation": "CREATE", "object": pod}});
@@ -176,11 +175,8 @@ async fn injected(pod: &Value, config: &Config) -> Value {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     )]);
-    let answer = review::answer(&headers, review.to_string().as_bytes(), |request| {
-        inject::decide(request, config)
-    });
-    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let request = review::read(&headers, review.to_string().as_bytes()).unwrap();
+    let answer = review::write(&request, inject::decide(&request, config));
     let response = &answer["response"];
     assert_eq!(response["allowed"], true, "{response}");
     let mut pod = pod.clone();
@@ -192,8 +188,8 @@ async fn injected(pod: &Value, config: &Config) -> Value {
     pod
 }
 
-#[tokio::test]
-async fn the_webhook_gives_the_pods_that_meshctl_inject_gives() {
+#[test]
+fn the_webhook_gives_the_pods_that_meshctl_inject_gives() {
     let files = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name());
     let cases: Vec<String> = files
         .filter_map(|name| Some(name.to_str()?.strip_suffix(".in.yaml")?.to_owned()))
@@ -211,7 +207,7 @@ async fn the_webhook_gives_the_pods_that_meshctl_inject_gives() {
             with_defaults(&mut pod);
             with_api_access(&mut expected, &own);
             with_defaults(&mut expected);
-            let mut found = injected(&sorted(&pod), &config).await;
+            let mut found = injected(&sorted(&pod), &config);
             with_defaults(&mut found);
             let (found, expected) = (in_order(found), in_order(expected));
             let text = |pod: &Value| serde_json::to_string_pretty(&sorted(pod)).unwrap();

@@ -1,4 +1,4 @@
-//! The roots in the webhooks' configurations, against a stub of the API server.
+//! What needs an API server, against a stub of one.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
 use axum::{Json, Router};
 use k8s_openapi::ByteString;
+use mesh_inject::Config;
 use mesh_testkit::eventually_async;
 use mesh_tls::{Authority, TrustBundle};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::WatchStream;
 
-use super::{Configurations, keep_ca_bundle};
+use super::{Cluster, Configurations, keep_ca_bundle};
 use crate::ca::Trust;
 
 const MUTATING: &str = "mesh-sidecar-injector-mesh-system";
@@ -147,4 +148,70 @@ async fn the_leader_keeps_the_roots_right_whoever_changes_what() {
     server.both_become(&new_roots).await;
     drop((leader, trust));
     keeper.await.unwrap();
+}
+
+/// An API server with one node of this version, and three namespaces.
+async fn cluster(kubelet: &'static str) -> Cluster {
+    let nodes = move |Query(query): Query<HashMap<String, String>>| async move {
+        if query.contains_key("watch") {
+            return Body::from_stream(tokio_stream::pending::<Result<String, Infallible>>())
+                .into_response();
+        }
+        let node = json!({"metadata": {"name": "a"}, "status": {"nodeInfo": {
+            "architecture": "", "bootID": "", "containerRuntimeVersion": "", "kernelVersion": "",
+            "kubeProxyVersion": "", "machineID": "", "operatingSystem": "", "osImage": "",
+            "systemUUID": "", "kubeletVersion": kubelet}}});
+        let list = json!({"apiVersion": "v1", "kind": "NodeList",
+            "metadata": {"resourceVersion": "1"}, "items": [node]});
+        Json(list).into_response()
+    };
+    let namespace = async |Path(name): Path<String>| {
+        let labels = match name.as_str() {
+            "shop" | "mesh-system" => json!({"mesh-injection": "enabled"}),
+            "plain" => json!({}),
+            _ => {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "code": 404,
+                    "status": "Failure", "reason": "NotFound", "message": "no such namespace"});
+                return (axum::http::StatusCode::NOT_FOUND, Json(status));
+            }
+        };
+        let object = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": name, "labels": labels}});
+        (axum::http::StatusCode::OK, Json(object))
+    };
+    let version = json!({"major": "1", "minor": "34", "gitVersion": "v1.34.2", "gitCommit": "",
+        "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
+    let app = Router::new()
+        .route("/api/v1/nodes", get(nodes))
+        .route("/api/v1/namespaces/{name}", get(namespace))
+        .route("/version", get(async || Json(version)));
+    let client = crate::cluster::client_of(app).await;
+    let cluster = Cluster::start(client, "mesh-system");
+    cluster.versions().wait_for(Option::is_some).await.unwrap();
+    cluster
+}
+
+/// What a pod of this namespace gets: nothing, or the number of its containers.
+async fn containers(cluster: &Cluster, namespace: &str) -> Option<usize> {
+    let request = serde_json::from_value(json!({"uid": "1", "kind": {"kind": "Pod"},
+        "operation": "CREATE", "namespace": namespace,
+        "object": {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a"}]}}}));
+    let decision = cluster.decide(&request.unwrap(), &Config::default()).await;
+    assert_eq!(decision.refusal, None);
+    if decision.patch.is_empty() {
+        return None;
+    }
+    let mut plain = decision.patch.iter().filter(|step| step["path"] == "/spec/containers");
+    Some(plain.next().map_or(1, |step| step["value"].as_array().unwrap().len()))
+}
+
+#[tokio::test]
+async fn the_namespace_decides_and_the_nodes_say_which_kind_of_sidecar() {
+    let new = cluster("v1.34.2").await;
+    assert_eq!(containers(&new, "shop").await, Some(1), "a native one is an init container");
+    assert_eq!(containers(&new, "plain").await, None);
+    assert_eq!(containers(&new, "mesh-system").await, None);
+    assert_eq!(containers(&new, "gone").await, Some(1), "the API server has asked, after all");
+    let old = cluster("v1.28.9").await;
+    assert_eq!(containers(&old, "shop").await, Some(2));
 }
