@@ -934,7 +934,7 @@ impl ::prost::Name for Problem {
         "type.googleapis.com/mesh.v1.Problem".into()
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchRolloutRequest {
     #[prost(uint64, tag = "1")]
     pub version: u64,
