@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_model::Snapshot;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::state::{State, Urgency};
 use super::{Change, Inner, View};
@@ -77,7 +77,8 @@ impl Inner {
             changed
         });
         if changed {
-            info!(version = current + 1, "the mesh changed");
+            // A busy cluster does little else.
+            debug!(version = current + 1, "the mesh changed");
         }
     }
 }

@@ -160,6 +160,22 @@ fn an_object_that_cannot_be_read_stays_as_it_was() {
     assert_eq!((state.refused(), endpoints(&mut state)), (Vec::new(), Vec::new()));
 }
 
+#[test]
+fn of_two_families_the_first_counts() {
+    for (families, expected) in [(["IPv4", "IPv6"], "10.0.0.1"), (["IPv6", "IPv4"], "fd00::1")] {
+        let mut state = cart();
+        let ports = json!([{"name": "http", "port": 80}]);
+        state.take(service(json!({"clusterIP": "None", "ipFamilies": families, "ports": ports})));
+        let six = json!({"addresses": ["fd00::1"], "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "name": "cart-1", "namespace": "shop"}});
+        state.take(slice(&[ready(1), six]));
+        let endpoints = state.contents().services[0].endpoints.clone();
+        assert_eq!(endpoints.len(), 1, "{endpoints:?}");
+        assert_eq!(endpoints[0].address.to_string(), expected);
+        assert!(endpoints[0].workload.is_some(), "the pod's, whichever its first address is");
+    }
+}
+
 fn route(uid: &str, generation: i64, host: &str) -> Change {
     let kind = kinds::RULE_KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": kind.kind,

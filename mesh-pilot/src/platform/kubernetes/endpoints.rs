@@ -37,7 +37,7 @@ pub(in super::super) fn service<'a>(
     slices: impl IntoIterator<Item = &'a DeclaredSlice>,
     pods: &Pods<'_>,
 ) -> Arc<Service> {
-    with_endpoints(declared, of_slices(&declared.service, slices, pods))
+    with_endpoints(declared, of_slices(declared, slices, pods))
 }
 
 fn with_endpoints(declared: &DeclaredService, mut endpoints: Vec<Endpoint>) -> Arc<Service> {
@@ -100,7 +100,7 @@ impl<'a> Pods<'a> {
 }
 
 fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpoint> {
-    let DeclaredService { service, selector, publish_not_ready } = declared;
+    let DeclaredService { service, selector, publish_not_ready, .. } = declared;
     if selector.is_empty() {
         return Vec::new();
     }
@@ -128,17 +128,21 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
 }
 
 fn of_slices<'a>(
-    service: &Service,
+    declared: &DeclaredService,
     slices: impl IntoIterator<Item = &'a DeclaredSlice>,
     pods: &Pods<'_>,
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     for slice in slices {
         for (name, target) in &slice.ports {
-            let Some(port) = service.ports.iter().find(|port| port.name == *name) else {
+            let ports = &declared.service.ports;
+            let Some(port) = ports.iter().find(|port| port.name == *name) else {
                 continue;
             };
-            for endpoint in &slice.endpoints {
+            let of_family = |endpoint: &&SliceEndpoint| {
+                declared.is_ipv4.is_none_or(|is_ipv4| is_ipv4 == endpoint.address.is_ipv4())
+            };
+            for endpoint in slice.endpoints.iter().filter(of_family) {
                 let Ok(pod) = pods.behind(&slice.name.namespace, endpoint) else { continue };
                 endpoints.push(Endpoint {
                     service_port: port.number,

@@ -15,6 +15,10 @@ pub(in super::super) struct DeclaredService {
     pub(in super::super) selector: Labels,
     /// Pods count before they are ready.
     pub(in super::super) publish_not_ready: bool,
+    /// Whether its endpoints are those of IPv4, or of IPv6; `None`: whatever there are. Of a
+    /// service with both families we take the first: its own address is of that one, and a
+    /// pod must not count twice.
+    pub(in super::super) is_ipv4: Option<bool>,
 }
 
 /// `None` for an `ExternalName`, which is nothing but an alias in DNS.
@@ -46,6 +50,7 @@ pub(in super::super) fn declared_service(
         }
         ports.push(port);
     }
+    let first_family = spec.ip_families.iter().flatten().next().map(|family| family == "IPv4");
     let service = mesh_model::Service {
         hostname: name.hostname(cluster_domain),
         name,
@@ -55,6 +60,7 @@ pub(in super::super) fn declared_service(
         endpoints: Vec::new(),
     };
     Ok(Some(DeclaredService {
+        is_ipv4: virtual_address.map(|address| address.is_ipv4()).or(first_family),
         service,
         selector: spec.selector.unwrap_or_default(),
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
