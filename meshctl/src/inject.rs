@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use mesh_inject::{Config, KubernetesVersion, PodReport, inject_yaml};
 use serde_json::{Value, json};
 
-use crate::{input, output};
+use crate::cli::Global;
+use crate::{cluster, input, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct InjectArgs {
@@ -19,9 +20,17 @@ pub(crate) struct InjectArgs {
     #[arg(short, long, value_enum, default_value_t)]
     output: Form,
 
-    /// File of what sidecars are made of, as in the ConfigMap of an installation, in YAML
+    /// File of what sidecars are made of, in YAML, in the place of a cluster's settings
     #[arg(long, value_name = "FILE")]
     inject_config: Option<PathBuf>,
+
+    /// Ask no cluster: sidecars are made as by an installation that was given no settings
+    #[arg(long)]
+    offline: bool,
+
+    /// Control plane that the sidecars shall belong to, of several of one cluster
+    #[arg(long, value_name = "NAME", default_value = mesh_install::chart::REVISION)]
+    revision: String,
 
     /// Oldest version of the API server and the nodes, such as 1.28, where nobody has decided
     /// whether sidecars are native ones; before 1.29 they are plain containers
@@ -53,8 +62,8 @@ enum Form {
     Json,
 }
 
-pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    let config = config(args)?;
+pub(crate) async fn run(global: &Global, args: &InjectArgs) -> Result<()> {
+    let config = config(global, args).await?;
     let (mut texts, mut pods) = (Vec::new(), 0);
     for file in files(&args.files)? {
         let injected = inject_yaml(&input::read(&file)?, &config)
@@ -80,11 +89,11 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
 }
 
 /// The command line has the last word.
-fn config(args: &InjectArgs) -> Result<Config> {
+async fn config(global: &Global, args: &InjectArgs) -> Result<Config> {
     let mut config = match &args.inject_config {
         Some(file) => Config::from_yaml(&input::read(file)?)
             .with_context(|| format!("{} (--inject-config)", file.display()))?,
-        None => Config::default(),
+        None => settings(global, args).await?,
     };
     config.native_sidecar = config.native_sidecar.on(args.kubernetes_version);
     config.image = args.image.clone().unwrap_or(config.image);
@@ -92,6 +101,28 @@ fn config(args: &InjectArgs) -> Result<Config> {
     config.ca_address = args.ca_address.clone().or(config.ca_address);
     config.token_audience = args.token_audience.clone().unwrap_or(config.token_audience);
     Ok(config)
+}
+
+/// As the cluster's webhook has them. A cluster that nobody has named need not be there.
+async fn settings(global: &Global, args: &InjectArgs) -> Result<Config> {
+    let (namespace, revision) = (&global.cluster.mesh_namespace, &args.revision);
+    let named = global.cluster.is_named();
+    if !args.offline && (named || cluster::has_default()) {
+        match of_cluster(global, namespace, revision).await {
+            Ok(config) => return Ok(config),
+            Err(error) if named => return Err(error),
+            Err(error) => eprintln!(
+                "the settings of the cluster are not known, and the defaults taken (--offline \
+                 when that is meant): {error:#}"
+            ),
+        }
+    }
+    Ok(mesh_install::default_settings(namespace, revision)?)
+}
+
+async fn of_cluster(global: &Global, namespace: &str, revision: &str) -> Result<Config> {
+    let client = global.cluster.connect().await?;
+    Ok(mesh_install::settings_of_cluster(&client, namespace, revision).await?)
 }
 
 /// The files that are meant: of a folder those that kubectl would take, by their names.

@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli { global, command } = cli;
     match command {
-        Command::Inject(args) => inject::run(&args),
+        Command::Inject(args) => inject::run(&global, &args).await,
         Command::Install(args) => install::install(&global, &args).await,
         Command::Upgrade(args) => install::upgrade(&global, &args).await,
         Command::Uninstall(args) => install::uninstall(&global, &args).await,

@@ -109,9 +109,10 @@ fn inject_prints_the_file_with_sidecars_or_nothing() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a}]}\n";
     std::fs::write(&file, pod).unwrap();
     let file = file.to_str().unwrap();
-    let output = meshctl(folder.path(), &["inject", "-f", file]);
+    let output = meshctl(folder.path(), &["inject", "--offline", "-f", file]);
     assert!(out(&output).contains("name: mesh-proxy"), "{output:?}");
-    let output = meshctl(folder.path(), &["inject", "-f", file, "-f", "/no/such/file"]);
+    let output =
+        meshctl(folder.path(), &["inject", "--offline", "-f", file, "-f", "/no/such/file"]);
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""));
     assert!(error(&output).contains("/no/such/file"), "{output:?}");
 }
@@ -144,7 +145,7 @@ fn inject_takes_folders_and_standard_input_and_prints_json() {
     assert!(sidecar["args"].to_string().contains(r#""--log-level","warn""#), "{sidecar}");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
-    command.args(["inject", "-f", "-", "--kubernetes-version", "1.28"]);
+    command.args(["inject", "--offline", "-f", "-", "--kubernetes-version", "1.28"]);
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -159,8 +160,14 @@ fn inject_takes_folders_and_standard_input_and_prints_json() {
     assert!(error(&output).contains("imagee"), "{output:?}");
     let service = folder.path().join("service.yaml");
     std::fs::write(&service, "apiVersion: v1\nkind: Service\n").unwrap();
-    let output = meshctl(folder.path(), &["inject", "-f", service.to_str().unwrap()]);
+    let service = service.to_str().unwrap();
+    let output = meshctl(folder.path(), &["inject", "--offline", "-f", service]);
     assert!(error(&output).contains("nothing to inject"), "{output:?}");
+
+    let nowhere = ["inject", "--kubeconfig", "/no/such/config", "-f", service];
+    let output = meshctl(folder.path(), &nowhere);
+    assert_eq!(output.status.code(), Some(3), "a cluster that is named must be there: {output:?}");
+    assert!(error(&output).contains("no cluster is named"), "{output:?}");
 }
 
 #[test]
