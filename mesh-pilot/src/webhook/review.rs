@@ -31,6 +31,9 @@ pub(super) struct Request {
     /// The object; null when it is removed.
     #[serde(default)]
     pub(super) object: Value,
+    /// As it was, when it is changed or removed.
+    #[serde(default)]
+    pub(super) old_object: Value,
 }
 
 #[derive(Debug, Deserialize)]

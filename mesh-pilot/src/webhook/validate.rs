@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
-use mesh_rules::{Document, Problem, Rule, check, rule};
+use mesh_rules::{
+    Document, KUBERNETES_GATEWAY, Meaning, Problem, Rule, RuleKey, check, gateway_api, rule,
+};
+use serde_json::Value;
 use tracing::info;
 
 use super::review::{Decision, Request};
@@ -13,7 +16,7 @@ use crate::platform::{PlatformAdapter, StoredRule};
 
 pub(super) fn decide(request: &Request, platform: &impl PlatformAdapter) -> Decision {
     let is_written = ["CREATE", "UPDATE"].contains(&request.operation.as_str());
-    if !is_written || !request.sub_resource.is_empty() {
+    if !is_written || !request.sub_resource.is_empty() || says_the_same(request) {
         return Decision::allowed();
     }
     let document = Document {
@@ -23,6 +26,7 @@ pub(super) fn decide(request: &Request, platform: &impl PlatformAdapter) -> Deci
     };
     let snapshot = Arc::clone(&platform.snapshots().borrow());
     match rule(&document, &request.namespace, snapshot.cluster_domain()) {
+        Err(_) if is_for_others(request, &platform.rules(), &snapshot) => Decision::allowed(),
         Err(problems) => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             let why = problems.join("; ");
@@ -35,6 +39,41 @@ pub(super) fn decide(request: &Request, platform: &impl PlatformAdapter) -> Deci
             let warnings = problems.iter().map(|problem| format!("not in force yet: {problem}"));
             Decision { warnings: warnings.collect(), ..Decision::allowed() }
         }
+    }
+}
+
+/// A rule that was there before the webhook can still be labelled, and taken away.
+fn says_the_same(request: &Request) -> bool {
+    let spec = |object: &'_ Value| object.get("spec").cloned();
+    request.operation == "UPDATE" && spec(&request.object) == spec(&request.old_object)
+}
+
+/// Whether it is an `HTTPRoute` none of whose parents is the mesh's: a Service, or a `Gateway`
+/// that the mesh runs. It may have what the mesh does not know.
+fn is_for_others(request: &Request, in_force: &[StoredRule], mesh: &Snapshot) -> bool {
+    if request.kind.group != gateway_api::GROUP || request.kind.kind != "HTTPRoute" {
+        return false;
+    }
+    let parents = request.object.pointer("/spec/parentRefs").and_then(Value::as_array);
+    let is_ours = |parent: &Value| is_ours(parent, &request.namespace, in_force, mesh);
+    !parents.into_iter().flatten().any(is_ours)
+}
+
+fn is_ours(parent: &Value, own: &str, in_force: &[StoredRule], mesh: &Snapshot) -> bool {
+    let text = |field: &str| parent.get(field).and_then(Value::as_str);
+    match text("kind") {
+        Some("Service") => true,
+        None | Some("Gateway") => {
+            let key = RuleKey {
+                kind: KUBERNETES_GATEWAY.to_owned(),
+                namespace: text("namespace").unwrap_or(own).to_owned(),
+                name: text("name").unwrap_or_default().to_owned(),
+            };
+            let gateway = in_force.iter().find(|rule| rule.key == key);
+            let gateway = gateway.and_then(|gateway| parse(gateway, mesh));
+            gateway.is_some_and(|rule| matches!(rule.meaning, Meaning::Gateway(_)))
+        }
+        Some(_) => false,
     }
 }
 

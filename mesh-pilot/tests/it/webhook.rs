@@ -190,6 +190,49 @@ async fn a_rule_that_is_wrong_is_refused_and_one_that_comes_too_early_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_others_use_and_what_was_there_before_is_let_in() {
+    let pilot = Pilot::start().await;
+    let gateway = |class: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: {class}}}\n\
+             spec:\n  gatewayClassName: {class}\n  listeners:\n  \
+             - {{name: http, port: 80, protocol: HTTP}}\n"
+        )
+    };
+    pilot.apply(&format!("{}---\n{}", gateway("mesh"), gateway("other"))).await.unwrap();
+    let group = "gateway.networking.k8s.io";
+    let route = |parent: Value| {
+        json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "a"}, "spec": {"parentRefs": [parent], "rules": [
+                {"filters": [{"type": "ExtensionRef", "extensionRef": {"name": "x"}}]}]}})
+    };
+    for (parent, allowed) in [
+        (json!({"name": "other"}), true),
+        (json!({"name": "unknown"}), true),
+        (json!({"kind": "Other", "name": "mesh"}), true),
+        (json!({"name": "mesh", "namespace": "default"}), false),
+        (json!({"group": "", "kind": "Service", "name": "reviews"}), false),
+    ] {
+        let review = review((group, "HTTPRoute"), "CREATE", &route(parent));
+        let response = ask(&pilot, "/validate", &review).await;
+        assert_eq!(response["allowed"], allowed, "{review} {response}");
+    }
+
+    // Of a mesh that honoured more.
+    let mut rule = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+        "metadata": {"name": "a", "namespace": "default"},
+        "spec": {"hosts": ["reviews"], "future": 1}});
+    let mut update = review(("networking.istio.io", "VirtualService"), "UPDATE", &rule);
+    update["request"]["oldObject"] = rule.clone();
+    rule["metadata"]["finalizers"] = json!([]);
+    update["request"]["object"] = rule.clone();
+    assert_eq!(ask(&pilot, "/validate", &update).await["allowed"], true);
+    rule["spec"]["future"] = json!(2);
+    update["request"]["object"] = rule;
+    assert_eq!(ask(&pilot, "/validate", &update).await["allowed"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn new_settings_are_taken_and_broken_ones_are_not() {
     let pilot = Pilot::start().await;
     let image = async || {
