@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> anyhow::Result<()> {
-    telemetry::init(&cli.log_level)?;
+    telemetry::init(&log_level(&cli.log_level))?;
     mesh_tls::install();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // Work is short and seldom; more threads would only cost memory.
@@ -61,6 +61,14 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             }
         }
     })
+}
+
+/// Of a watch that fails we tell once, and kube-runtime at each attempt.
+fn log_level(level: &str) -> String {
+    match level {
+        "info" | "warn" | "warning" => format!("{level},kube_runtime=error"),
+        other => other.to_owned(),
+    }
 }
 
 async fn start_ca(cli: &Cli, home: Home<'_>) -> anyhow::Result<Ca> {

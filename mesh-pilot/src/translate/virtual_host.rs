@@ -65,7 +65,8 @@ fn table(
 }
 
 /// Each name by which a client in `namespace` may call the service, with and without the
-/// port: a client writes it unless it is the scheme's own.
+/// port: a client writes it unless it is the scheme's own. Of a headless service those of its
+/// pods, too (`web-0.web`), as in Istio.
 fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
     let mut names = vec![service.hostname.clone()];
     names.extend(short_names(&service.name, namespace));
@@ -73,5 +74,9 @@ fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
     }));
+    if service.headless {
+        let pods: Vec<_> = names.iter().map(|name| format!("*.{name}")).collect();
+        names.extend(pods);
+    }
     names.into_iter().flat_map(|name| [name.clone(), format!("{name}:{port}")]).collect()
 }

@@ -106,7 +106,8 @@ impl Reporter {
             Err(error) => return Err(error),
         }
         let before = verdict.stored.shown.as_ref();
-        let known = before.is_some_and(|before| before.message == wanted.message);
+        // The words may change with the mesh: they are in the status.
+        let known = before.is_some_and(|before| before.refused_too(&wanted));
         if !wanted.accepted && !known {
             self.tell(key, verdict, &wanted).await?;
         }

@@ -15,6 +15,9 @@ use crate::platform::kubernetes::{DeclaredService, DeclaredSlice, Pods, Unknown,
 use crate::platform::rules::Rules;
 use crate::platform::{MeshConfig, StoredRule};
 
+/// So many pods that changed at once are not looked for one by one in all endpoints.
+const MANY: usize = 64;
+
 /// How soon a change must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Urgency {
@@ -102,6 +105,10 @@ impl State {
             }
             Change::Pods(delta) => {
                 let changed = self.pods.take(delta);
+                if changed.len() > MANY {
+                    self.stale.extend(self.slices_of.keys().cloned());
+                    return Urgency::Removal;
+                }
                 changed
                     .into_iter()
                     .map(|changed| self.pod(&changed))

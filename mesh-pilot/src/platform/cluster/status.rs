@@ -21,6 +21,13 @@ pub(super) struct Shown {
     since: String,
 }
 
+impl Shown {
+    /// Whether this was said of the same version of the rule: that it is refused.
+    pub(super) fn refused_too(&self, now: &Self) -> bool {
+        !self.accepted && !now.accepted && self.generation == now.generation
+    }
+}
+
 /// Our condition in a status.
 pub(super) fn shown(status: &Value) -> Option<Shown> {
     let conditions = status.get("conditions")?.as_array()?;
