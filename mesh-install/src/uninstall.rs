@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use crate::apply::ApplyError;
 use crate::kinds::{self, KINDS, Kind};
 use crate::wait::{Patience, Target, WaitError, until_ready};
-use crate::{Event, Events, ObjectName, PART_OF, REVISION_LABEL, names};
+use crate::{Event, Events, ObjectName, PART_OF, REVISION_LABEL, names, upgrade};
 
 /// How much is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,10 @@ pub enum Scope {
 pub struct Found {
     /// In the order in which it goes.
     pub objects: Vec<ObjectName>,
-    /// Namespaces whose pods have sidecars, or get them; they should be told of.
+    /// Namespaces whose pods have sidecars of it.
     pub in_use: Vec<String>,
+    /// Namespaces that ask for it by its name: their new pods would get no sidecar.
+    pub asking: Vec<String>,
     /// How many rules go with their kinds.
     pub rules: usize,
 }
@@ -55,7 +57,8 @@ pub async fn find(
     namespace: &str,
     scope: &Scope,
 ) -> Result<Found, UninstallError> {
-    let mut found = Found { in_use: in_use(client, scope).await?, ..Found::default() };
+    let (in_use, asking) = (in_use(client, scope).await?, asking(client, scope).await?);
+    let mut found = Found { in_use, asking, ..Found::default() };
     // Webhooks first: what they would refuse later is not refused any more.
     for kind in KINDS.iter().rev() {
         if matches!(kind.kind, "Namespace" | kinds::DEFINITION) && *scope != Scope::Purge {
@@ -255,8 +258,16 @@ async fn in_use(client: &Client, scope: &Scope) -> Result<Vec<String>, ApplyErro
         let all = ObjectName { kind: "Pod".to_owned(), namespace: None, name: "*".to_owned() };
         ApplyError::of(all, &error)
     })?;
-    let namespaces = listed.items.into_iter().filter_map(|pod| pod.metadata.namespace);
+    let stays = listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let namespaces = stays.filter_map(|pod| pod.metadata.namespace);
     Ok(namespaces.collect::<BTreeSet<_>>().into_iter().collect())
+}
+
+async fn asking(client: &Client, scope: &Scope) -> Result<Vec<String>, ApplyError> {
+    let Scope::Revision(revision) = scope else { return Ok(Vec::new()) };
+    let in_mesh = upgrade::in_mesh(client, "").await?.into_iter();
+    let asking = in_mesh.filter(|namespace| namespace.revision == *revision);
+    Ok(asking.map(|namespace| namespace.name).collect())
 }
 
 fn name(kind: &Kind, object: &DynamicObject) -> ObjectName {

@@ -13,6 +13,7 @@ use kube::Client;
 use crate::chart::{Release, Rendered};
 use crate::{ApplyError, Events, ObjectName};
 
+pub(crate) use namespaces::in_mesh;
 pub use rollout::Sick;
 
 /// What an upgrade of the proxies comes to.

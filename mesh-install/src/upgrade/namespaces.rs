@@ -14,13 +14,13 @@ const OURS: &str = "mesh-injection";
 const ISTIO: &str = "istio-injection";
 const ISTIO_REVISION: &str = "istio.io/rev";
 
-pub(super) struct InMesh {
-    pub(super) name: String,
-    pub(super) revision: String,
+pub(crate) struct InMesh {
+    pub(crate) name: String,
+    pub(crate) revision: String,
 }
 
 /// The namespaces whose pods get sidecars, but for the mesh's own.
-pub(super) async fn in_mesh(client: &Client, mesh: &str) -> Result<Vec<InMesh>, ApplyError> {
+pub(crate) async fn in_mesh(client: &Client, mesh: &str) -> Result<Vec<InMesh>, ApplyError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let listed = api.list_metadata(&ListParams::default()).await;
     let listed = listed.map_err(|error| ApplyError::of(named("*"), &error))?;

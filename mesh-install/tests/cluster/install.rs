@@ -4,7 +4,7 @@ use mesh_install::{Change, Event, InstallError};
 use serde_json::json;
 
 use crate::api_server::{ApiServer, Day};
-use crate::{install, release};
+use crate::{LITTLE_PATIENCE, install, install_within, release};
 
 #[tokio::test]
 async fn the_ground_comes_first_and_webhooks_last_and_again_nothing_changes() {
@@ -120,7 +120,7 @@ async fn a_full_node_is_what_the_wait_ends_with() {
             }]},
         }),
     );
-    let (failed, events) = install(&server, json!({})).await;
+    let (failed, events) = install_within(&server, json!({}), LITTLE_PATIENCE).await;
     let error = failed.unwrap_err();
     assert!(matches!(error, InstallError::Wait(_)), "{error}");
     assert!(error.to_string().contains("Insufficient memory"), "{error}");

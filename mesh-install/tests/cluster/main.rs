@@ -23,9 +23,22 @@ fn release(values: Value) -> Release {
     }
 }
 
-/// Installs with little patience; gives what happened.
+/// For what becomes ready at once, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For what never becomes ready.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(600);
+
+/// Installs; gives what happened.
 async fn install(server: &ApiServer, values: Value) -> (Result<(), InstallError>, Vec<Event>) {
-    let settings = Settings { release: release(values), timeout: Duration::from_millis(600) };
+    install_within(server, values, PATIENCE).await
+}
+
+async fn install_within(
+    server: &ApiServer,
+    values: Value,
+    timeout: Duration,
+) -> (Result<(), InstallError>, Vec<Event>) {
+    let settings = Settings { release: release(values), timeout };
     let (sender, mut receiver) = unbounded_channel();
     let events = Events::new(sender);
     let done = mesh_install::install(&server.client(), &settings, &events).await;

@@ -1,13 +1,9 @@
-use std::time::Duration;
-
 use mesh_install::chart::NAMESPACE;
 use mesh_install::{Event, Scope};
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Day};
-use crate::{install, nobody};
-
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::{PATIENCE, install, nobody};
 
 fn definition(labels: Value) -> Value {
     json!({
@@ -76,6 +72,31 @@ async fn a_revision_goes_alone() {
     assert!(server.names().len() > before.len() + 8);
     uninstall(&server, Scope::Revision("canary".to_owned())).await;
     assert_eq!(server.names(), before);
+}
+
+#[tokio::test]
+async fn who_still_needs_a_revision_is_known_before_it_goes() {
+    let server = ApiServer::start().await;
+    install(&server, json!({})).await.0.unwrap();
+    let labels = [("old", "mesh-injection", "enabled"), ("new", "sidecar.mesh/rev", "canary")];
+    for (name, label, value) in labels {
+        server.put("namespaces", json!({"metadata": {"name": name, "labels": {label: value}}}));
+    }
+    for (name, gone) in [("a", false), ("b", true)] {
+        let mut pod = json!({"metadata": {
+            "name": name, "namespace": format!("of-{name}"), "labels": {"sidecar.mesh/rev": "canary"},
+        }});
+        if gone {
+            pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        server.put("pods", pod);
+    }
+    for (revision, asking, in_use) in [("default", "old", None), ("canary", "new", Some("of-a"))] {
+        let scope = Scope::Revision(revision.to_owned());
+        let found = mesh_install::find(&server.client(), NAMESPACE, &scope).await.unwrap();
+        assert_eq!(found.asking, [asking]);
+        assert_eq!(found.in_use.first().map(String::as_str), in_use);
+    }
 }
 
 #[tokio::test]

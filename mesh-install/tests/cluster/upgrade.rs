@@ -1,13 +1,9 @@
-use std::time::Duration;
-
 use mesh_install::chart::NAMESPACE;
 use mesh_install::{Rollout, UpgradeError};
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Day};
-use crate::{install, nobody, release};
-
-const PATIENCE: Duration = Duration::from_millis(600);
+use crate::{LITTLE_PATIENCE, PATIENCE, install, nobody, release};
 
 /// A namespace of the mesh with two deployments, whose pods have sidecars of this image.
 fn shop(server: &ApiServer, image: &str) {
@@ -73,7 +69,8 @@ async fn the_first_sick_workload_ends_it() {
     shop(&server, "mesh/proxy:old");
     let rollout = stale(&server, json!({})).await;
     server.day(Day { stuck: Some("cart"), ..Day::default() });
-    let error = mesh_install::roll_out(&server.client(), &rollout, PATIENCE, &nobody()).await;
+    let error =
+        mesh_install::roll_out(&server.client(), &rollout, LITTLE_PATIENCE, &nobody()).await;
     let error = error.unwrap_err();
     assert!(matches!(error, UpgradeError::Sick(_)), "{error}");
     let text = error.to_string();

@@ -9,6 +9,7 @@ use mesh_install::{Events, Found, Scope};
 use super::ask::ask;
 use super::{progress, time};
 use crate::cli::Global;
+use crate::failure::Refused;
 use crate::output;
 
 #[derive(Debug, Args)]
@@ -24,6 +25,10 @@ pub(crate) struct UninstallArgs {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+
+    /// Delete a revision although namespaces ask for it
+    #[arg(long)]
+    force: bool,
 
     /// Only print what would be deleted
     #[arg(long)]
@@ -49,6 +54,14 @@ pub(crate) async fn run(global: &Global, args: &UninstallArgs) -> Result<()> {
     if args.dry_run {
         output::write(&list(&found));
         return Ok(());
+    }
+    if !found.asking.is_empty() && !args.force {
+        return Err(Refused(format!(
+            "pods of {} get their sidecars from it; `meshctl upgrade` with the --revision that \
+             stays moves them (--force goes on regardless)",
+            found.asking.join(", ")
+        ))
+        .into());
     }
     eprint!("{}", warnings(&found));
     if !args.yes {
