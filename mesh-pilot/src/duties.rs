@@ -1,9 +1,15 @@
 //! What one pilot does for all of a cluster.
 
+use std::sync::Arc;
+
+use mesh_inject::Config;
+use mesh_model::Snapshot;
 use mesh_runtime::drain::Watcher;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::ca::{self, Ca};
+use crate::gateway;
 use crate::leader::{Election, Leadership};
 use crate::webhook::{Configurations, keep_ca_bundle};
 
@@ -40,13 +46,16 @@ impl Duties {
         self.own.1.clone()
     }
 
-    /// Does them until the drain begins, each while it is this pilot's turn. The work ends
-    /// when what is returned is dropped.
+    /// Does them for the mesh of `snapshots`, until the drain begins, each while it is this
+    /// pilot's turn; gateways are made of what `settings` say. The work ends when what is
+    /// returned is dropped.
     pub(crate) fn start(
         self,
         ca: &Ca,
         drain: &Watcher,
         servers: &mut JoinSet<anyhow::Result<()>>,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        settings: watch::Receiver<Arc<Config>>,
     ) -> JoinSet<()> {
         let Self { client, configurations, own: (own, leads), all: (all, leads_all) } = self;
         for election in [own, all] {
@@ -57,6 +66,8 @@ impl Duties {
             });
         }
         let mut work = JoinSet::new();
+        let gateways = leads.clone();
+        work.spawn(gateway::run(client.clone(), gateways, snapshots, settings));
         work.spawn(ca::publish_roots(client.clone(), leads_all, ca.trust()));
         work.spawn(keep_ca_bundle(client, configurations, leads.receiver(), ca.trust()));
         work

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod duties;
 pub mod fleet;
+mod gateway;
 pub mod http;
 pub mod leader;
 pub mod platform;

@@ -86,6 +86,7 @@ pub async fn run<P: PlatformAdapter>(
 
     let mut snapshots = platform.snapshots();
     let discovery = Arc::new(Discovery::new(snapshots.clone(), fleet.clone(), drain.clone()));
+    let settings = injection.settings.clone();
     if let Some(cluster) = &injection.cluster {
         let (mut versions, known) = (cluster.versions(), readiness.wait_for("the nodes"));
         tokio::spawn(async move {
@@ -116,7 +117,8 @@ pub async fn run<P: PlatformAdapter>(
             served.context("the server of the webhooks ended")
         });
     }
-    let _duties = duties.map(|duties| duties.start(&ca, &drain, &mut servers));
+    let _duties =
+        duties.map(|duties| duties.start(&ca, &drain, &mut servers, snapshots.clone(), settings));
     servers.spawn(async move {
         let served = discovery.serve_secure(listeners.secure, &ca).await;
         served.context("the xDS server over TLS ended")

@@ -2,12 +2,15 @@
 
 use kube::core::{ApiResource, GroupVersionKind};
 use mesh_rules::istio::{API_VERSIONS, SECURITY_API_VERSIONS};
+use mesh_rules::{KUBERNETES_GATEWAY, gateway_api};
 
 /// A kind of rule, defined in the cluster by a CustomResourceDefinition. One that is not
 /// defined is waited for.
 #[derive(Debug)]
 pub(super) struct RuleKind {
     pub(super) kind: &'static str,
+    /// What rules' keys call it: another group has the same kind.
+    pub(super) key: &'static str,
     pub(super) plural: &'static str,
     /// `group/version`: those that are read. The first one that the cluster serves is
     /// watched.
@@ -16,17 +19,27 @@ pub(super) struct RuleKind {
 
 /// All of them.
 pub(super) const RULE_KINDS: &[RuleKind] = &[
-    RuleKind { kind: "DestinationRule", plural: "destinationrules", api_versions: &API_VERSIONS },
-    RuleKind { kind: "Gateway", plural: "gateways", api_versions: &API_VERSIONS },
+    RuleKind::new("DestinationRule", "destinationrules", &API_VERSIONS),
+    RuleKind::new("Gateway", "gateways", &API_VERSIONS),
     RuleKind {
-        kind: "PeerAuthentication",
-        plural: "peerauthentications",
-        api_versions: &SECURITY_API_VERSIONS,
+        key: KUBERNETES_GATEWAY,
+        ..RuleKind::new("Gateway", "gateways", &gateway_api::API_VERSIONS)
     },
-    RuleKind { kind: "VirtualService", plural: "virtualservices", api_versions: &API_VERSIONS },
+    RuleKind::new("HTTPRoute", "httproutes", &gateway_api::API_VERSIONS),
+    RuleKind::new("PeerAuthentication", "peerauthentications", &SECURITY_API_VERSIONS),
+    RuleKind::new("ReferenceGrant", "referencegrants", &gateway_api::API_VERSIONS),
+    RuleKind::new("VirtualService", "virtualservices", &API_VERSIONS),
 ];
 
 impl RuleKind {
+    const fn new(
+        kind: &'static str,
+        plural: &'static str,
+        api_versions: &'static [&'static str],
+    ) -> Self {
+        Self { kind, key: kind, plural, api_versions }
+    }
+
     /// One for each version.
     pub(super) fn resources(&self) -> impl Iterator<Item = ApiResource> {
         self.api_versions.iter().map(|api_version| {
@@ -34,11 +47,6 @@ impl RuleKind {
             let kind = GroupVersionKind::gvk(group, version, self.kind);
             ApiResource::from_gvk_with_plural(&kind, self.plural)
         })
-    }
-
-    /// Whether its status has conditions of its own, and not of what it is attached to.
-    pub(super) fn has_conditions(&self) -> bool {
-        self.api_versions.iter().all(|version| version.contains(".istio.io/"))
     }
 
     /// `virtualservices.networking.istio.io`.

@@ -6,6 +6,7 @@
 
 mod kinds;
 mod known;
+mod parents;
 mod publish;
 mod report;
 mod rule;

@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::kinds::RULE_KINDS;
 use super::status::{self, Shown};
-use super::{Inner, Verdict};
+use super::{Inner, Verdict, parents};
 use crate::cluster::{self, FIELD_MANAGER};
 use crate::leader::Leadership;
 
@@ -77,7 +77,7 @@ impl Reporter {
             if done.is_some_and(|done| is_done(done) && done.problems == verdict.problems) {
                 continue;
             }
-            match self.write(key, verdict).await {
+            match self.write(key, verdict, verdicts).await {
                 Ok(()) => {
                     self.done.insert(key.clone(), verdict.clone());
                 }
@@ -94,13 +94,28 @@ impl Reporter {
         all_done
     }
 
-    async fn write(&self, key: &RuleKey, verdict: &Verdict) -> Result<(), kube::Error> {
-        let Some(wanted) = status::wanted(verdict) else { return Ok(()) };
+    async fn write(
+        &self,
+        key: &RuleKey,
+        verdict: &Verdict,
+        verdicts: &BTreeMap<RuleKey, Verdict>,
+    ) -> Result<(), kube::Error> {
+        let (false, Some(wanted)) = (verdict.stored.foreign, status::wanted(verdict)) else {
+            return Ok(());
+        };
         let Some(api) = self.api(key, verdict) else { return Ok(()) };
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(status::patch(key, verdict, &wanted));
-        match api.patch_status(&key.name, &params, &patch).await {
-            Ok(_) => {}
+        let written = match key.kind.as_str() {
+            // It has no status.
+            "ReferenceGrant" => Ok(()),
+            "HTTPRoute" => parents::write(&api, key, verdict, &wanted, verdicts).await,
+            _ => {
+                let params = PatchParams::apply(FIELD_MANAGER).force();
+                let patch = Patch::Apply(status::patch(key, verdict, &wanted));
+                api.patch_status(&key.name, &params, &patch).await.map(drop)
+            }
+        };
+        match written {
+            Ok(()) => {}
             // It is gone, or another one: there will be another verdict.
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => return Ok(()),
             Err(error) => return Err(error),
@@ -115,7 +130,7 @@ impl Reporter {
     }
 
     fn api(&self, key: &RuleKey, verdict: &Verdict) -> Option<Api<DynamicObject>> {
-        let kind = RULE_KINDS.iter().find(|kind| kind.kind == key.kind && kind.has_conditions())?;
+        let kind = RULE_KINDS.iter().find(|kind| kind.key == key.kind)?;
         let resource =
             kind.resources().find(|one| one.api_version == verdict.stored.api_version)?;
         Some(Api::namespaced_with(self.client.clone(), &key.namespace, &resource))

@@ -30,6 +30,8 @@ pub(super) struct ReadRule {
     pub(super) api_version: String,
     /// What its status says.
     pub(super) shown: Option<Shown>,
+    /// Of an `HTTPRoute`: its `parentRefs`.
+    pub(super) parents: Vec<Value>,
     pub(super) rule: Result<Rule, Vec<Problem>>,
 }
 
@@ -37,13 +39,16 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str)
     let DynamicObject { types, metadata, data } = object;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let key = RuleKey {
-        kind: kind.kind.to_owned(),
+        kind: kind.key.to_owned(),
         namespace: text(&metadata.namespace),
         name: text(&metadata.name),
     };
     let (uid, generation) = (text(&metadata.uid), metadata.generation.unwrap_or_default());
     let api_version = types.map(|types| types.api_version).unwrap_or_default();
     let shown = data.get("status").and_then(status::shown);
+    let parents = data.pointer("/spec/parentRefs").and_then(Value::as_array);
+    let parents = parents.cloned().unwrap_or_default();
+    let created = metadata.creation_timestamp.clone();
     let mut whole = Map::from_iter([
         ("apiVersion".to_owned(), json!(api_version)),
         ("kind".to_owned(), json!(kind.kind)),
@@ -52,9 +57,13 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str)
     if let Value::Object(rest) = data {
         whole.extend(rest.into_iter().filter(|(field, _)| field != "status"));
     }
-    let document = document(&key, Value::Object(whole));
+    let document = document(&key, Value::Object(whole)).map(|mut document| {
+        // Of two the older one may count; the user did not write it.
+        document.value["metadata"]["creationTimestamp"] = json!(created);
+        document
+    });
     let rule = document.and_then(|document| rule(&document, &key.namespace, cluster_domain));
-    ReadRule { key, uid, generation, api_version, shown, rule }
+    ReadRule { key, uid, generation, api_version, shown, parents, rule }
 }
 
 fn document(key: &RuleKey, value: Value) -> Result<Document, Vec<Problem>> {

@@ -51,5 +51,5 @@ fn rules(
     let source = Source { name: kind.name(), versions, config: watcher::Config::default() };
     let domain = cluster_domain.to_owned();
     let read = move |object| Box::new(rule::read(kind, object, &domain));
-    follow(source, changes.clone(), read, move |delta| Change::Rules(kind.kind, delta))
+    follow(source, changes.clone(), read, move |delta| Change::Rules(kind.key, delta))
 }

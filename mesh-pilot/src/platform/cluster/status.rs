@@ -2,7 +2,8 @@
 //! resources say it, in `status.conditions`.
 
 use k8s_openapi::jiff::Timestamp;
-use mesh_rules::{Problem, RuleKey};
+use mesh_rules::gateway_api::CONTROLLER;
+use mesh_rules::{KUBERNETES_GATEWAY, Problem, RuleKey};
 use serde_json::{Value, json};
 
 use super::Verdict;
@@ -30,11 +31,16 @@ impl Shown {
 
 /// Our condition in a status.
 pub(super) fn shown(status: &Value) -> Option<Shown> {
+    // An HTTPRoute has the same of each parent.
+    let parents = status.get("parents").and_then(Value::as_array).into_iter().flatten();
+    let mut parents = parents.filter(|parent| parent["controllerName"] == CONTROLLER);
+    let status = parents.next().unwrap_or(status);
     let conditions = status.get("conditions")?.as_array()?;
     let own = conditions.iter().find(|condition| condition["type"] == ACCEPTED)?;
     let text = |field: &str| own[field].as_str().unwrap_or_default().to_owned();
     // Istio's CRDs have it as a number or as a text.
     let generation = match &status["observedGeneration"] {
+        Value::Null => own["observedGeneration"].as_i64(),
         Value::String(text) => text.parse().ok(),
         other => other.as_i64(),
     };
@@ -68,8 +74,30 @@ fn text(problem: &Problem) -> String {
     Problem { source: String::new(), ..problem.clone() }.to_string()
 }
 
+/// Our condition, as the Gateway API has it, which says of which generation it is.
+pub(super) fn condition(shown: &Shown) -> Value {
+    let Shown { accepted, message, generation, since } = shown;
+    let (status, reason) = if *accepted { ("True", "Accepted") } else { ("False", "Invalid") };
+    json!({
+        "type": ACCEPTED,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "observedGeneration": generation,
+        "lastTransitionTime": since,
+    })
+}
+
 /// The object to apply to the rule's status.
 pub(super) fn patch(key: &RuleKey, verdict: &Verdict, shown: &Shown) -> Value {
+    if key.kind == KUBERNETES_GATEWAY {
+        return json!({
+            "apiVersion": verdict.stored.api_version,
+            "kind": "Gateway",
+            "metadata": {"name": key.name, "uid": verdict.stored.uid},
+            "status": {"conditions": [condition(shown)]},
+        });
+    }
     let Shown { accepted, message, generation, since } = shown;
     let (status, reason) = if *accepted { ("True", "Accepted") } else { ("False", "Refused") };
     json!({
@@ -106,6 +134,8 @@ mod tests {
             generation,
             api_version: "networking.istio.io/v1".to_owned(),
             shown,
+            foreign: false,
+            parents: Vec::new(),
         };
         Verdict { stored, problems: problems.iter().map(problem).collect() }
     }

@@ -63,7 +63,7 @@ fn empty() -> State {
         state.take(change);
     }
     for kind in kinds::RULE_KINDS {
-        state.take(Change::Rules(kind.kind, Delta::All(BTreeMap::new())));
+        state.take(Change::Rules(kind.key, Delta::All(BTreeMap::new())));
     }
     state
 }
@@ -182,7 +182,7 @@ fn route(uid: &str, generation: i64, host: &str) -> Change {
         "metadata": {"name": "cart", "namespace": "shop", "uid": uid, "generation": generation},
         "spec": {"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]}});
     let read = rule::read(kind, serde_json::from_value(object.clone()).unwrap(), "cluster.local");
-    Change::Rules(kind.kind, set(&object, Box::new(read)))
+    Change::Rules(kind.key, set(&object, Box::new(read)))
 }
 
 #[test]

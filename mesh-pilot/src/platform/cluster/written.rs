@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_rules::{Problem, Rule, RuleKey};
+use mesh_rules::{Meaning, Problem, Rule, RuleKey};
+use serde_json::Value;
 
 use super::kinds::RULE_KINDS;
 use super::rule::ReadRule;
@@ -33,12 +34,16 @@ pub(super) struct Stored {
     pub(super) generation: i64,
     pub(super) api_version: String,
     pub(super) shown: Option<Shown>,
+    /// Somebody else says what becomes of it.
+    pub(super) foreign: bool,
+    /// Of an `HTTPRoute`: its `parentRefs`.
+    pub(super) parents: Vec<Value>,
 }
 
 impl Written {
     /// Kinds of which the rules have not been seen.
     pub(super) fn missing(&self) -> impl Iterator<Item = &'static str> {
-        let kinds = RULE_KINDS.iter().map(|kind| kind.kind);
+        let kinds = RULE_KINDS.iter().map(|kind| kind.key);
         kinds.filter(|kind| !self.complete.contains(kind))
     }
 
@@ -79,14 +84,15 @@ impl Written {
     }
 
     fn set(&mut self, read: ReadRule) {
-        let ReadRule { key, uid, generation, api_version, shown, rule } = read;
+        let ReadRule { key, uid, generation, api_version, shown, parents, rule } = read;
         let former = self.rules.remove(&key).filter(|former| former.stored.uid == uid);
         let (good, problems) = match rule {
             Ok(rule) => (Some(rule), Vec::new()),
             // As with files: what was right stays in force.
             Err(problems) => (former.and_then(|former| former.good), problems),
         };
-        let stored = Stored { uid, generation, api_version, shown };
+        let foreign = good.as_ref().is_some_and(|rule| rule.meaning == Meaning::Foreign);
+        let stored = Stored { uid, generation, api_version, shown, foreign, parents };
         self.rules.insert(key, One { stored, good, problems });
     }
 }
