@@ -66,7 +66,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
 /// Of a watch that fails we tell once, and kube-runtime at each attempt.
 fn log_level(level: &str) -> String {
     match level {
-        "info" | "warn" | "warning" => format!("{level},kube_runtime=error"),
+        "info" | "warn" => format!("{level},kube_runtime=error"),
         other => other.to_owned(),
     }
 }
