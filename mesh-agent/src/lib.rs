@@ -69,3 +69,65 @@ pub fn run(cli: Cli) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use mesh_yaml::documents;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The command lines of our programs in an object, wherever they are.
+    fn command_lines(value: &Value, found: &mut Vec<Vec<String>>) {
+        let texts = |value: &Value| -> Option<Vec<String>> {
+            value.as_array()?.iter().map(|item| Some(item.as_str()?.to_owned())).collect()
+        };
+        if let Some(args) = value.get("args").and_then(texts)
+            && ["redirect", "proxy"].contains(&args[0].as_str())
+        {
+            found.push(args);
+        }
+        if let Some(command) = value.get("command").and_then(texts)
+            && command[0] == "mesh-agent"
+        {
+            found.push(command[1..].to_vec());
+        }
+        match value {
+            Value::Object(fields) => fields.values().for_each(|value| command_lines(value, found)),
+            Value::Array(items) => items.iter().for_each(|value| command_lines(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_injection_writes_is_understood() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-inject/tests/golden");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.to_string_lossy().ends_with(".out.yaml") {
+                let text = std::fs::read_to_string(path).unwrap();
+                documents(&text)
+                    .unwrap()
+                    .iter()
+                    .for_each(|one| command_lines(&one.value, &mut found));
+            }
+        }
+        for verb in ["redirect", "proxy sidecar", "proxy router", "wait"] {
+            assert!(found.iter().any(|args| args.join(" ").starts_with(verb)), "{verb}");
+        }
+        for mut args in found {
+            if args[0] == "proxy" {
+                // From the downward API.
+                let flags = ["--pod-name=a", "--pod-namespace=b", "--instance-ip=10.0.0.1"];
+                args.extend(flags.map(str::to_owned));
+            }
+            let command_line = std::iter::once("mesh-agent".to_owned()).chain(args);
+            if let Err(error) = Cli::try_parse_from(command_line) {
+                panic!("{error}");
+            }
+        }
+    }
+}
