@@ -150,6 +150,8 @@ impl Roots {
                     self.said.remove(&namespace);
                     self.maps.get_or_insert_default().insert(namespace, text.to_owned());
                 }
+                // Soon it is known to be gone.
+                Err(error) if cluster::is_ending(&error) => {}
                 Err(error) => {
                     all_right = false;
                     let error = cluster::explain(&error);

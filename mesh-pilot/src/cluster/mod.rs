@@ -35,6 +35,13 @@ pub fn explain(error: &kube::Error) -> String {
     }
 }
 
+/// Whether nothing new can be made in a namespace because it is being removed.
+pub(crate) fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 /// An error and what is behind it.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

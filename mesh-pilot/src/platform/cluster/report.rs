@@ -168,7 +168,10 @@ impl Reporter {
             ..Event::default()
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
-        api.create(&PostParams::default(), &event).await.map(drop)
+        match api.create(&PostParams::default(), &event).await {
+            Err(error) if !cluster::is_ending(&error) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
