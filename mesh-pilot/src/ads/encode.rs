@@ -1,22 +1,36 @@
-use mesh_xds::ResourceType::{Cluster, Endpoint, Listener, Route};
-use mesh_xds::server::{Resources, Store};
+use std::sync::Arc;
+
+use mesh_xds::ResourceType::{self, Cluster, Endpoint, Listener, Route};
+use mesh_xds::server::{EncodedResource, Resources, Store};
 
 use crate::translate;
 
-/// Encodes what one proxy is told; what another proxy is told too is shared with it.
-pub(super) fn encode(store: &Store, translated: &translate::Resources) -> Resources {
-    let mut resources = Resources::default();
+/// Resources of several types.
+pub(super) type Encoded = Vec<(ResourceType, Arc<EncodedResource>)>;
+
+/// Encodes what one or more proxies are told; what another one is told too is shared with it.
+pub(super) fn encode(store: &Store, translated: &translate::Resources) -> Encoded {
+    let mut encoded = Encoded::new();
     for cluster in &translated.clusters {
-        resources.insert(Cluster, store.encode(&cluster.name, cluster));
+        encoded.push((Cluster, store.encode(&cluster.name, cluster)));
     }
     for assignment in &translated.endpoints {
-        resources.insert(Endpoint, store.encode(&assignment.cluster_name, assignment));
+        encoded.push((Endpoint, store.encode(&assignment.cluster_name, assignment)));
     }
     for listener in &translated.listeners {
-        resources.insert(Listener, store.encode(&listener.name, listener));
+        encoded.push((Listener, store.encode(&listener.name, listener)));
     }
     for route in &translated.routes {
-        resources.insert(Route, store.encode(&route.name, route));
+        encoded.push((Route, store.encode(&route.name, route)));
+    }
+    encoded
+}
+
+/// All that one proxy is told.
+pub(super) fn together<'a>(parts: impl IntoIterator<Item = &'a Encoded>) -> Resources {
+    let mut resources = Resources::default();
+    for (resource_type, resource) in parts.into_iter().flatten() {
+        resources.insert(*resource_type, Arc::clone(resource));
     }
     resources
 }

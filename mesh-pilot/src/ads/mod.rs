@@ -2,6 +2,7 @@
 
 mod encode;
 mod peer;
+mod shared;
 mod stream;
 
 use std::pin::Pin;
@@ -16,7 +17,6 @@ use mesh_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use mesh_runtime::drain::Watcher;
-use mesh_xds::server::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
@@ -25,6 +25,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::shared::Shared;
 use crate::ca::Ca;
 use crate::fleet::Fleet;
 
@@ -41,8 +42,8 @@ pub struct Discovery {
     pub fleet: Arc<Fleet>,
     /// Ends the streams.
     pub drain: Watcher,
-    /// Resources in use by any stream.
-    store: Arc<Store>,
+    /// What several of them are told.
+    shared: Arc<Shared>,
 }
 
 impl Discovery {
@@ -52,7 +53,7 @@ impl Discovery {
         fleet: Arc<Fleet>,
         drain: Watcher,
     ) -> Self {
-        Self { snapshots, fleet, drain, store: Arc::default() }
+        Self { snapshots, fleet, drain, shared: Arc::default() }
     }
 
     /// Serves proxies without TLS until the drain begins and their streams are ended.
@@ -116,7 +117,7 @@ impl AggregatedDiscoveryService for Discovery {
         let stream = stream::ProxyStream {
             snapshots: self.snapshots.clone(),
             fleet: self.fleet.clone(),
-            store: self.store.clone(),
+            shared: self.shared.clone(),
             drain: self.drain.clone(),
             requests: request.into_inner(),
             responses: sender,

@@ -7,21 +7,21 @@ use mesh_model::Snapshot;
 use mesh_proto::envoy::config::core::v3::Node;
 use mesh_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use mesh_runtime::drain::Watcher;
-use mesh_xds::server::{Outcome, Store, Stream};
+use mesh_xds::server::{Outcome, Stream};
 use tokio::sync::{mpsc, watch};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
-use super::encode::encode;
 use super::peer::Peer;
+use super::shared::Shared;
 use crate::fleet::{Connection, Fleet};
-use crate::translate::{Proxy, translate};
+use crate::translate::Proxy;
 
 /// A stream and what it works with.
 pub(super) struct ProxyStream {
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) fleet: Arc<Fleet>,
-    pub(super) store: Arc<Store>,
+    pub(super) shared: Arc<Shared>,
     pub(super) drain: Watcher,
     pub(super) requests: Streaming<DiscoveryRequest>,
     pub(super) responses: mpsc::Sender<Result<DiscoveryResponse, Status>>,
@@ -91,7 +91,7 @@ impl ProxyStream {
                         return Ok("the platform adapter ended");
                     }
                     let snapshot = self.snapshots.borrow_and_update().clone();
-                    session.translate(&snapshot, &self.store)?;
+                    session.translate(&snapshot, &self.shared)?;
                 }
                 () = sleep_until(deadline) => {
                     warn!(proxy = session.proxy.id, "the proxy owes an answer; not waiting for it");
@@ -119,14 +119,14 @@ struct Session {
 }
 
 impl Session {
-    fn translate(&mut self, snapshot: &Snapshot, store: &Store) -> Result<(), Denied> {
+    fn translate(&mut self, snapshot: &Snapshot, shared: &Shared) -> Result<(), Denied> {
         // Nothing has been read yet: an empty mesh would be taken for the truth.
         if snapshot.version() == 0 {
             return Ok(());
         }
         // A pod that was not known before may be somebody else's now.
         self.peer.check(&self.proxy, &self.node, snapshot).map_err(Denied)?;
-        let resources = encode(store, &translate(snapshot, &self.proxy));
+        let resources = shared.resources(snapshot, &self.proxy);
         self.stream.set_resources(Arc::new(resources));
         self.connection.translated(snapshot.version(), self.stream.has_due());
         Ok(())

@@ -20,7 +20,7 @@ mod tls;
 mod virtual_host;
 mod wire;
 
-use mesh_model::Snapshot;
+use mesh_model::{Service, Snapshot};
 use mesh_proto::envoy::config::cluster::v3::Cluster;
 use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::config::listener::v3::Listener;
@@ -51,22 +51,53 @@ pub fn translate(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
 }
 
 fn sidecar(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
-    let ports = inbound::ports(snapshot, proxy);
-    let services = snapshot.services();
-    let outbound = services.iter().flat_map(|s| cluster::of_service(snapshot, s, proxy.role));
-    let mut clusters: Vec<_> = outbound.collect();
-    clusters.extend(ports.iter().map(|port| cluster::inbound(*port)));
-    clusters.extend(cluster::fixed());
+    let mut all = Resources::default();
+    for service in snapshot.services() {
+        all.extend(of_service(snapshot, service));
+    }
+    all.extend(own(snapshot, proxy));
+    all.extend(of_namespace(snapshot, &proxy.namespace));
+    all
+}
 
-    let mut listeners =
-        vec![outbound::virtual_listener(), inbound::virtual_listener(snapshot, proxy, &ports)];
-    listeners.extend(outbound::service_listeners(snapshot));
-
-    let endpoints = services.iter().flat_map(|s| endpoint::of_service(snapshot, s, proxy.role));
+/// What every sidecar is told of a service: made of it, its policy, the trust domain, and what
+/// says who takes mutual TLS.
+pub(crate) fn of_service(snapshot: &Snapshot, service: &Service) -> Resources {
     Resources {
-        clusters,
-        endpoints: endpoints.collect(),
-        listeners,
-        routes: virtual_host::tables(snapshot, proxy),
+        clusters: cluster::of_service(snapshot, service, Role::Sidecar),
+        endpoints: endpoint::of_service(snapshot, service, Role::Sidecar),
+        ..Resources::default()
+    }
+}
+
+/// What sidecars of a namespace are told alike of all services together.
+pub(crate) fn of_namespace(snapshot: &Snapshot, namespace: &str) -> Resources {
+    Resources {
+        listeners: outbound::service_listeners(snapshot),
+        routes: virtual_host::tables(snapshot, namespace),
+        ..Resources::default()
+    }
+}
+
+/// What only this sidecar is told: of its own pod, and what is the same at all times.
+pub(crate) fn own(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
+    let ports = inbound::ports(snapshot, proxy);
+    let inbound = ports.iter().map(|port| cluster::inbound(*port));
+    Resources {
+        clusters: inbound.chain(cluster::fixed()).collect(),
+        listeners: vec![
+            outbound::virtual_listener(),
+            inbound::virtual_listener(snapshot, proxy, &ports),
+        ],
+        ..Resources::default()
+    }
+}
+
+impl Resources {
+    fn extend(&mut self, more: Self) {
+        self.clusters.extend(more.clusters);
+        self.endpoints.extend(more.endpoints);
+        self.listeners.extend(more.listeners);
+        self.routes.extend(more.routes);
     }
 }

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use mesh_model::{Attachment, Service, Snapshot, short_names};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
-use super::Proxy;
 use super::cluster::{PASSTHROUGH, outbound_name};
 use super::outbound::is_reserved;
 use super::route::{self, Rule};
 
-/// One for each number of an HTTP service port, by number.
-pub(super) fn tables(snapshot: &Snapshot, proxy: &Proxy) -> Vec<RouteConfiguration> {
+/// One for each number of an HTTP service port, by number, as clients in `namespace` have it.
+pub(super) fn tables(snapshot: &Snapshot, namespace: &str) -> Vec<RouteConfiguration> {
     let mut by_port: BTreeMap<u16, Vec<&Service>> = BTreeMap::new();
     for service in snapshot.services() {
         let routed =
@@ -21,12 +20,12 @@ pub(super) fn tables(snapshot: &Snapshot, proxy: &Proxy) -> Vec<RouteConfigurati
         }
     }
     let tables = by_port.into_iter();
-    tables.map(|(port, services)| table(snapshot, proxy, port, &services)).collect()
+    tables.map(|(port, services)| table(snapshot, namespace, port, &services)).collect()
 }
 
 fn table(
     snapshot: &Snapshot,
-    proxy: &Proxy,
+    namespace: &str,
     port: u16,
     services: &[&Service],
 ) -> RouteConfiguration {
@@ -34,12 +33,12 @@ fn table(
     let mut taken = HashSet::new();
     let mut virtual_hosts = Vec::with_capacity(services.len() + 1);
     for service in services {
-        let mut domains = domains(service, port, &proxy.namespace);
+        let mut domains = domains(service, port, namespace);
         domains.retain(|domain| taken.insert(domain.clone()));
         if domains.is_empty() {
             continue;
         }
-        let rules = snapshot.routes_to(&service.hostname, &proxy.namespace);
+        let rules = snapshot.routes_to(&service.hostname, namespace);
         let routes = match rules.is_empty() {
             true => vec![route::default(&outbound_name(port, "", &service.hostname))],
             false => {
