@@ -39,6 +39,8 @@ pub struct Finding {
     pub message: String,
 }
 
+const UNKNOWN: &str = "cannot be checked";
+
 impl Finding {
     fn ok(check: &'static str, message: impl Into<String>) -> Self {
         Self { check, level: Level::Ok, message: message.into() }
@@ -54,7 +56,11 @@ impl Finding {
 
     /// A check that the API server did not let us make.
     fn unknown(check: &'static str, error: &kube::Error) -> Self {
-        Self::warning(check, format!("cannot be checked: {}", crate::explain(error)))
+        Self::warning(check, format!("{UNKNOWN}: {}", crate::explain(error)))
+    }
+
+    fn is_unknown(&self) -> bool {
+        self.message.starts_with(UNKNOWN)
     }
 }
 
@@ -79,14 +85,19 @@ pub async fn before(client: &Client, release: &Release) -> Result<Vec<Finding>, 
         kinds::check(client, &objects),
         cluster::check(client, namespace, &values),
     );
-    Ok([
+    let rights = found("rights", rights);
+    // Who has no rights cannot look either, which says no more.
+    let may_look = worst(&rights) != Level::Error;
+    let mut findings = [
+        rights,
         found("version", version),
-        found("rights", rights),
         found("other meshes", others),
         found("kinds", kinds),
         found("cluster", room),
     ]
-    .concat())
+    .concat();
+    findings.retain(|finding| may_look || !finding.is_unknown());
+    Ok(findings)
 }
 
 /// How the mesh is that is on a cluster.

@@ -52,7 +52,8 @@ fn pod_trouble(pod: &Pod) -> Option<String> {
         .find_map(|one| one.message.clone());
     if let Some(message) = unscheduled {
         return Some(format!(
-            "no node takes it: {message}; make room, or ask for less with --set (see `resources`)"
+            "no node takes it: {}; make room, or ask for less with --set (see `resources`)",
+            message.trim_end_matches('.')
         ));
     }
     let init = status.init_container_statuses.iter().flatten();

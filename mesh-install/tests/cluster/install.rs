@@ -74,9 +74,12 @@ async fn what_speaks_against_it_is_said_with_a_way_on() {
     let findings = check::before(&server.client(), &release(json!({}))).await.unwrap();
     let errors = findings.iter().filter(|finding| finding.level == Level::Error);
     let errors: Vec<_> = errors.map(|finding| finding.message.as_str()).collect();
-    for expected in
-        ["1.28 or later", "you may not get namespaces", "is being deleted", "besideIstio"]
-    {
+    for expected in [
+        "1.28 or later",
+        "you may not get, create, patch namespaces, customres",
+        "is being deleted",
+        "besideIstio",
+    ] {
         assert!(errors.iter().any(|error| error.contains(expected)), "{expected}: {errors:?}");
     }
     let beside = release(json!({"webhooks": {"besideIstio": true}}));
