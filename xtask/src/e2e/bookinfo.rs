@@ -10,8 +10,9 @@ const DEPLOYMENTS: [&str; 6] =
 
 /// All of it, injected by `meshctl inject`; ready.
 pub(super) fn inject_and_deploy(ctx: &Ctx) -> Result<()> {
-    let manifest = ctx.write("bookinfo.yaml", &ctx.sample(MANIFEST)?)?;
-    let injected = ctx.meshctl(&["inject", "--filename", &manifest])?;
+    let manifest = ctx.mesh().with_images(&ctx.sample(MANIFEST)?);
+    let manifest = ctx.write("bookinfo.yaml", &manifest)?;
+    let injected = ctx.meshctl(&["inject", "--file", &manifest])?;
     ctx.apply("bookinfo.injected.yaml", &injected)?;
     DEPLOYMENTS.iter().try_for_each(|name| ctx.rolled_out(&format!("deployment/{name}")))
 }

@@ -134,18 +134,17 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// When the cluster refuses it.
     pub(super) fn apply(&self, name: &str, manifest: &str) -> Result<()> {
-        let path = self.write(name, manifest)?;
+        let path = self.write(name, &self.mesh.with_images(manifest))?;
         self.kubectl(&["apply", "--filename", &path]).map(drop)
     }
 
-    /// Writes a manifest with this run's images into the test's folder; gives its path.
+    /// Writes a file into the test's folder; gives its path.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn write(&self, name: &str, manifest: &str) -> Result<String> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<String> {
         let path = self.folder.join(name);
-        std::fs::write(&path, self.mesh.with_images(manifest))
-            .with_context(|| path.display().to_string())?;
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
         path.into_os_string().into_string().ok().context("the target folder's path is not UTF-8")
     }
 

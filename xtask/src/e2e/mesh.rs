@@ -42,11 +42,13 @@ impl Mesh {
         format!("{}/{name}:{tag}", self.hub)
     }
 
-    /// A manifest with the images of this run in the place of `mesh/NAME`.
+    /// A manifest with the images of this run in the place of each `mesh/NAME` without a tag.
     pub(super) fn with_images(&self, manifest: &str) -> String {
         let line = |line: &str| match line.split_once("image: mesh/") {
-            Some((before, name)) => format!("{before}image: {}\n", self.image(name.trim())),
-            None => format!("{line}\n"),
+            Some((before, name)) if !name.contains(':') => {
+                format!("{before}image: {}\n", self.image(name.trim()))
+            }
+            _ => format!("{line}\n"),
         };
         manifest.lines().map(line).collect()
     }

@@ -20,7 +20,7 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     let (mut pods, mut files) = (0, 0);
     for file in manifests()? {
         let path = file.to_str().context("the checkout's path is not UTF-8")?;
-        let injected = ctx.meshctl(&["inject", "--filename", path])?;
+        let injected = ctx.meshctl(&["inject", "--file", path])?;
         let injected = plain.write("injected.yaml", &injected)?;
         let before = pods_of(&plain, path)?;
         let after = pods_of(&plain, &injected)?;
