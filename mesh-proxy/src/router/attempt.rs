@@ -164,6 +164,11 @@ impl Exchange {
     pub(super) fn endpoint(&self) -> u64 {
         self.active.endpoint.id
     }
+
+    /// Whether the upstream's word comes by TLS.
+    pub(super) fn is_over_tls(&self) -> bool {
+        self.active.endpoint.tls.is_some()
+    }
 }
 
 impl Failure {
@@ -192,6 +197,12 @@ impl Failure {
             body: error.body,
             transport_failure: error.transport_failure,
         }
+    }
+
+    /// Whether the upstream has got nothing of the request.
+    pub(super) fn is_unsent(&self) -> bool {
+        let unsent = FailureKind::Send(SendErrorKind::NotSent);
+        [FailureKind::Connect, FailureKind::ConnectTimeout, unsent].contains(&self.kind)
     }
 
     /// Status, flag, Envoy's reset reason (or whole text) and response code details.

@@ -12,7 +12,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 
 use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
 use super::timers::{Expired, Timers};
-use super::{ResponseBody, Stream, header_ops, local_reply, retry};
+use super::unprocessed::MAX_REFUSALS;
+use super::{ResponseBody, Stream, header_ops, local_reply, retry, unprocessed};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
@@ -61,7 +62,8 @@ pub(super) async fn forward(
         .await
     };
     match outcome {
-        Ok(Ok((response, exchange))) => {
+        Ok(Ok((mut response, exchange))) => {
+            unprocessed::remove_mark(&mut response);
             stream.details = "via_upstream";
             timers.last = std::time::Instant::now();
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
@@ -73,8 +75,10 @@ pub(super) async fn forward(
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply();
             stream.fail(flags, details);
+            let mut response = local_reply(stream, status, text.into_owned());
+            unprocessed::mark(stream, &failure, &mut response);
             stream.upstream_failure = failure.transport_failure;
-            local_reply(stream, status, text.into_owned())
+            response
         }
         Err(expired) => timed_out(stream, &cluster, expired),
     }
@@ -157,6 +161,8 @@ struct Attempts<'a> {
     repeated: bool,
     /// How many connections had closed before the request came to them.
     stale: u32,
+    /// How many endpoints' own proxies have said that it came to nobody.
+    refusals: u32,
     fresh: bool,
 }
 
@@ -171,6 +177,7 @@ impl<'a> Attempts<'a> {
             retries: 0,
             repeated: false,
             stale: 0,
+            refusals: 0,
             fresh: false,
         }
     }
@@ -186,7 +193,7 @@ impl<'a> Attempts<'a> {
         let mut permit = None;
         loop {
             if self.forward.count_attempts {
-                let number = 1 + self.retries + u32::from(self.repeated);
+                let number = 1 + self.retries + self.refusals + u32::from(self.repeated);
                 stream.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(number));
             }
             let mut outcome = self.attempt(stream, body, policy).await;
@@ -260,6 +267,13 @@ impl<'a> Attempts<'a> {
             self.cluster.stats().rq_retry.inc();
             return Some(Again { body, back_off: None });
         }
+        if let Some(endpoint) = self.refused_by(outcome).filter(|_| can_resend) {
+            self.tried.push(endpoint);
+            self.refusals += 1;
+            let body = self.body_again(outcome)?;
+            self.cluster.stats().rq_retry.inc();
+            return Some(Again { body, back_off: None });
+        }
         let policy = policy?;
         let (wanted, endpoint) = match outcome {
             Ok((response, exchange)) => (
@@ -289,6 +303,13 @@ impl<'a> Attempts<'a> {
         let back_off = policy.back_off_after(self.retries);
         self.retries += 1;
         Some(Again { body, back_off: Some(back_off) })
+    }
+
+    /// The endpoint whose own proxy says that the request came to nobody.
+    fn refused_by(&self, outcome: &Outcome) -> Option<u64> {
+        let Ok((response, exchange)) = outcome else { return None };
+        let again = self.refusals < MAX_REFUSALS && unprocessed::is_marked(response, exchange);
+        again.then(|| exchange.endpoint())
     }
 
     /// Whether the whole body can be had once more.

@@ -11,6 +11,7 @@ mod response_body;
 mod retry;
 mod stream;
 mod timers;
+mod unprocessed;
 
 pub(crate) use attempt::Exchange;
 pub(crate) use local_reply::local_reply;

@@ -22,9 +22,11 @@ pub(super) fn is_provably_safe(failure: &Failure, method: &Method, can_resend: b
         // RFC 9113, section 8.7.
         FailureKind::Send(SendErrorKind::Refused) => can_resend,
         // An idle connection that the upstream closed while the request was on its way
-        // (RFC 9112, section 9.3.1): only what may arrive twice goes out twice.
+        // (RFC 9112, section 9.3.1): only what may arrive twice goes out twice. A connection
+        // that was new was with the kernel of an application that ended before it took it:
+        // who only asks may ask again (RFC 9110, section 9.2.2).
         FailureKind::Send(SendErrorKind::Closed) => {
-            failure.reused && can_resend && method.is_idempotent()
+            can_resend && if failure.reused { method.is_idempotent() } else { method.is_safe() }
         }
         _ => false,
     }
@@ -92,7 +94,9 @@ mod tests {
         assert!(is_provably_safe(&closed(true), &Method::GET, true));
         assert!(!is_provably_safe(&closed(true), &Method::POST, true));
         assert!(!is_provably_safe(&closed(true), &Method::PUT, false));
-        assert!(!is_provably_safe(&closed(false), &Method::GET, true));
+        assert!(is_provably_safe(&closed(false), &Method::GET, true));
+        assert!(!is_provably_safe(&closed(false), &Method::PUT, true));
+        assert!(!is_provably_safe(&closed(false), &Method::GET, false));
         for kind in [FailureKind::Connect, FailureKind::ConnectTimeout] {
             let body = Some(crate::codec::Body::empty());
             let transport_failure = None;

@@ -193,3 +193,35 @@ fn an_upstream_that_refuses_our_identity_is_told_of() {
     assert!(said.contains("transport failure reason: TLS_error:|"), "{said}");
     assert!(said.contains("_ALERT_"), "{said}");
 }
+
+#[test]
+fn what_came_to_no_application_goes_to_another_endpoint_whatever_its_method() {
+    let pki = Pki::new();
+    let upstream = Upstream::start("a");
+    let (client, server) = (pki.files("client"), pki.files("server"));
+    let (front, back, lonely) = (local(), local(), local());
+    for (http2, alpn) in [(false, &["http/1.1"][..]), (true, &["h2"])] {
+        let inner = pki.mutual(&server, &["h2", "http/1.1"], &["client"]);
+        let outer = pki.upstream(&client, alpn, &["server"]);
+        let listeners = [
+            listener("front", front, "", &[chain("", "", &http("tls", ""))]),
+            listener("back", back, "", &[chain("", &inner, &http("a", ""))]),
+            // Its application has ended.
+            listener("lonely", lonely, "", &[chain("", &inner, &http("gone", ""))]),
+        ];
+        let mut tls = static_cluster("tls", &[lonely, back]);
+        tls.push_str(&format!("    {outer}\n"));
+        if http2 {
+            tls.push_str(speaks_http2());
+        }
+        let a = static_cluster("a", &[upstream.address()]);
+        let _proxy = Proxy::start(&listeners, &[tls, a, static_cluster("gone", &[local()])]);
+        drop(connect(front));
+        for _ in 0..10 {
+            let url = format!("http://{front}/");
+            let Some((good, said)) = curl(&["-i", "-X", "POST", &url]) else { return };
+            assert!(good && said.contains(" 200 "), "{said}");
+            assert!(!said.contains("x-mesh-unprocessed"), "{said}");
+        }
+    }
+}

@@ -59,8 +59,11 @@ impl<'a> Load<'a> {
     }
 
     fn last_line(&self) -> Result<Value> {
-        let log = self.ctx.kubectl(&["logs", &self.pod, "--container=load", "--tail=1"])?;
-        serde_json::from_str(&log).with_context(|| format!("{}: {log:?}", self.pod))
+        // A long line is several in the file that kubectl counts in.
+        let log = self.ctx.kubectl(&["logs", &self.pod, "--container=load", "--since=5s"])?;
+        let line = log.lines().last().unwrap_or_default();
+        let start: String = line.chars().take(200).collect();
+        serde_json::from_str(line).with_context(|| format!("{} says {start:?}", self.pod))
     }
 
     /// How many requests have been answered so far.
@@ -92,7 +95,7 @@ impl<'a> Load<'a> {
         self.ctx.exec(&self.pod, "load", &["sh", "-c", "kill 1"])?;
         let report = self.ctx.until("the load's report", || {
             let mut line = self.last_line()?;
-            ensure!(line["report"].is_object(), "its last line is {line}");
+            ensure!(line["report"].is_object(), "its last line is of second {}", line["second"]);
             Ok(line["report"].take())
         })?;
         let file = self.ctx.folder.join(format!("{}.report.json", self.pod));

@@ -25,6 +25,11 @@ pub(crate) struct ConnectionInfo {
 }
 
 impl ConnectionInfo {
+    /// Whether the peer has shown a certificate.
+    pub(crate) fn has_peer(&self) -> bool {
+        self.peer.is_some()
+    }
+
     pub(super) fn new(session: &CommonState, own: Option<Credentials>) -> Self {
         let peer = session.peer_certificates().and_then(<[_]>::first);
         let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
