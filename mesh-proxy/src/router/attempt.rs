@@ -199,12 +199,6 @@ impl Failure {
         }
     }
 
-    /// Whether the upstream has got nothing of the request.
-    pub(super) fn is_unsent(&self) -> bool {
-        let unsent = FailureKind::Send(SendErrorKind::NotSent);
-        [FailureKind::Connect, FailureKind::ConnectTimeout, unsent].contains(&self.kind)
-    }
-
     /// Status, flag, Envoy's reset reason (or whole text) and response code details.
     pub(super) fn reply(&self) -> (StatusCode, Flags, Cow<'static, str>, &'static str) {
         const HEAD: &str = "upstream connect error or disconnect/reset before headers. ";

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 
 use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
 use super::timers::{Expired, Timers};
@@ -267,7 +267,8 @@ impl<'a> Attempts<'a> {
             self.cluster.stats().rq_retry.inc();
             return Some(Again { body, back_off: None });
         }
-        if let Some(endpoint) = self.refused_by(outcome).filter(|_| can_resend) {
+        let method = &stream.head.method;
+        if let Some(endpoint) = self.refused_by(outcome, method).filter(|_| can_resend) {
             self.tried.push(endpoint);
             self.refusals += 1;
             let body = self.body_again(outcome)?;
@@ -305,10 +306,10 @@ impl<'a> Attempts<'a> {
         Some(Again { body, back_off: Some(back_off) })
     }
 
-    /// The endpoint whose own proxy says that the request came to nobody.
-    fn refused_by(&self, outcome: &Outcome) -> Option<u64> {
+    /// The endpoint whose own proxy says that nobody has answered, if another may be asked.
+    fn refused_by(&self, outcome: &Outcome, method: &Method) -> Option<u64> {
         let Ok((response, exchange)) = outcome else { return None };
-        let again = self.refusals < MAX_REFUSALS && unprocessed::is_marked(response, exchange);
+        let again = self.refusals < MAX_REFUSALS && unprocessed::allows(response, exchange, method);
         again.then(|| exchange.endpoint())
     }
 

@@ -22,11 +22,9 @@ pub(super) fn is_provably_safe(failure: &Failure, method: &Method, can_resend: b
         // RFC 9113, section 8.7.
         FailureKind::Send(SendErrorKind::Refused) => can_resend,
         // An idle connection that the upstream closed while the request was on its way
-        // (RFC 9112, section 9.3.1): only what may arrive twice goes out twice. A connection
-        // that was new was with the kernel of an application that ended before it took it:
-        // who only asks may ask again (RFC 9110, section 9.2.2).
+        // (RFC 9112, section 9.3.1): only what may arrive twice goes out twice.
         FailureKind::Send(SendErrorKind::Closed) => {
-            can_resend && if failure.reused { method.is_idempotent() } else { method.is_safe() }
+            failure.reused && can_resend && method.is_idempotent()
         }
         _ => false,
     }
@@ -94,9 +92,7 @@ mod tests {
         assert!(is_provably_safe(&closed(true), &Method::GET, true));
         assert!(!is_provably_safe(&closed(true), &Method::POST, true));
         assert!(!is_provably_safe(&closed(true), &Method::PUT, false));
-        assert!(is_provably_safe(&closed(false), &Method::GET, true));
-        assert!(!is_provably_safe(&closed(false), &Method::PUT, true));
-        assert!(!is_provably_safe(&closed(false), &Method::GET, false));
+        assert!(!is_provably_safe(&closed(false), &Method::GET, true));
         for kind in [FailureKind::Connect, FailureKind::ConnectTimeout] {
             let body = Some(crate::codec::Body::empty());
             let transport_failure = None;

@@ -26,7 +26,7 @@ const LIMIT: f64 = 150.0;
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, REPLICAS, LINGER)?;
     let mut clients = load::http1(fixture::SERVER, fixture::PATH, 12);
-    clients["rate"] = 600.into();
+    clients["rate"] = 300.into();
     let watch = Watch::start(ctx)?;
     let load = Load::start(ctx, "load", &[clients])?;
     let mut deleted = Vec::new();

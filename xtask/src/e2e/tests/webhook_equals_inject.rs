@@ -20,10 +20,11 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     let (mut pods, mut files) = (0, 0);
     for file in manifests()? {
         let path = file.to_str().context("the checkout's path is not UTF-8")?;
-        let injected = ctx.meshctl(&["inject", "--file", path])?;
-        let injected = plain.write("injected.yaml", &injected)?;
         let before = pods_of(&plain, path)?;
-        let after = pods_of(&plain, &injected)?;
+        let documents = before.iter().map(|pod| format!("---\n{pod}\n")).collect::<String>();
+        let documents = plain.write("pods.yaml", &documents)?;
+        let injected = ctx.meshctl(&["inject", "--file", &documents])?;
+        let after = pods_of(&plain, &plain.write("injected.yaml", &injected)?)?;
         ensure!(before.len() == after.len(), "{path}: {} pods, {}", before.len(), after.len());
         for (before, after) in before.iter().zip(&after) {
             let by_webhook = admitted(&webhook, before).with_context(|| path.to_owned())?;
