@@ -15,9 +15,11 @@ pub(crate) struct Kind {
 }
 
 /// In the order in which they are applied; deleted is the other way round.
-pub(crate) const KINDS: [Kind; 15] = [
+pub(crate) const KINDS: [Kind; 16] = [
     kind("", "v1", "Namespace", "namespaces", false),
     kind("apiextensions.k8s.io", "v1", DEFINITION, "customresourcedefinitions", false),
+    // Made by a pilot, where the Gateway API is.
+    kind("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", false),
     kind("", "v1", "ServiceAccount", "serviceaccounts", true),
     kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false),
     kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false),

@@ -17,7 +17,7 @@ const CHECK: &str = "rights";
 /// What an installation does to each kind.
 const VERBS: [&str; 3] = ["get", "create", "patch"];
 /// Pilots make these, we do not.
-const NOT_APPLIED: [&str; 2] = ["Secret", "Lease"];
+const NOT_APPLIED: [&str; 3] = ["Secret", "Lease", "GatewayClass"];
 
 pub(super) async fn check(client: &Client, namespace: &str) -> Found {
     let kinds = KINDS.iter().filter(|kind| !NOT_APPLIED.contains(&kind.kind));

@@ -43,6 +43,12 @@ async fn purged_nothing_of_ours_is_left_and_what_is_not_ours_is() {
             "metadata": {"name": "mesh-ca-root-cert", "namespace": "shop"},
         }),
     );
+    server.put(
+        "gatewayclasses",
+        json!({
+            "metadata": {"name": "mesh", "labels": {"app.kubernetes.io/part-of": "mesh"}},
+        }),
+    );
     uninstall(&server, Scope::Purge).await;
     assert_eq!(server.names(), before);
     assert_eq!(uninstall(&server, Scope::Purge).await, 0);
