@@ -134,7 +134,7 @@ impl Injection<'_> {
             true => (&[INIT_CONTAINER, PROXY_CONTAINER], &[]),
             false => (&[INIT_CONTAINER], &[PROXY_CONTAINER]),
         };
-        self.mark(workload, init, plain)?;
+        self.mark(workload, "istio", init, plain)?;
         let redirect = traffic::redirect_args(self.metadata, config)?;
         let init = containers::init(config, &redirect);
         let sidecar = containers::proxy(config, &self.pod(&application)?, Role::Sidecar);
@@ -147,7 +147,8 @@ impl Injection<'_> {
         refuse_same_names(self.spec, false)?;
         prometheus::merge(self.metadata)?;
         let name = gateway::name(self.spec)?;
-        self.mark(workload, &[], &[&name])?;
+        // Its ports take what their servers say, which is not the mesh's own TLS.
+        self.mark(workload, "disabled", &[], &[&name])?;
         let application = Application::default();
         let pod = self.pod(&application)?;
         gateway::complete(self.spec, &name, containers::proxy(self.config, &pod, Role::Router))?;
@@ -155,7 +156,13 @@ impl Injection<'_> {
     }
 
     /// The labels and the annotation that say it is done.
-    fn mark(&mut self, workload: &str, init: &[&str], plain: &[&str]) -> Result<(), Error> {
+    fn mark(
+        &mut self,
+        workload: &str,
+        tls_mode: &str,
+        init: &[&str],
+        plain: &[&str],
+    ) -> Result<(), Error> {
         let Self { config, .. } = self;
         let name = canonical::name(self.metadata, workload);
         let revision = canonical::revision(self.metadata);
@@ -166,7 +173,7 @@ impl Injection<'_> {
         }
         labels.entry(canonical::REVISION_LABEL).or_insert_with(|| json!(revision));
         labels.insert(REVISION_LABEL.to_owned(), json!(config.revision));
-        labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!("istio"));
+        labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!(tls_mode));
         let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
         let volumes = containers::volume_names(config);
         let status = json!({"revision": config.revision, "initContainers": init,
