@@ -5,16 +5,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::command::{self, cargo};
-use crate::{codegen, test, tools};
+use crate::{codegen, e2e, test, tools};
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("format", || command::run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
     ("generated files", || codegen::run(true)),
     ("cargo deny", deny),
     ("tests", || test::run(&test::Args::unattended())),
+    // After them: it takes their binaries.
+    ("e2e", || e2e::run(&e2e::Args::unattended())),
 ];
 
 /// Runs every part in turn, up to the first that fails, and says how long each took.

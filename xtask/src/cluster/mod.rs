@@ -51,6 +51,11 @@ pub(crate) struct UpArgs {
 }
 
 impl UpArgs {
+    /// `--from-packages`, with nobody there to ask.
+    pub(crate) fn unattended() -> Self {
+        Self { from_packages: true, yes: true }
+    }
+
     /// Whether the cluster is to be made from packages, or made anew when those have changed.
     pub(crate) fn is_from_packages(&self) -> bool {
         self.from_packages

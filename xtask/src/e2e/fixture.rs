@@ -7,6 +7,8 @@ use super::ctx::{Ctx, INJECTED};
 
 /// Where the server answers.
 pub(super) const SERVER: &str = "server:8080";
+/// Where it answers by gRPC.
+pub(super) const GRPC_SERVER: &str = "server:8081";
 /// What it is asked for.
 pub(super) const PATH: &str = "/bytes/100";
 

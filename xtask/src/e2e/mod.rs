@@ -66,6 +66,22 @@ enum Which {
     Current,
 }
 
+impl Args {
+    /// With nobody there to ask, and neither Docker nor kind.
+    pub(crate) fn unattended() -> Self {
+        Self {
+            cluster: Which::Kind,
+            up: UpArgs::unattended(),
+            keep: false,
+            only: Vec::new(),
+            list: false,
+            as_is: false,
+            hub: None,
+            set: Vec::new(),
+        }
+    }
+}
+
 /// Builds, brings a cluster up, installs the mesh, runs the tests, and cleans up.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ fn rotate(ctx: &Ctx) -> Result<Figures> {
     let mut short = load::http1(fixture::SERVER, fixture::PATH, 4);
     short["rate"] = 100.into();
     let streams = serde_json::json!({"name": "one stream all along", "protocol": "grpc",
-        "address": fixture::SERVER, "rate": 50.0, "messages": u32::MAX});
+        "address": fixture::GRPC_SERVER, "rate": 50.0, "messages": u32::MAX});
     let load = Load::start(ctx, "load", &[short, streams])?;
     let pods = ctx.pods("app=server")?;
     let address = format!("{}:8080", pods[0]["status"]["podIP"].as_str().unwrap_or_default());

@@ -8,7 +8,7 @@ use crate::e2e::ctx::{Ctx, INJECTED};
 use crate::e2e::{Figures, fixture};
 
 /// Pods of either kind, in turn.
-const PAIRS: usize = 5;
+const PAIRS: usize = 3;
 /// Seconds.
 const LIMIT: f64 = 2.0;
 

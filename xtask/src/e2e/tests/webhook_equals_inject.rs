@@ -104,14 +104,22 @@ fn admitted(ctx: &Ctx, pod: &Value) -> Result<Value> {
     }))
 }
 
-/// The volume of the pod's own token has another name each time.
+/// The volume of the pod's own token has another name each time, and it comes before or after
+/// the mesh's: no order of volumes means anything.
 fn unify(value: &mut Value) {
     match value {
         Value::String(text) if text.starts_with("kube-api-access-") => {
             "kube-api-access".clone_into(text);
         }
         Value::Array(items) => items.iter_mut().for_each(unify),
-        Value::Object(map) => map.values_mut().for_each(unify),
+        Value::Object(map) => {
+            map.values_mut().for_each(unify);
+            for name in ["volumes", "volumeMounts"] {
+                if let Some(Value::Array(items)) = map.get_mut(name) {
+                    items.sort_by_key(|item| (item["name"].to_string(), item.to_string()));
+                }
+            }
+        }
         _ => {}
     }
 }
