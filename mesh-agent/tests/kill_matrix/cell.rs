@@ -71,10 +71,11 @@ pub(crate) fn run(state: &State, victim: Victim) -> Row {
     let at = SystemTime::now();
     let start = Instant::now();
     match victim {
-        Victim::Old => kill(old, Signal::SIGKILL).unwrap(),
-        Victim::New => kill(new, Signal::SIGKILL).unwrap(),
+        Victim::Old => killed(old),
+        Victim::New => killed(new),
         Victim::Agent => agent.replace(),
     }
+    let gone = SystemTime::now();
     held.pass();
     relay.open();
     let epoch = settled(&agent);
@@ -84,7 +85,17 @@ pub(crate) fn run(state: &State, victim: Victim) -> Row {
     load.next_second();
     let report = load.stop();
     asked.join().unwrap();
-    Row::new(state, victim, at, &report, after)
+    Row::new(state, victim, [at, gone], &report, after)
+}
+
+/// Kills a process, and waits until its sockets are closed: on a busy machine it takes
+/// connections for a while.
+fn killed(process: Pid) {
+    kill(process, Signal::SIGKILL).unwrap();
+    eventually("the end of a process that was killed", || {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return Some(()) };
+        stat.rsplit(") ").next()?.starts_with('Z').then_some(())
+    });
 }
 
 fn name(epoch: u64) -> &'static str {

@@ -28,15 +28,16 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// From the load's report; `at` is the kill.
+    /// From the load's report; `kill` is from the signal to the end of the process.
     pub(crate) fn new(
         state: &State,
         victim: Victim,
-        at: SystemTime,
+        kill: [SystemTime; 2],
         report: &Value,
         after: String,
     ) -> Self {
-        let at = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+        let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let kill = kill.map(|time| since(time).as_millis() as u64);
         let mut row = Self {
             state: state.name,
             killed: victim.name(),
@@ -48,7 +49,7 @@ impl Row {
         };
         for client in report["clients"].as_array().unwrap() {
             for told in client["told"].as_array().unwrap() {
-                row.sort(state, victim, at, told, client["name"].as_str().unwrap());
+                row.sort(state, victim, kill, told, client["name"].as_str().unwrap());
             }
         }
         let told = row.in_flight + row.refused + row.others.len() as u64;
@@ -59,10 +60,17 @@ impl Row {
         row
     }
 
-    fn sort(&mut self, state: &State, victim: Victim, at: u64, told: &Value, client: &str) {
+    fn sort(
+        &mut self,
+        state: &State,
+        victim: Victim,
+        [at, gone]: [u64; 2],
+        told: &Value,
+        client: &str,
+    ) {
         let when = told["at_ms"].as_u64().unwrap();
-        let noticed = (at - BLUR_MS..at + NOTICED_MS).contains(&when);
-        let before = told["connected_at_ms"].as_u64().is_some_and(|then| then <= at + BLUR_MS);
+        let noticed = (at - BLUR_MS..gone + NOTICED_MS).contains(&when);
+        let before = told["connected_at_ms"].as_u64().is_some_and(|then| then <= gone + BLUR_MS);
         let had_connections = match victim {
             Victim::Old => true,
             Victim::New => state.new_serves(),

@@ -53,6 +53,13 @@ impl Hosts {
         &self.hosts[self.draw_index()].endpoint
     }
 
+    /// The first endpoint that is not one of `tried`, from a random one on.
+    pub(crate) fn draw_but(&self, tried: &[u64]) -> Option<&Arc<Endpoint>> {
+        let (before, after) = self.hosts.split_at_checked(self.draw_index())?;
+        let mut hosts = after.iter().chain(before);
+        hosts.find(|host| !tried.contains(&host.endpoint.id)).map(|host| &host.endpoint)
+    }
+
     /// The index of a host drawn at random, by weight.
     pub(crate) fn draw_index(&self) -> usize {
         match &self.sums {

@@ -45,11 +45,12 @@ impl Balancer {
         let mut picked = self.pick_any(hosts)?;
         for _ in 0..OTHER_HOST_ATTEMPTS {
             if !tried.contains(&picked.id) {
-                break;
+                return Some(picked);
             }
             picked = self.pick_any(hosts)?;
         }
-        Some(picked)
+        // One that refuses everything has the fewest requests and is picked again and again.
+        Some(hosts.draw_but(tried).unwrap_or(picked))
     }
 
     fn pick_any<'h>(&self, hosts: &'h Hosts) -> Option<&'h Arc<Endpoint>> {
@@ -62,5 +63,22 @@ impl Balancer {
                 Self::Random => hosts.draw(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hosts::test_hosts;
+    use super::*;
+
+    #[test]
+    fn a_retry_does_not_go_back_to_the_idlest() {
+        let balancer = Balancer::new(LbPolicy::LeastRequest { choice_count: 2 });
+        let hosts = test_hosts(&[1, 1]);
+        let [idle, busy] = [0, 1].map(|at| &hosts.all()[at].endpoint);
+        busy.test_active_requests(10);
+        assert_eq!(balancer.pick(&hosts, &[]).unwrap().id, idle.id);
+        assert_eq!(balancer.pick(&hosts, &[idle.id]).unwrap().id, busy.id);
+        assert!(balancer.pick(&hosts, &[idle.id, busy.id]).is_some(), "better than none");
     }
 }
