@@ -7,26 +7,33 @@ use anyhow::{Context, Result};
 use crate::command::{self, cargo};
 use crate::{codegen, e2e, test, tools};
 
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The mesh on a Kubernetes cluster that is built from packages, too.
+    #[arg(long)]
+    e2e: bool,
+}
+
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 5] = [
     ("format", || command::run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
     ("generated files", || codegen::run(true)),
     ("cargo deny", deny),
     ("tests", || test::run(&test::Args::unattended())),
-    // After them: it takes their binaries.
-    ("e2e", || e2e::run(&e2e::Args::unattended())),
 ];
+/// After the tests: it takes their binaries.
+const E2E: Part = ("e2e", || e2e::run(&e2e::Args::unattended()));
 
 /// Runs every part in turn, up to the first that fails, and says how long each took.
 ///
 /// # Errors
 /// Those of the part that failed.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let mut took: Vec<(&str, Duration)> = Vec::new();
     let mut outcome = Ok(());
-    for (name, part) in PARTS {
+    for (name, part) in PARTS.into_iter().chain(args.e2e.then_some(E2E)) {
         eprintln!("\n== {name}");
         let start = Instant::now();
         outcome = part().with_context(|| name);

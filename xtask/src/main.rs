@@ -59,7 +59,7 @@ enum Chore {
     /// machine.
     Rotate(rotate::Args),
     /// What the server runs: format, clippy, generated files, cargo deny, every test, e2e.
-    Ci,
+    Ci(ci::Args),
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
     /// the rest from Debian's packages.
     Tools(tools::Args),
@@ -87,7 +87,7 @@ fn main() -> anyhow::Result<()> {
         Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::KillMatrix => kill_matrix::run(),
         Chore::Rotate(args) => rotate::run(&args),
-        Chore::Ci => ci::run(),
+        Chore::Ci(args) => ci::run(&args),
         Chore::Tools(args) => tools::run(&args),
         Chore::Images(args) => images::run(&args),
         Chore::Cluster(args) => cluster::run(&args),
