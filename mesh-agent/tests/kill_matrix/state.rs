@@ -42,9 +42,11 @@ pub(crate) const STATES: [State; 12] = [
 ];
 
 impl State {
-    /// Whether the new proxy accepts connections.
+    /// Whether the new proxy may have accepted connections. What it says does not wait to be
+    /// heard: while its word that it has the counts is held, it goes on and accepts.
     pub(crate) fn new_serves(&self) -> bool {
-        self.ready || self.message == "Ready"
+        let has_counts = self.message == "Taken" && self.before == "Counts";
+        self.ready || self.message == "Ready" || has_counts
     }
 
     /// Lets the handover go on until it is in this state, and gives the message.
