@@ -51,19 +51,9 @@ pub(crate) fn text<'a>(value: &'a Value, keys: &[&str]) -> Option<&'a str> {
 
 /// As text, the same for every order of keys: the API server has another one than users.
 pub(crate) fn sorted_text(value: &Value) -> String {
-    sorted(value).to_string()
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_by_key(|(key, _)| *key);
-            fields.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        other => other.clone(),
-    }
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    sorted.to_string()
 }
 
 /// What an error calls the value.

@@ -1,14 +1,14 @@
 //! Names that the chart, the pilot and we agree on.
 
+use mesh_inject::{INIT_CONTAINER, PROXY_CONTAINER};
+
 use crate::chart::REVISION;
 
 /// What the names of everything that runs the control plane begin with.
 pub(crate) const PILOT: &str = "mesh-pilot";
 pub(crate) const INGRESS_GATEWAY: &str = "mesh-ingressgateway";
-/// The sidecar's container, and a gateway's.
-pub(crate) const PROXY_CONTAINER: &str = "mesh-proxy";
 /// What injection adds to a pod.
-pub(crate) const CONTAINERS: [&str; 2] = [PROXY_CONTAINER, "mesh-init"];
+pub(crate) const CONTAINERS: [&str; 2] = [PROXY_CONTAINER, INIT_CONTAINER];
 /// The ConfigMap of the roots, in every namespace.
 pub(crate) const ROOTS: &str = "mesh-ca-root-cert";
 /// The Secret of the root itself.

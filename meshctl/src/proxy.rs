@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::cli::Global;
 use crate::cluster::explain;
@@ -34,43 +34,22 @@ pub(crate) async fn run(global: &Global, command: ProxyCommand) -> Result<()> {
 async fn restart(global: &Global, args: &RestartArgs) -> Result<()> {
     let (namespace, pod) = args.pod.split_once('/').unwrap_or((&global.namespace, &args.pod));
     let pods: Api<Pod> = Api::namespaced(global.cluster.connect().await?, namespace);
-    let container = sidecar(&pods.get(pod).await.map_err(explain)?);
-    let Some(container) = container else {
+    let found = pods.get(pod).await.map_err(explain)?;
+    let Some(sidecar) = mesh_install::sidecar(&found) else {
         bail!("pod {namespace}/{pod} has no sidecar of the mesh; `meshctl inject` adds one");
     };
     let command = ["mesh-agent", "restart", "--config-dir", CONFIG_DIR];
-    let said = exec(&pods, pod, &container, &command).await?;
+    let said = exec(&pods, pod, &sidecar.name, &command).await?;
     output::write(&format!("{namespace}/{pod}: {said}"));
     Ok(())
-}
-
-/// The container that the agent runs in: plain, or an init container that stays.
-fn sidecar(pod: &Pod) -> Option<String> {
-    let spec = pod.spec.as_ref()?;
-    let mut all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    all.find(|one| one.name == mesh_inject::PROXY_CONTAINER).map(|one| one.name.clone())
 }
 
 /// What a command in a container writes; an error when it fails, with its words.
 async fn exec(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> Result<String> {
     let params = AttachParams::default().container(container).stdout(true).stderr(true);
     let mut process = pods.exec(pod, command.iter().copied(), &params).await.map_err(explain)?;
-    let (mut out, mut err) = (String::new(), String::new());
-    let (stdout, stderr) = (process.stdout(), process.stderr());
-    let status = process.take_status();
-    let read_out = async {
-        match stdout {
-            Some(mut stdout) => stdout.read_to_string(&mut out).await.map(drop),
-            None => Ok(()),
-        }
-    };
-    let read_err = async {
-        match stderr {
-            Some(mut stderr) => stderr.read_to_string(&mut err).await.map(drop),
-            None => Ok(()),
-        }
-    };
-    tokio::try_join!(read_out, read_err)?;
+    let (stdout, stderr, status) = (process.stdout(), process.stderr(), process.take_status());
+    let (out, err) = tokio::try_join!(read(stdout), read(stderr))?;
     let status = match status {
         Some(status) => status.await,
         None => None,
@@ -84,4 +63,12 @@ async fn exec(pods: &Api<Pod>, pod: &str, container: &str, command: &[&str]) -> 
             bail!("{}", if said.trim().is_empty() { why } else { said.trim().to_owned() })
         }
     }
+}
+
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<String> {
+    let mut text = String::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_string(&mut text).await?;
+    }
+    Ok(text)
 }

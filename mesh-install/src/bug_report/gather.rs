@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::Piece;
 use super::pages::page;
 use crate::kinds::{DEFINITION, KINDS};
-use crate::{Event, Events, PART_OF, REVISION_LABEL, check, explain, names};
+use crate::{Event, Events, PART_OF, REVISION_LABEL, check, explain, is_ready, names};
 
 /// Lines of a log, from its end.
 const LOG_LINES: i64 = 5000;
@@ -220,9 +220,4 @@ fn containers(pod: &Pod, is_pilot: bool) -> Vec<String> {
     let all = spec.init_containers.iter().flatten().chain(&spec.containers);
     let ours = all.filter(|one| is_pilot || names::CONTAINERS.contains(&one.name.as_str()));
     ours.map(|one| one.name.clone()).collect()
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
 }

@@ -5,7 +5,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::{Finding, Found};
-use crate::{PART_OF, REVISION_LABEL, names};
+use crate::{PART_OF, REVISION_LABEL, is_ready, names, sidecar};
 
 const CHECK: &str = "sidecars";
 /// As many as a person reads.
@@ -33,12 +33,8 @@ fn of_readiness(pods: &[Pod]) -> Finding {
 
 /// Not ready, and not done with its work either.
 fn is_sick(pod: &Pod) -> bool {
-    let Some(status) = &pod.status else { return true };
-    let is_ready = |one: &k8s_openapi::api::core::v1::PodCondition| {
-        one.type_ == "Ready" && one.status == "True"
-    };
-    !matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"))
-        && !status.conditions.iter().flatten().any(is_ready)
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed")) && !is_ready(pod)
 }
 
 /// More than one image of the proxy is in use: an upgrade was begun and not finished.
@@ -54,9 +50,7 @@ fn of_images<'a>(pods: impl Iterator<Item = &'a Pod>) -> Option<Finding> {
 }
 
 pub(crate) fn proxy_image(pod: &Pod) -> Option<String> {
-    let spec = pod.spec.as_ref()?;
-    let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-    containers.find(|one| one.name == names::PROXY_CONTAINER)?.image.clone()
+    sidecar(pod)?.image.clone()
 }
 
 fn full_name(pod: &Pod) -> Option<String> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, anyhow, bail};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::core::GroupVersionKind;
 use mesh_proto::mesh::v1 as api;
 use mesh_rules::crd::{self, RuleKind};
 use mesh_rules::route::ExistingRule;
@@ -147,13 +148,7 @@ impl Rules {
 
 fn resource(kind: &RuleKind) -> ApiResource {
     let RuleKind { kind, group, version, plural } = *kind;
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: format!("{group}/{version}"),
-        kind: kind.to_owned(),
-        plural: plural.to_owned(),
-    }
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
 fn key(kind: &RuleKind, object: &DynamicObject) -> RuleKey {

@@ -21,7 +21,7 @@ pub(super) async fn pilots(client: &Client, namespace: &str) -> Result<Vec<Pilot
     let list = pods.list(&ListParams::default().labels(PODS)).await;
     let list = list.map_err(crate::cluster::explain)?.items;
     let mut pilots = Vec::new();
-    for pod in list.iter().filter(|pod| is_ready(pod)) {
+    for pod in list.iter().filter(|pod| answers(pod)) {
         let name = pod.name_any();
         let channel = connect(pods.clone(), name.clone()).await;
         pilots.push(Pilot::over(channel.with_context(|| format!("reaching the pod {name}"))?));
@@ -41,10 +41,8 @@ pub(super) async fn pilots(client: &Client, namespace: &str) -> Result<Vec<Pilot
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.into_iter().any(|one| one.type_ == "Ready" && one.status == "True")
+fn answers(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none() && mesh_install::is_ready(pod)
 }
 
 /// A connection that is made anew, should it break.
