@@ -12,7 +12,7 @@ use crate::e2e::{Figures, fixture};
 /// An agent renews at two thirds of it.
 const LIFE: &str = "pilot.workloadCertTtl=15s";
 /// New certificates that must be seen, in time for at least twice as many.
-const ROTATIONS: usize = 3;
+const ROTATIONS: usize = 2;
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// The server's sidecar shows new certificates again and again, and no request fails.

@@ -13,7 +13,7 @@ use crate::e2e::ctx::{Ctx, pod_name};
 use crate::e2e::load::{self, Load, unix_ms};
 use crate::e2e::{Figures, fixture};
 
-const REPLICAS: u32 = 6;
+const REPLICAS: u32 = 8;
 /// A pod that ends still answers for so long, so that who asks it too late is seen.
 const LINGER: u32 = 6;
 const DELETIONS: usize = 20;
@@ -36,7 +36,7 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
         ctx.kubectl(&["delete", "pod", &pod, "--wait=false"])?;
         ctx.until("the EndpointSlice's change", || watch.gone_at(&pod))?;
         deleted.push(pod);
-        ctx.pass(Duration::from_millis(500))?;
+        ctx.pass(Duration::from_millis(300))?;
     }
     let report = load.stop()?;
     report.none_failed()?;

@@ -8,7 +8,7 @@ use crate::e2e::load::{self, Load};
 use crate::e2e::{Figures, fixture};
 
 /// How often each of the two proxies is replaced.
-const TIMES: u64 = 3;
+const TIMES: u64 = 2;
 
 const CONFIG_DIR: &str = "--config-dir=/etc/mesh/proxy";
 

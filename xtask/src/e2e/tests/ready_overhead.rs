@@ -33,7 +33,7 @@ fn seconds_to_ready(ctx: &Ctx) -> Result<f64> {
     let start = Instant::now();
     fixture::client(ctx)?;
     let took = start.elapsed().as_secs_f64();
-    ctx.kubectl(&["delete", "pod", "client"])?;
+    ctx.kubectl(&["delete", "pod", "client", "--force", "--grace-period=0"])?;
     Ok(took)
 }
 
