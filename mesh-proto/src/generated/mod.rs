@@ -106,8 +106,52 @@ pub mod envoy {
                 }
             }
         }
+        pub mod common {
+            pub mod ratelimit {
+                pub mod v3 {
+                    include!("envoy.extensions.common.ratelimit.v3.rs");
+                }
+            }
+        }
         pub mod filters {
+            pub mod common {
+                pub mod fault {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.common.fault.v3.rs");
+                    }
+                }
+            }
             pub mod http {
+                pub mod buffer {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.buffer.v3.rs");
+                    }
+                }
+                pub mod cors {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.cors.v3.rs");
+                    }
+                }
+                pub mod fault {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.fault.v3.rs");
+                    }
+                }
+                pub mod header_mutation {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.header_mutation.v3.rs");
+                    }
+                }
+                pub mod health_check {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.health_check.v3.rs");
+                    }
+                }
+                pub mod local_ratelimit {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.http.local_ratelimit.v3.rs");
+                    }
+                }
                 pub mod router {
                     pub mod v3 {
                         include!("envoy.extensions.filters.http.router.v3.rs");
@@ -125,6 +169,11 @@ pub mod envoy {
                         include!("envoy.extensions.filters.listener.original_dst.v3.rs");
                     }
                 }
+                pub mod proxy_protocol {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.listener.proxy_protocol.v3.rs");
+                    }
+                }
                 pub mod tls_inspector {
                     pub mod v3 {
                         include!("envoy.extensions.filters.listener.tls_inspector.v3.rs");
@@ -132,6 +181,11 @@ pub mod envoy {
                 }
             }
             pub mod network {
+                pub mod connection_limit {
+                    pub mod v3 {
+                        include!("envoy.extensions.filters.network.connection_limit.v3.rs");
+                    }
+                }
                 pub mod http_connection_manager {
                     pub mod v3 {
                         include!("envoy.extensions.filters.network.http_connection_manager.v3.rs");
@@ -144,7 +198,21 @@ pub mod envoy {
                 }
             }
         }
+        pub mod http {
+            pub mod header_formatters {
+                pub mod preserve_case {
+                    pub mod v3 {
+                        include!("envoy.extensions.http.header_formatters.preserve_case.v3.rs");
+                    }
+                }
+            }
+        }
         pub mod load_balancing_policies {
+            pub mod cluster_provided {
+                pub mod v3 {
+                    include!("envoy.extensions.load_balancing_policies.cluster_provided.v3.rs");
+                }
+            }
             pub mod common {
                 pub mod v3 {
                     include!("envoy.extensions.load_balancing_policies.common.v3.rs");
@@ -155,14 +223,62 @@ pub mod envoy {
                     include!("envoy.extensions.load_balancing_policies.least_request.v3.rs");
                 }
             }
+            pub mod maglev {
+                pub mod v3 {
+                    include!("envoy.extensions.load_balancing_policies.maglev.v3.rs");
+                }
+            }
             pub mod random {
                 pub mod v3 {
                     include!("envoy.extensions.load_balancing_policies.random.v3.rs");
                 }
             }
+            pub mod ring_hash {
+                pub mod v3 {
+                    include!("envoy.extensions.load_balancing_policies.ring_hash.v3.rs");
+                }
+            }
             pub mod round_robin {
                 pub mod v3 {
                     include!("envoy.extensions.load_balancing_policies.round_robin.v3.rs");
+                }
+            }
+            pub mod subset {
+                pub mod v3 {
+                    include!("envoy.extensions.load_balancing_policies.subset.v3.rs");
+                }
+            }
+            pub mod wrr_locality {
+                pub mod v3 {
+                    include!("envoy.extensions.load_balancing_policies.wrr_locality.v3.rs");
+                }
+            }
+        }
+        pub mod request_id {
+            pub mod uuid {
+                pub mod v3 {
+                    include!("envoy.extensions.request_id.uuid.v3.rs");
+                }
+            }
+        }
+        pub mod retry {
+            pub mod host {
+                pub mod omit_canary_hosts {
+                    pub mod v3 {
+                        include!("envoy.extensions.retry.host.omit_canary_hosts.v3.rs");
+                    }
+                }
+                pub mod previous_hosts {
+                    pub mod v3 {
+                        include!("envoy.extensions.retry.host.previous_hosts.v3.rs");
+                    }
+                }
+            }
+            pub mod priority {
+                pub mod previous_priorities {
+                    pub mod v3 {
+                        include!("envoy.extensions.retry.priority.previous_priorities.v3.rs");
+                    }
                 }
             }
         }
