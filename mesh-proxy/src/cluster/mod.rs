@@ -23,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
-use crate::config::{self, Discovery, LoadAssignment, Thresholds};
+use crate::config::{self, Discovery, LoadAssignment, RoutingPriority, Thresholds};
 use crate::endpoint::Endpoint;
 use crate::load_balancer::{Balancer, Host, Hosts};
 use crate::secrets::Secrets;
@@ -72,6 +72,15 @@ pub(crate) struct PickContext<'a> {
     pub(crate) destination: Option<SocketAddr>,
     /// The ids of endpoints to avoid if there are others.
     pub(crate) tried: &'a [u64],
+    /// The hash of the request, by the route's `hash_policy`, for RING_HASH and MAGLEV.
+    #[expect(dead_code, reason = "for the policies that hash, which are to come")]
+    pub(crate) hash: Option<u64>,
+    /// What the route's `metadata_match` asks of the endpoint under `envoy.lb`, for subsets.
+    #[expect(dead_code, reason = "for subsets, which are to come")]
+    pub(crate) subset: Option<&'a config::Labels>,
+    /// The route's `priority`: which of the cluster's circuit breakers count.
+    #[expect(dead_code, reason = "for the breakers of the high priority, which are to come")]
+    pub(crate) priority: RoutingPriority,
 }
 
 impl Cluster {

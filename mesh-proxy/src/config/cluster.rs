@@ -122,6 +122,15 @@ pub(crate) enum HttpProtocol {
     Downstream,
 }
 
+/// Envoy's `RoutingPriority`: each has its own circuit breakers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RoutingPriority {
+    #[default]
+    Default,
+    #[expect(dead_code, reason = "no route asks for it yet")]
+    High,
+}
+
 /// `circuit_breakers.thresholds` of the default priority; Envoy's defaults are 1024 and
 /// three retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarge
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
     Cluster, Discovery, DnsFamily, DnsName, Endpoint, Http2Options, HttpProtocol, Labels, LbPolicy,
-    LoadAssignment, Thresholds, Transport, TransportMatch, Transports,
+    LoadAssignment, RoutingPriority, Thresholds, Transport, TransportMatch, Transports,
 };
 pub(crate) use error::{Error, Path};
 pub(crate) use http::{

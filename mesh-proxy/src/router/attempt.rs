@@ -72,8 +72,11 @@ pub(super) async fn attempt(
     to: &Try<'_>,
 ) -> Result<(Response<Body>, Exchange), Failure> {
     let cluster = to.cluster;
-    let context =
-        PickContext { destination: stream.downstream.original_destination, tried: to.tried };
+    let context = PickContext {
+        destination: stream.downstream.original_destination,
+        tried: to.tried,
+        ..PickContext::default()
+    };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
         return Err(Failure::new(FailureKind::NoEndpoint, None, body));

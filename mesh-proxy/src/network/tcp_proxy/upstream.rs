@@ -48,7 +48,8 @@ async fn attempt(
     tried: &mut Vec<u64>,
     outcome: &mut Outcome,
 ) -> Result<Option<Upstream>, Flags> {
-    let context = PickContext { destination: connection.original_destination, tried };
+    let destination = connection.original_destination;
+    let context = PickContext { destination, tried, ..PickContext::default() };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
         return Err(Flags::NO_HEALTHY_UPSTREAM);
