@@ -8,6 +8,7 @@
 mod body;
 pub(crate) mod client;
 mod error;
+mod grpc;
 mod linger;
 mod pace;
 mod preface;
@@ -18,6 +19,7 @@ mod watched;
 
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
+pub(crate) use grpc::is_grpc;
 pub(crate) use pace::Pace;
 pub(crate) use replay::{Recording, Replay};
 pub(crate) use tunnel::{Upgrade, tunnel};

@@ -8,9 +8,12 @@ mod access_log;
 mod bootstrap;
 mod cluster;
 mod error;
+mod fraction;
 mod http;
 mod listener;
+mod regex;
 mod route;
+mod string_match;
 mod tls;
 pub(crate) mod wire;
 
@@ -21,16 +24,19 @@ pub(crate) use cluster::{
     LoadAssignment, RoutingPriority, Thresholds, Transport, TransportMatch, Transports,
 };
 pub(crate) use error::{Error, Path};
+pub(crate) use fraction::Fraction;
 pub(crate) use http::{
     ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, HttpConnectionManager,
     HttpFilter, RouteSource,
 };
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
+pub(crate) use regex::Regex;
 pub(crate) use route::{
-    Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, Redirect, RetryOn,
-    RetryPolicy, Rewrite, Route, RouteMatch, RouteTable, StringMatch, StringPattern, Target,
-    VirtualHost, WeightedCluster,
+    Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, QueryMatch,
+    QueryValueMatch, Redirect, RetryOn, RetryPolicy, Rewrite, Route, RouteMatch, RouteTable,
+    Target, VirtualHost, WeightedCluster,
 };
+pub(crate) use string_match::{StringMatch, StringPattern};
 pub(crate) use tls::{
     Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,
     SecretKey, SecretKind, SecretSource, UpstreamTls, Validation,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::Name;
+use super::{Fraction, Name, Regex, StringMatch};
 
 /// Envoy's `RouteConfiguration`.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub(crate) struct RouteTable {
     pub(crate) response_headers: Vec<HeaderOp>,
     /// `ignore_port_in_host_matching`.
     pub(crate) ignore_port: bool,
+    /// `ignore_path_parameters_in_path_matching`: the path ends at its first semicolon.
+    pub(crate) ignore_path_parameters: bool,
 }
 
 /// Envoy's `VirtualHost`.
@@ -51,6 +53,26 @@ pub(crate) struct RouteMatch {
     /// `case_sensitive`, true by default.
     pub(crate) case_sensitive: bool,
     pub(crate) headers: Vec<HeaderMatch>,
+    /// `query_parameters`.
+    pub(crate) query: Vec<QueryMatch>,
+    /// `runtime_fraction`: the share of the requests that may match.
+    pub(crate) fraction: Option<Fraction>,
+    /// Only gRPC requests.
+    pub(crate) grpc: bool,
+}
+
+/// Every request.
+impl Default for RouteMatch {
+    fn default() -> Self {
+        Self {
+            path: PathMatch::Prefix(String::new()),
+            case_sensitive: true,
+            headers: Vec::new(),
+            query: Vec::new(),
+            fraction: None,
+            grpc: false,
+        }
+    }
 }
 
 /// Matched against the path without its query.
@@ -60,6 +82,8 @@ pub(crate) enum PathMatch {
     Exact(String),
     /// `path_separated_prefix`: the prefix itself, or it followed by a slash.
     SeparatedPrefix(String),
+    /// `safe_regex`, for which `case_sensitive` means nothing.
+    Regex(Regex),
 }
 
 /// Envoy's `HeaderMatcher`.
@@ -84,20 +108,19 @@ pub(crate) enum HeaderValueMatch {
     Range(i64, i64),
 }
 
-/// Envoy's `StringMatcher`, without regular expressions.
+/// Envoy's `QueryParameterMatcher`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StringMatch {
-    pub(crate) pattern: StringPattern,
-    pub(crate) ignore_case: bool,
+pub(crate) struct QueryMatch {
+    pub(crate) name: String,
+    pub(crate) value: QueryValueMatch,
 }
 
-/// How a text is compared.
+/// What a query parameter must look like, as it stands in the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StringPattern {
-    Exact(String),
-    Prefix(String),
-    Suffix(String),
-    Contains(String),
+pub(crate) enum QueryValueMatch {
+    /// `present_match`: true for there, false for absent.
+    Present(bool),
+    String(StringMatch),
 }
 
 /// What is done with a request that matched.

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use crate::access_log::Flags;
 use crate::cluster::Cluster;
-use crate::codec::{Meter, Upgrade};
+use crate::codec::{Meter, Upgrade, is_grpc};
 use crate::endpoint::Endpoint;
 use crate::routes::Route;
 use crate::transport::tls::ConnectionInfo;
@@ -88,10 +88,6 @@ impl Stream {
 
     /// Whether the client speaks gRPC, which takes errors in its own form.
     pub(crate) fn is_grpc(&self) -> bool {
-        let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
-        content_type.is_some_and(|value| {
-            let rest = value.as_bytes().strip_prefix(b"application/grpc");
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        })
+        is_grpc(&self.head.headers)
     }
 }

@@ -1,50 +1,53 @@
 //! Whether a request is what a route asks for.
 
 use http::request::Parts;
-use http::{HeaderName, header};
 
-use crate::config::{
-    HeaderMatch, HeaderValueMatch, PathMatch, RouteMatch, StringMatch, StringPattern,
-};
+use super::headers::HeaderMatcher;
+use crate::codec::is_grpc;
+use crate::config::{Fraction, PathMatch, QueryMatch, QueryValueMatch, RouteMatch};
+use crate::random;
 
 /// Envoy's `RouteMatch`, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Matcher {
     path: PathMatch,
     case_sensitive: bool,
-    headers: Box<[(Source, HeaderMatch)]>,
+    /// What else there is to ask for; most routes have nothing.
+    more: Option<Box<More>>,
 }
 
-/// Where the value of a header match comes from.
 #[derive(Debug)]
-enum Source {
-    Header(HeaderName),
-    Authority,
-    Method,
-    Path,
-    Scheme,
-    /// Not a name that a header can have.
-    Nowhere,
+struct More {
+    fraction: Option<Fraction>,
+    grpc: bool,
+    headers: Box<[HeaderMatcher]>,
+    query: Box<[QueryMatch]>,
 }
 
 impl Matcher {
     pub(super) fn new(config: &RouteMatch) -> Self {
-        Self {
-            path: config.path.clone(),
-            case_sensitive: config.case_sensitive,
-            headers: config.headers.iter().map(|m| (Source::new(&m.name), m.clone())).collect(),
-        }
+        let RouteMatch { path, case_sensitive, headers, query, fraction, grpc } = config;
+        let has_more = !headers.is_empty() || !query.is_empty() || fraction.is_some() || *grpc;
+        let more = has_more.then(|| {
+            Box::new(More {
+                fraction: *fraction,
+                grpc: *grpc,
+                headers: headers.iter().map(HeaderMatcher::new).collect(),
+                query: query.clone().into(),
+            })
+        });
+        Self { path: path.clone(), case_sensitive: *case_sensitive, more }
     }
 
-    pub(super) fn matches(&self, head: &Parts) -> bool {
-        self.matches_path(head.uri.path())
-            && self.headers.iter().all(|(source, header)| matches_header(source, header, head))
+    /// `path` is the request's, as far as it is to be matched.
+    pub(super) fn matches(&self, path: &str, head: &Parts) -> bool {
+        self.matches_path(path) && self.more.as_ref().is_none_or(|more| more.matches(head))
     }
 
     /// How much of a path that matches is what was matched, in bytes.
     pub(crate) fn matched_length(&self, path: &str) -> usize {
         match &self.path {
-            PathMatch::Exact(_) => path.len(),
+            PathMatch::Exact(_) | PathMatch::Regex(_) => path.len(),
             PathMatch::Prefix(prefix) | PathMatch::SeparatedPrefix(prefix) => prefix.len(),
         }
     }
@@ -57,6 +60,7 @@ impl Matcher {
                 self.begins_with(path, prefix)
                     && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
             }
+            PathMatch::Regex(regex) => regex.matches(path.as_bytes()),
         }
     }
 
@@ -73,139 +77,103 @@ impl Matcher {
     }
 }
 
-impl Source {
-    fn new(name: &str) -> Self {
-        match name {
-            ":authority" => Self::Authority,
-            ":method" => Self::Method,
-            ":path" => Self::Path,
-            ":scheme" => Self::Scheme,
-            name if name.eq_ignore_ascii_case("host") => Self::Authority,
-            name => HeaderName::try_from(name).map_or(Self::Nowhere, Self::Header),
-        }
-    }
-
-    /// Gives the value to `see`; several of one name joined by commas.
-    fn with_value(&self, head: &Parts, see: impl FnOnce(Option<&[u8]>) -> bool) -> bool {
-        match self {
-            Self::Method => see(Some(head.method.as_str().as_bytes())),
-            Self::Path => see(head.uri.path_and_query().map(|path| path.as_str().as_bytes())),
-            Self::Scheme => see(Some(b"http")),
-            Self::Authority => see(head.headers.get(header::HOST).map(|value| value.as_bytes())),
-            Self::Nowhere => see(None),
-            Self::Header(name) => {
-                let mut values = head.headers.get_all(name).iter().map(|value| value.as_bytes());
-                match (values.next(), values.next()) {
-                    (first, None) => see(first),
-                    (first, second) => {
-                        let all: Vec<_> = first.into_iter().chain(second).chain(values).collect();
-                        see(Some(&all.join(&b","[..])))
-                    }
-                }
-            }
-        }
+impl More {
+    fn matches(&self, head: &Parts) -> bool {
+        (!self.grpc || is_grpc(&head.headers))
+            && self.headers.iter().all(|header| header.matches(head))
+            && self.query.iter().all(|query| matches_query(query, head.uri.query()))
+            && self.fraction.is_none_or(|fraction| fraction.takes(random::next()))
     }
 }
 
-fn matches_header(source: &Source, header: &HeaderMatch, head: &Parts) -> bool {
-    source.with_value(head, |value| match (&header.value, value) {
-        (HeaderValueMatch::Present(wanted), value) => (value.is_some() == *wanted) != header.invert,
-        // Envoy: a header that is not there matches nothing, not even the contrary.
-        (_, None) if !header.missing_is_empty => false,
-        (HeaderValueMatch::String(text), value) => {
-            matches_string(text, value.unwrap_or_default()) != header.invert
-        }
-        (HeaderValueMatch::Range(from, to), value) => {
-            let number = std::str::from_utf8(value.unwrap_or_default()).ok();
-            let number = number.and_then(|text| text.parse::<i64>().ok());
-            number.is_some_and(|number| (*from..*to).contains(&number)) != header.invert
-        }
-    })
-}
-
-fn matches_string(text: &StringMatch, value: &[u8]) -> bool {
-    let equal = |a: &[u8], b: &str| match text.ignore_case {
-        true => a.eq_ignore_ascii_case(b.as_bytes()),
-        false => a == b.as_bytes(),
-    };
-    match &text.pattern {
-        StringPattern::Exact(exact) => equal(value, exact),
-        StringPattern::Prefix(start) => value.get(..start.len()).is_some_and(|v| equal(v, start)),
-        StringPattern::Suffix(end) => {
-            let at = value.len().checked_sub(end.len());
-            at.is_some_and(|at| equal(&value[at..], end))
-        }
-        StringPattern::Contains(part) => {
-            part.is_empty() || value.windows(part.len()).any(|window| equal(window, part))
-        }
+/// As in Envoy nothing is decoded, and of several parameters of one name the first counts.
+fn matches_query(config: &QueryMatch, query: Option<&str>) -> bool {
+    let mut parameters = query.unwrap_or_default().split('&').filter(|text| !text.is_empty());
+    let value = parameters.find_map(|parameter| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (name == config.name).then_some(value)
+    });
+    match &config.value {
+        QueryValueMatch::Present(wanted) => value.is_some() == *wanted,
+        QueryValueMatch::String(text) => value.is_some_and(|value| text.matches(value.as_bytes())),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Regex, StringMatch, StringPattern};
     use http::Request;
 
-    fn head(path: &str, headers: &[(&str, &str)]) -> Parts {
-        let request = headers
-            .iter()
-            .fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
-        request.body(()).unwrap().into_parts().0
+    fn head(path: &str) -> Parts {
+        Request::get(path).body(()).unwrap().into_parts().0
     }
 
-    fn by_path(path: PathMatch, case_sensitive: bool) -> Matcher {
-        Matcher::new(&RouteMatch { path, case_sensitive, headers: Vec::new() })
-    }
-
-    fn by_header(value: HeaderValueMatch, invert: bool) -> Matcher {
-        let name = "x-version".to_owned();
-        let header = HeaderMatch { name, value, invert, missing_is_empty: false };
-        Matcher::new(&RouteMatch {
-            path: PathMatch::Prefix("/".into()),
-            case_sensitive: true,
-            headers: vec![header],
-        })
+    fn asks(config: &RouteMatch, head: &Parts) -> bool {
+        Matcher::new(config).matches(head.uri.path(), head)
     }
 
     #[test]
     fn paths() {
-        let prefix = by_path(PathMatch::Prefix("/api".into()), true);
-        let exact = by_path(PathMatch::Exact("/api".into()), true);
-        let separated = by_path(PathMatch::SeparatedPrefix("/api".into()), true);
-        let any_case = by_path(PathMatch::Prefix("/api".into()), false);
+        let by =
+            |path, case_sensitive| RouteMatch { path, case_sensitive, ..RouteMatch::default() };
+        let all = [
+            by(PathMatch::Prefix("/api".into()), true),
+            by(PathMatch::Exact("/api".into()), true),
+            by(PathMatch::SeparatedPrefix("/api".into()), true),
+            by(PathMatch::Prefix("/api".into()), false),
+            by(PathMatch::Regex(Regex::new("/api[s/].*").unwrap()), true),
+        ];
         for (path, expected) in [
-            ("/api", [true, true, true, true]),
-            ("/api?x=1", [true, true, true, true]),
-            ("/api/v1", [true, false, true, true]),
-            ("/apis", [true, false, false, true]),
-            ("/API", [false, false, false, true]),
-            ("/ap", [false, false, false, false]),
+            ("/api", [true, true, true, true, false]),
+            ("/api?x=1", [true, true, true, true, false]),
+            ("/api/v1", [true, false, true, true, true]),
+            ("/apis", [true, false, false, true, true]),
+            ("/API", [false, false, false, true, false]),
+            ("/ap", [false, false, false, false, false]),
         ] {
-            let head = head(path, &[]);
-            let found = [&prefix, &exact, &separated, &any_case].map(|m| m.matches(&head));
-            assert_eq!(found, expected, "{path}");
+            let head = head(path);
+            assert_eq!(all.each_ref().map(|config| asks(config, &head)), expected, "{path}");
         }
     }
 
     #[test]
-    fn header_values() {
-        let text =
-            |pattern, ignore_case| HeaderValueMatch::String(StringMatch { pattern, ignore_case });
-        let exact = by_header(text(StringPattern::Exact("v2".into()), false), false);
-        let inverted = by_header(text(StringPattern::Exact("v2".into()), false), true);
-        let contains = by_header(text(StringPattern::Contains("V".into()), true), false);
-        let absent = by_header(HeaderValueMatch::Present(false), false);
-        let range = by_header(HeaderValueMatch::Range(1, 3), false);
-        for (headers, expected) in [
-            (&[("x-version", "v2")][..], [true, false, true, false, false]),
-            (&[("x-version", "v1"), ("x-version", "v2")], [false, true, true, false, false]),
-            (&[("x-version", "2")], [false, true, false, false, true]),
-            (&[("x-version", "3")], [false, true, false, false, false]),
-            (&[], [false, false, false, true, false]),
+    fn query_parameters() {
+        let by = |value| RouteMatch {
+            query: vec![QueryMatch { name: "a".into(), value }],
+            ..RouteMatch::default()
+        };
+        let exact = StringMatch { pattern: StringPattern::Exact("1".into()), ignore_case: false };
+        let all = [
+            by(QueryValueMatch::Present(true)),
+            by(QueryValueMatch::Present(false)),
+            by(QueryValueMatch::String(exact)),
+        ];
+        for (path, expected) in [
+            ("/", [false, true, false]),
+            ("/?a", [true, false, false]),
+            ("/?b=2&a=1", [true, false, true]),
+            ("/?a=2&a=1", [true, false, false]),
+            ("/?a=%31", [true, false, false]),
+            ("/?ab=1", [false, true, false]),
         ] {
-            let head = head("/", headers);
-            let all = [&exact, &inverted, &contains, &absent, &range];
-            assert_eq!(all.map(|m| m.matches(&head)), expected, "{headers:?}");
+            let head = head(path);
+            assert_eq!(all.each_ref().map(|config| asks(config, &head)), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn shares_and_grpc() {
+        let share = |numerator| RouteMatch {
+            fraction: Some(Fraction { numerator, denominator: 100 }),
+            ..RouteMatch::default()
+        };
+        let mut head = head("/");
+        assert!(asks(&share(100), &head) && !asks(&share(0), &head));
+        let grpc = RouteMatch { grpc: true, ..RouteMatch::default() };
+        assert!(!asks(&grpc, &head));
+        let content_type = http::HeaderValue::from_static("application/grpc+proto");
+        head.headers.insert(http::header::CONTENT_TYPE, content_type);
+        assert!(asks(&grpc, &head));
     }
 }

@@ -4,6 +4,8 @@
 //! that is in force just then.
 
 mod domains;
+mod headers;
+mod index;
 mod matcher;
 mod table;
 

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
 use super::domains::Domains;
+use super::index::Index;
 use super::matcher::Matcher;
 use crate::config::{self, Action, Forward, HeaderOp, Name, Redirect, RouteTable};
 
@@ -28,7 +29,13 @@ pub(crate) struct Slot(ArcSwapOption<Table>);
 pub(crate) struct Table {
     pub(crate) config: Arc<RouteTable>,
     domains: Domains,
-    hosts: Box<[Box<[Rule]>]>,
+    hosts: Box<[Host]>,
+}
+
+/// The routes of a virtual host.
+struct Host {
+    rules: Box<[Rule]>,
+    index: Option<Index>,
 }
 
 /// A route that was found. Keeps its table.
@@ -122,10 +129,7 @@ impl Slot {
 
 impl Table {
     fn new(config: Arc<RouteTable>) -> Self {
-        let hosts = config
-            .virtual_hosts
-            .iter()
-            .map(|host| host.routes.iter().map(|route| Rule::new(route, host, &config)).collect());
+        let hosts = config.virtual_hosts.iter().map(|host| Host::new(host, &config));
         Self {
             domains: Domains::new(config.virtual_hosts.iter().map(|host| &**host)),
             hosts: hosts.collect(),
@@ -136,14 +140,40 @@ impl Table {
     fn find(&self, head: &Parts) -> Option<(usize, usize)> {
         let authority = head.headers.get(header::HOST).map_or("", |v| v.to_str().unwrap_or(""));
         let host = self.domains.find(authority, self.config.ignore_port)?;
-        let rule = self.hosts.get(host)?.iter().position(|rule| rule.matcher.matches(head))?;
+        let rule = self.hosts.get(host)?.find(self.path(head), head)?;
         Some((host, rule))
+    }
+
+    /// What of a request's path is matched.
+    fn path<'h>(&self, head: &'h Parts) -> &'h str {
+        let path = head.uri.path();
+        match self.config.ignore_path_parameters {
+            true => path.split_once(';').map_or(path, |(path, _)| path),
+            false => path,
+        }
+    }
+}
+
+impl Host {
+    fn new(host: &config::VirtualHost, table: &RouteTable) -> Self {
+        Self {
+            rules: host.routes.iter().map(|route| Rule::new(route, host, table)).collect(),
+            index: Index::new(host.routes.iter().map(|route| &route.matcher)),
+        }
+    }
+
+    fn find(&self, path: &str, head: &Parts) -> Option<usize> {
+        let matches = |rule: &Rule| rule.matcher.matches(path, head);
+        match &self.index {
+            Some(index) => index.first(path, |at| self.rules.get(at).is_some_and(matches)),
+            None => self.rules.iter().position(matches),
+        }
     }
 }
 
 impl Route {
     pub(crate) fn rule(&self) -> &Rule {
-        &self.table.hosts[self.host][self.rule]
+        &self.table.hosts[self.host].rules[self.rule]
     }
 
     /// Empty when the route has none.

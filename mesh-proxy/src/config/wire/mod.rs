@@ -13,6 +13,7 @@ mod common;
 mod data_source;
 mod endpoint;
 mod filter_chain;
+mod fraction;
 mod header;
 mod http_connection_manager;
 mod http_options;

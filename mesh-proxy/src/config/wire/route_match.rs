@@ -1,19 +1,21 @@
-//! `RouteMatch`, `HeaderMatcher` and `StringMatcher`.
+//! `RouteMatch` and what matchers are made of.
 
 use mesh_proto::envoy::config::route::v3 as proto;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
 use proto::header_matcher::HeaderMatchSpecifier as Specifier;
 
 use super::common::{not_honoured, refuse_set, required_name};
+use super::fraction::runtime_fraction;
 use crate::config::{
-    Error, HeaderMatch, HeaderValueMatch, Path, PathMatch, RouteMatch, StringMatch, StringPattern,
+    Error, HeaderMatch, HeaderValueMatch, Path, PathMatch, QueryMatch, QueryValueMatch, Regex,
+    RouteMatch, StringMatch, StringPattern,
 };
 
 /// Envoy's `RouteMatch`.
 pub(super) fn route_match(wire: proto::RouteMatch, path: &Path) -> Result<RouteMatch, Error> {
     let proto::RouteMatch {
         case_sensitive,
-        runtime_fraction,
+        runtime_fraction: fraction,
         headers,
         query_parameters,
         cookies,
@@ -23,25 +25,24 @@ pub(super) fn route_match(wire: proto::RouteMatch, path: &Path) -> Result<RouteM
         filter_state,
         path_specifier,
     } = wire;
-    refuse_set!(
-        path,
-        RouteMatch,
-        runtime_fraction,
-        query_parameters,
-        cookies,
-        grpc,
-        tls_context,
-        dynamic_metadata,
-        filter_state,
-    );
+    refuse_set!(path, RouteMatch, cookies, tls_context, dynamic_metadata, filter_state,);
     let mut found = Vec::with_capacity(headers.len());
     for (index, header) in headers.into_iter().enumerate() {
         found.push(header_match(header, &path.field("headers").index(index))?);
+    }
+    let mut query = Vec::with_capacity(query_parameters.len());
+    for (index, parameter) in query_parameters.into_iter().enumerate() {
+        query.push(query_match(parameter, &path.field("query_parameters").index(index))?);
     }
     Ok(RouteMatch {
         path: path_match(path_specifier, path)?,
         case_sensitive: case_sensitive.unwrap_or(true),
         headers: found,
+        query,
+        fraction: fraction
+            .map(|fraction| runtime_fraction(fraction, &path.field("runtime_fraction")))
+            .transpose()?,
+        grpc: grpc.is_some(),
     })
 }
 
@@ -64,16 +65,21 @@ fn path_match(
             }
             Ok(PathMatch::SeparatedPrefix(prefix))
         }
-        Some(PathSpecifier::SafeRegex(_)) => Err(not_honoured(&path.field("safe_regex"))),
+        Some(PathSpecifier::SafeRegex(wire)) => {
+            Ok(PathMatch::Regex(regex(wire, &path.field("safe_regex"))?))
+        }
         Some(PathSpecifier::ConnectMatcher(_)) => Err(not_honoured(&path.field("connect_matcher"))),
         Some(PathSpecifier::PathMatchPolicy(_)) => {
             Err(not_honoured(&path.field("path_match_policy")))
         }
-        None => Err(path.error("missing: expected prefix, path or path_separated_prefix")),
+        None => {
+            Err(path.error("missing: expected prefix, path, path_separated_prefix or safe_regex"))
+        }
     }
 }
 
-fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<HeaderMatch, Error> {
+/// Envoy's `HeaderMatcher`.
+pub(super) fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<HeaderMatch, Error> {
     let proto::HeaderMatcher {
         name,
         invert_match,
@@ -94,8 +100,8 @@ fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<HeaderMatch, 
         Some(Specifier::StringMatch(text)) => {
             HeaderValueMatch::String(string_match(text, &path.field("string_match"))?)
         }
-        Some(Specifier::SafeRegexMatch(_)) => {
-            return Err(not_honoured(&path.field("safe_regex_match")));
+        Some(Specifier::SafeRegexMatch(wire)) => {
+            string(StringPattern::Regex(regex(wire, &path.field("safe_regex_match"))?))
         }
     };
     Ok(HeaderMatch {
@@ -106,6 +112,22 @@ fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<HeaderMatch, 
     })
 }
 
+fn query_match(wire: proto::QueryParameterMatcher, path: &Path) -> Result<QueryMatch, Error> {
+    use proto::query_parameter_matcher::QueryParameterMatchSpecifier as Specifier;
+    let proto::QueryParameterMatcher { name, query_parameter_match_specifier } = wire;
+    required_name(path, "name", &name)?;
+    let value = match query_parameter_match_specifier {
+        // Without a specifier the parameter must be there.
+        None => QueryValueMatch::Present(true),
+        Some(Specifier::PresentMatch(present)) => QueryValueMatch::Present(present),
+        Some(Specifier::StringMatch(text)) => {
+            QueryValueMatch::String(string_match(text, &path.field("string_match"))?)
+        }
+    };
+    Ok(QueryMatch { name, value })
+}
+
+/// Envoy's `StringMatcher`.
 pub(super) fn string_match(
     wire: matcher::StringMatcher,
     path: &Path,
@@ -117,9 +139,26 @@ pub(super) fn string_match(
         Some(MatchPattern::Prefix(text)) => StringPattern::Prefix(text),
         Some(MatchPattern::Suffix(text)) => StringPattern::Suffix(text),
         Some(MatchPattern::Contains(text)) => StringPattern::Contains(text),
-        Some(MatchPattern::SafeRegex(_)) => return Err(not_honoured(&path.field("safe_regex"))),
+        Some(MatchPattern::SafeRegex(wire)) => {
+            StringPattern::Regex(regex(wire, &path.field("safe_regex"))?)
+        }
         Some(MatchPattern::Custom(_)) => return Err(not_honoured(&path.field("custom"))),
-        None => return Err(path.error("missing: expected exact, prefix, suffix or contains")),
+        None => {
+            return Err(
+                path.error("missing: expected exact, prefix, suffix, contains or safe_regex")
+            );
+        }
     };
     Ok(StringMatch { pattern, ignore_case })
+}
+
+/// Envoy's `RegexMatcher`. Its engine is RE2, whose `max_program_size` is a number that only
+/// RE2 can tell: ours has a limit of its own.
+pub(super) fn regex(wire: matcher::RegexMatcher, path: &Path) -> Result<Regex, Error> {
+    let matcher::RegexMatcher { engine_type: _, regex } = wire;
+    let path = path.field("regex");
+    if regex.is_empty() {
+        return Err(path.error("missing: it is required"));
+    }
+    Regex::new(&regex).map_err(|error| path.error(format!("found {regex:?}: {error}")))
 }

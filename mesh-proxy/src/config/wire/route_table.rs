@@ -97,7 +97,6 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
         cluster_specifier_plugins,
         request_mirror_policies,
         vhost_header,
-        ignore_path_parameters_in_path_matching,
         typed_per_filter_config,
         metadata,
         route_specifiers,
@@ -134,6 +133,7 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
             &response_headers_to_remove,
         )?,
         ignore_port: ignore_port_in_host_matching,
+        ignore_path_parameters: ignore_path_parameters_in_path_matching,
     })
 }
 

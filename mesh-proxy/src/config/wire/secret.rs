@@ -142,7 +142,9 @@ pub(super) fn validation(
         let found = string_match(wire, &path)?;
         // It does not say which names, and so stands for all.
         let kinds = [SanKind::Dns, SanKind::Uri, SanKind::Email, SanKind::Ip];
-        names.extend(kinds.map(|kind| name_matcher(kind, found.clone())));
+        for kind in kinds {
+            names.push(name_matcher(kind, found.clone(), &path)?);
+        }
     }
     Ok(Validation { roots, names })
 }
@@ -162,17 +164,19 @@ fn typed_name(wire: proto::SubjectAltNameMatcher, path: &Path) -> Result<SanMatc
         }
     };
     let matcher = required(path, "matcher", matcher)?;
-    Ok(name_matcher(kind, string_match(matcher, &path.field("matcher"))?))
+    let path = path.field("matcher");
+    name_matcher(kind, string_match(matcher, &path)?, &path)
 }
 
-fn name_matcher(kind: SanKind, found: StringMatch) -> SanMatcher {
+fn name_matcher(kind: SanKind, found: StringMatch, path: &Path) -> Result<SanMatcher, Error> {
     let pattern = match found.pattern {
         StringPattern::Exact(text) => SanPattern::Exact(text),
         StringPattern::Prefix(text) => SanPattern::Prefix(text),
         StringPattern::Suffix(text) => SanPattern::Suffix(text),
         StringPattern::Contains(text) => SanPattern::Contains(text),
+        StringPattern::Regex(_) => return Err(not_honoured(&path.field("safe_regex"))),
     };
-    SanMatcher { kind, pattern, ignore_case: found.ignore_case }
+    Ok(SanMatcher { kind, pattern, ignore_case: found.ignore_case })
 }
 
 /// Envoy's `SdsSecretConfig`.

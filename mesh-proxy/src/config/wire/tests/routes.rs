@@ -12,6 +12,17 @@ fn routes_in_their_forms() {
                     retry_policy: { retry_on: 'connect-failure,refused-stream,unavailable', num_retries: 2 } } }",
     )
     .unwrap();
+    let matched = route(
+        "{ match: { safe_regex: { google_re2: {}, regex: '/a.*' }, grpc: {}, runtime_fraction: { default_value: { numerator: 5, denominator: MILLION } },
+                    query_parameters: [{ name: a }, { name: b, present_match: false }] }, route: { cluster: c } }",
+    )
+    .unwrap()
+    .matcher;
+    assert_eq!(matched.path, PathMatch::Regex(Regex::new("/a.*").unwrap()));
+    assert_eq!(matched.fraction, Some(Fraction { numerator: 5, denominator: 1_000_000 }));
+    assert!(matched.grpc);
+    let values: Vec<_> = matched.query.into_iter().map(|query| query.value).collect();
+    assert_eq!(values, [QueryValueMatch::Present(true), QueryValueMatch::Present(false)]);
     assert_eq!(found.matcher.path, PathMatch::SeparatedPrefix("/a".to_owned()));
     assert_eq!(found.matcher.headers[0].name, "end-user");
     assert_eq!(found.matcher.headers[1].value, HeaderValueMatch::Present(true));
@@ -39,8 +50,16 @@ fn routes_in_their_forms() {
 fn refuses_routes_that_make_no_sense() {
     for (fields, expected) in [
         (
-            "{ match: { safe_regex: { regex: x } }, route: { cluster: c } }",
-            "virtual_hosts[0].routes[0].match.safe_regex: field is known",
+            "{ match: { safe_regex: { regex: '(x' } }, route: { cluster: c } }",
+            "virtual_hosts[0].routes[0].match.safe_regex.regex: found \"(x\": error: unclosed group",
+        ),
+        (
+            "{ match: { prefix: /, query_parameters: [{ name: a }, { name: b, string_match: { safe_regex: {} } }] }, route: { cluster: c } }",
+            "match.query_parameters[1].string_match.safe_regex.regex: missing",
+        ),
+        (
+            "{ match: { prefix: /, runtime_fraction: { runtime_key: a } }, route: { cluster: c } }",
+            "match.runtime_fraction.default_value: missing",
         ),
         ("{ match: { prefix: / } }", "routes[0]: missing: expected route, redirect"),
         (

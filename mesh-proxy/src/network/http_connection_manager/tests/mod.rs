@@ -59,11 +59,7 @@ fn to(target: Target) -> Forward {
 fn route(prefix: &str, action: Action) -> config::Route {
     config::Route {
         name: "".into(),
-        matcher: RouteMatch {
-            path: PathMatch::Prefix(prefix.into()),
-            case_sensitive: true,
-            headers: Vec::new(),
-        },
+        matcher: RouteMatch { path: PathMatch::Prefix(prefix.into()), ..RouteMatch::default() },
         action,
         request_headers: Vec::new(),
         response_headers: Vec::new(),
@@ -84,6 +80,7 @@ fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
         request_headers: Vec::new(),
         response_headers: Vec::new(),
         ignore_port: false,
+        ignore_path_parameters: false,
     })
 }
 
