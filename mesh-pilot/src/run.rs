@@ -22,6 +22,11 @@ use crate::http::Monitoring;
 use crate::platform::PlatformAdapter;
 use crate::webhook::{Injection, Webhook};
 
+/// For how long a pod that ends still answers as before. In a cluster its end and the change
+/// of its Service's rules begin together: who comes by the old rules, the API server with a
+/// pod to inject among them, would wait for nobody.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// Open calls have this long to be answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -117,7 +122,7 @@ pub async fn run<P: PlatformAdapter>(
             served.context("the server of the webhooks ended")
         });
     }
-    let _duties =
+    let duties =
         duties.map(|duties| duties.start(&ca, &drain, &mut servers, snapshots.clone(), settings));
     servers.spawn(async move {
         let served = discovery.serve_secure(listeners.secure, &ca).await;
@@ -153,8 +158,14 @@ pub async fn run<P: PlatformAdapter>(
             _ => bail!("a server ended without being asked to"),
         },
     }
+    let end = async {
+        if duties.is_some() {
+            tokio::time::sleep(FAREWELL).await;
+        }
+        trigger.drain(DRAIN).await
+    };
     tokio::select! {
-        _ = trigger.drain(DRAIN) => {}
+        _ = end => {}
         signal = signals.next() => info!(signal, "ending at once"),
     }
     // Lets the API server go, which removes its socket.

@@ -36,8 +36,8 @@ pub(super) fn docker_config(data: &Path) -> Result<Value> {
     }
     let path = data.join("runc-without-sys-resource");
     let fresh = data.join(".runc-without-sys-resource");
-    let exe = std::env::current_exe().context("finding this program's own path")?;
-    fs::copy(&exe, &fresh)
+    // By this link, as the build that came before may have put another file in its place.
+    fs::copy("/proc/self/exe", &fresh)
         .and_then(|_| fs::rename(&fresh, &path))
         .with_context(|| path.display().to_string())?;
     Ok(json!({

@@ -20,9 +20,8 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     let load = Load::start(ctx, "load", &[load::http1(fixture::SERVER, fixture::PATH, 8)])?;
     ctx.say("rollout of the pilots");
     let system = ctx.in_namespace(mesh::NAMESPACE);
-    system.kubectl(&["rollout", "restart", PILOT])?;
-    system.rolled_out(PILOT)?;
-    ctx.say(format!("both pilots away for {AWAY:?}"));
+    let admitted = rollout(&system, &late)?;
+    ctx.say(format!("{admitted} pods were injected meanwhile; both pilots away for {AWAY:?}"));
     let replicas = system.kubectl(&["get", PILOT, "--output=jsonpath={.spec.replicas}"])?;
     system.kubectl(&["scale", PILOT, "--replicas=0"])?;
     let away = without_pilots(ctx, &plain, &late);
@@ -38,14 +37,36 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     Ok(Figures::default().and(report.to_string()))
 }
 
+/// New pilots for the old ones, with a pod that is injected (and not kept) at every moment;
+/// how many those were.
+fn rollout(system: &Ctx, late: &Ctx) -> Result<u32> {
+    let pod = late.mesh().with_images(include_str!("../manifests/client.yaml"));
+    let pod = late.write("admitted.yaml", &pod)?;
+    let before = all_pods(system)?;
+    system.kubectl(&["rollout", "restart", PILOT])?;
+    let mut admitted = 0;
+    loop {
+        late.kubectl(&["create", "--dry-run=server", "--filename", &pod])?;
+        admitted += 1;
+        let said = system.kubectl(&["rollout", "status", PILOT, "--watch=false"])?;
+        if said.contains("successfully") && all_pods(system)? == before {
+            return Ok(admitted);
+        }
+    }
+}
+
+/// How many pods of the pilot there are, those among them that are about to end.
+fn all_pods(system: &Ctx) -> Result<usize> {
+    let list = system.json(&["get", "pods", "--selector=app=mesh-pilot"])?;
+    Ok(list["items"].as_array().map_or(0, Vec::len))
+}
+
 fn without_pilots(ctx: &Ctx, plain: &Ctx, late: &Ctx) -> Result<()> {
     let system = ctx.in_namespace(mesh::NAMESPACE);
     let start = std::time::Instant::now();
     system.until("the pilots' end", || {
-        let left = system.pods("app=mesh-pilot,sidecar.mesh/rev=default")?;
-        let list = system.json(&["get", "pods", "--selector=app=mesh-pilot"])?;
-        let ending = list["items"].as_array().map_or(0, Vec::len);
-        ensure!(left.is_empty() && ending == 0, "{ending} of them are there");
+        let left = all_pods(&system)?;
+        ensure!(left == 0, "{left} of them are there");
         Ok(())
     })?;
     // Where nothing is injected the cluster heals as ever.
