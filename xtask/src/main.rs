@@ -11,6 +11,7 @@ mod ci;
 mod cluster;
 mod codegen;
 mod command;
+mod conformance;
 mod docker;
 mod e2e;
 mod hot_restart;
@@ -49,6 +50,8 @@ enum Chore {
     Bookinfo(bookinfo::Args),
     /// Run every test, the whole mesh included.
     Test(test::Args),
+    /// Ask Envoy and mesh-proxy the same things under the same configuration, and compare.
+    Conformance(conformance::Args),
     /// Measure beside real peers.
     Bench(bench::Args),
     /// Replace the proxy under load, many times in a row, and count what is lost.
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Build { release } => build::build(release).map(drop),
         Chore::Bookinfo(args) => bookinfo::run(&args),
         Chore::Test(args) => test::run(&args),
+        Chore::Conformance(args) => conformance::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::KillMatrix => kill_matrix::run(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{self, as_root, cargo, is_ci, is_root};
-use crate::{bookinfo, build, hot_restart, rotate, tools};
+use crate::{bookinfo, build, conformance, hot_restart, rotate, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -21,7 +21,8 @@ impl Args {
     }
 }
 
-/// Installs what the tests need, builds, runs the crates' tests, then bookinfo's check.
+/// Installs what the tests need, builds, runs the crates' tests, compares with Envoy, then
+/// bookinfo's check.
 ///
 /// # Errors
 /// When a test fails; with `CI=true` also when one cannot run.
@@ -33,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         cargo().args(["test", "--workspace", "--no-fail-fast"]).env("MESH_BIN_DIR", &folder),
     )?;
 
+    conformance::run_from(&folder).context("conformance")?;
     hot_restart::run_from(&folder, &hot_restart::Args::check()).context("hot-restart --check")?;
     let mut left_out = Vec::new();
     if !is_root() {

@@ -1,0 +1,131 @@
+//! An HTTP/1 upstream, which lets through what others would set right.
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use super::Upstreams;
+use crate::case::{Answer, Then};
+use crate::wire::{self, Body, End, Head, Wire};
+
+pub(super) async fn serve(all: &Upstreams, name: &str, mut wire: Wire) {
+    while let Ok(head) = wire.head().await {
+        if one(all, name, &mut wire, &head).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn one(all: &Upstreams, name: &str, wire: &mut Wire, head: &Head) -> Result<(), End> {
+    let answer = all.next(name);
+    let mut body = Body::default();
+    if answer.early {
+        all.note(request(name, head, &body)).await;
+    } else {
+        if head.get("expect").is_some() {
+            wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        if let Some(framing) = head.framing() {
+            body = wire.body(framing).await;
+        }
+        all.note(request(name, head, &body)).await;
+    }
+    if answer.status != Some(0) || answer.raw.is_some() {
+        wire.write(&bytes(&answer, head.start.starts_with("HEAD "))).await?;
+    }
+    match answer.then {
+        Then::Keep if answer.status == Some(101) || head.start.starts_with("CONNECT ") => {
+            echo(wire).await
+        }
+        Then::Keep => Ok(()),
+        Then::Close => {
+            let _ = wire.io.shutdown().await;
+            Err(End::Closed)
+        }
+        Then::Reset => Err(wire.reset()),
+        Then::Stall => loop {
+            wire.fill_forever().await?;
+        },
+    }
+}
+
+fn request(name: &str, head: &Head, body: &Body) -> Value {
+    let mut seen = json!({
+        "host": name,
+        "request": head.start,
+        "headers": wire::headers(&head.headers),
+    });
+    body.add_to(&mut seen);
+    seen
+}
+
+fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {
+    let to_bytes = |text: &str| wire::bytes(text).unwrap_or_else(|_| text.as_bytes().to_vec());
+    if let Some(raw) = &answer.raw {
+        return to_bytes(raw);
+    }
+    let status = answer.status.unwrap_or(200);
+    let has_body = status >= 200 && ![204, 304].contains(&status);
+    let body = answer.body.as_deref().unwrap_or(if has_body { "ok" } else { "" });
+    let chunked = answer.chunked || !answer.trailers.0.is_empty();
+    let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    for (name, value) in &answer.headers.0 {
+        text += &format!("{name}: {value}\r\n");
+    }
+    let says = |name| answer.headers.has(name);
+    if chunked {
+        text += "transfer-encoding: chunked\r\n\r\n";
+        if !is_head {
+            if !body.is_empty() {
+                text += &format!("{:x}\r\n{body}\r\n", body.chars().count());
+            }
+            text += "0\r\n";
+            for (name, value) in &answer.trailers.0 {
+                text += &format!("{name}: {value}\r\n");
+            }
+            text += "\r\n";
+        }
+        return to_bytes(&text);
+    }
+    if has_body && !says("content-length") && !says("transfer-encoding") {
+        text += &format!("content-length: {}\r\n", body.chars().count());
+    }
+    text += "\r\n";
+    if !is_head {
+        text += body;
+    }
+    to_bytes(&text)
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        404 => "Not Found",
+        409 => "Conflict",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "Unknown",
+    }
+}
+
+/// What an upgraded connection gets comes back.
+async fn echo(wire: &mut Wire) -> Result<(), End> {
+    loop {
+        let got = wire.rest();
+        if !got.is_empty() {
+            wire.write(&wire::bytes(&got).unwrap_or_default()).await?;
+        }
+        wire.fill_forever().await?;
+    }
+}
