@@ -14,6 +14,7 @@ mod listener;
 mod regex;
 mod route;
 mod string_match;
+mod substitution;
 mod tls;
 pub(crate) mod wire;
 
@@ -32,11 +33,12 @@ pub(crate) use http::{
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
 pub(crate) use regex::Regex;
 pub(crate) use route::{
-    Action, Forward, HeaderMatch, HeaderOp, HeaderValueMatch, PathMatch, QueryMatch,
-    QueryValueMatch, Redirect, RetryOn, RetryPolicy, Rewrite, Route, RouteMatch, RouteTable,
-    Target, VirtualHost, WeightedCluster,
+    Action, ClusterName, Destination, Forward, HeaderMatch, HeaderOp, HeaderValueMatch,
+    HostRewrite, PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, RetryOn,
+    RetryPolicy, Rewrite, Route, RouteMatch, RouteTable, Target, VirtualHost, WeightedCluster,
 };
 pub(crate) use string_match::{StringMatch, StringPattern};
+pub(crate) use substitution::{Substitution, Wrong};
 pub(crate) use tls::{
     Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,
     SecretKey, SecretKind, SecretSource, UpstreamTls, Validation,

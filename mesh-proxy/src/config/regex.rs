@@ -33,6 +33,11 @@ impl Regex {
     }
 }
 
+/// Compiles an expression that may match a part of a text.
+pub(super) fn compile_part(text: &str) -> Result<bytes::Regex, String> {
+    compile(&re2::translate(text)?)
+}
+
 fn compile(translated: &str) -> Result<bytes::Regex, String> {
     let compiled = bytes::RegexBuilder::new(translated).size_limit(SIZE_LIMIT).build();
     compiled.map_err(|error| match error {

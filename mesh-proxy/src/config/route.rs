@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Fraction, Name, Regex, StringMatch};
+use super::{Fraction, Name, Regex, StringMatch, Substitution};
 
 /// Envoy's `RouteConfiguration`.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,61 +135,109 @@ pub(crate) enum Action {
 /// Envoy's `RouteAction`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forward {
-    pub(crate) target: Target,
+    pub(crate) target: Target<Destination>,
+    /// `cluster_not_found_response_code`.
+    pub(crate) not_found: StatusCode,
     /// `timeout`: until the whole response is there. Envoy's default is 15 s, 0 is `None`.
     pub(crate) timeout: Option<Duration>,
     /// `idle_timeout` of the stream; takes the place of the connection manager's.
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) retry: Option<RetryPolicy>,
     pub(crate) path_rewrite: Option<Rewrite>,
-    /// `host_rewrite_literal`.
-    pub(crate) host_rewrite: Option<HeaderValue>,
+    pub(crate) host_rewrite: Option<HostRewrite>,
+    /// `append_x_forwarded_host`: a host that is rewritten is told in `x-forwarded-host`.
+    pub(crate) append_forwarded_host: bool,
     /// `upgrade_configs` of the route: websocket on or off, over the connection manager's.
     pub(crate) websocket: Option<bool>,
 }
 
+/// One of the clusters that a request can go to, and what that changes of the request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Destination {
+    pub(crate) cluster: ClusterName,
+    /// `host_rewrite_literal` of a weighted cluster.
+    pub(crate) host_rewrite: Option<HeaderValue>,
+}
+
+impl Destination {
+    /// A cluster, and nothing is changed.
+    pub(crate) fn to(cluster: ClusterName) -> Self {
+        Self { cluster, host_rewrite: None }
+    }
+}
+
+/// Which cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ClusterName {
+    Fixed(Name),
+    /// `cluster_header`: the request says it, in the first header of this name.
+    Header(HeaderName),
+}
+
 /// Where a request or a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Cluster(Name),
+pub(crate) enum Target<C = Name> {
+    Cluster(C),
     /// At least one has a weight.
     Weighted {
-        clusters: Vec<WeightedCluster>,
+        clusters: Vec<WeightedCluster<C>>,
         total: u32,
     },
 }
 
-impl Target {
+impl<C> Target<C> {
     /// The cluster; of several, the one that a number taken by chance falls to, by weight.
-    pub(crate) fn choose(&self, random: u64) -> Option<&Name> {
+    pub(crate) fn choose(&self, random: u64) -> Option<&C> {
         match self {
-            Self::Cluster(name) => Some(name),
+            Self::Cluster(cluster) => Some(cluster),
             Self::Weighted { clusters, total } => {
                 let mut at = random.checked_rem((*total).into())?;
                 for cluster in clusters {
                     match at.checked_sub(cluster.weight.into()) {
                         Some(rest) => at = rest,
-                        None => return Some(&cluster.name),
+                        None => return Some(&cluster.cluster),
                     }
                 }
                 None
             }
         }
     }
+
+    /// Each of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &C> {
+        let (one, several) = match self {
+            Self::Cluster(cluster) => (Some(cluster), &[][..]),
+            Self::Weighted { clusters, .. } => (None, &clusters[..]),
+        };
+        one.into_iter().chain(several.iter().map(|weighted| &weighted.cluster))
+    }
 }
 
 /// One of several clusters that share the traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WeightedCluster {
-    pub(crate) name: Name,
+pub(crate) struct WeightedCluster<C = Name> {
+    pub(crate) cluster: C,
     pub(crate) weight: u32,
 }
 
-/// How the path changes on its way.
+/// How the path changes on its way. The query stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rewrite {
-    /// `prefix_rewrite`: what matched (the prefix, or the whole exact path) becomes this.
+    /// `prefix_rewrite`: what matched (the prefix, or the whole path) becomes this.
     Prefix(String),
+    /// `regex_rewrite`, of the path.
+    Regex(Substitution),
+}
+
+/// What Host becomes on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HostRewrite {
+    /// `host_rewrite_literal`.
+    Literal(HeaderValue),
+    /// `host_rewrite_header`: the first header of this name, if there is one.
+    Header(HeaderName),
+    /// `host_rewrite_path_regex`: the path, without its query, rewritten.
+    Path(Substitution),
 }
 
 /// Envoy's `RedirectAction`.
@@ -198,14 +246,22 @@ pub(crate) struct Redirect {
     pub(crate) code: StatusCode,
     /// `host_redirect`.
     pub(crate) host: Option<Name>,
-    /// `path_redirect`; a query in it replaces the request's.
-    pub(crate) path: Option<Name>,
+    pub(crate) path: Option<RedirectPath>,
     /// `scheme_redirect`, or "https" for `https_redirect`.
     pub(crate) scheme: Option<Name>,
     /// `port_redirect`.
     pub(crate) port: Option<u16>,
     /// `strip_query`.
     pub(crate) strip_query: bool,
+}
+
+/// What the path of a redirect is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RedirectPath {
+    /// `path_redirect`; a query in it replaces the request's.
+    Literal(Name),
+    /// `prefix_rewrite` or `regex_rewrite`.
+    Rewrite(Rewrite),
 }
 
 /// Envoy's `RetryPolicy`.
@@ -259,11 +315,12 @@ mod tests {
 
     #[test]
     fn weights_share_the_whole_range() {
-        let cluster = |name: &str, weight| WeightedCluster { name: name.into(), weight };
+        let cluster = |name: &str, weight| WeightedCluster { cluster: Name::from(name), weight };
         let clusters = vec![cluster("a", 1), cluster("none", 0), cluster("b", 3)];
         let target = Target::Weighted { clusters, total: 4 };
         let chosen: Vec<_> = (0..8).filter_map(|n| target.choose(n)).map(|n| &**n).collect();
         assert_eq!(chosen, ["a", "b", "b", "b", "a", "b", "b", "b"]);
-        assert_eq!(Target::Weighted { clusters: Vec::new(), total: 0 }.choose(7), None);
+        assert_eq!(target.all().map(|name| &**name).collect::<Vec<_>>(), ["a", "none", "b"]);
+        assert_eq!(Target::<Name>::Weighted { clusters: Vec::new(), total: 0 }.choose(7), None);
     }
 }

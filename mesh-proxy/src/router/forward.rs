@@ -7,20 +7,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
 use super::timers::{Expired, Timers};
 use super::unprocessed::MAX_REFUSALS;
-use super::{ResponseBody, Stream, header_ops, local_reply, retry, unprocessed};
+use super::{ResponseBody, Stream, header_ops, local_reply, retry, rewrite, unprocessed};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
 use crate::codec::{Body, Recording, Replay};
-use crate::config::{RetryPolicy, Rewrite};
-use crate::random;
-use crate::routes::{CompiledForward, Rule};
+use crate::config::{ClusterName, Destination, RetryPolicy};
+use crate::routes::{CompiledForward, Route};
 
 /// What of a body is kept so that a retry policy can be followed.
 const MAX_REPLAY: usize = 64 * 1024;
@@ -30,25 +28,21 @@ const MAX_STALE: u32 = 3;
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
-const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
-const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// Sends the request to a cluster of the route, and again where that is safe or asked for.
 pub(super) async fn forward(
     stream: &mut Stream,
-    rule: &Rule,
+    route: &Route,
     forward: &CompiledForward,
     body: Body,
 ) -> Response<ResponseBody> {
-    let clusters = &stream.downstream.worker.shared.clusters;
-    let Some(cluster) =
-        forward.config.target.choose(random::next()).and_then(|name| clusters.get(name))
-    else {
+    let destination = route.destination();
+    let Some(cluster) = destination.and_then(|destination| cluster(stream, destination)) else {
         stream.fail(Flags::NO_CLUSTER, "cluster_not_found");
-        return local_reply(stream, StatusCode::SERVICE_UNAVAILABLE, "");
+        return local_reply(stream, forward.config.not_found, "");
     };
     stream.cluster = Some(Arc::clone(&cluster));
-    prepare(stream, rule, forward);
+    prepare(stream, route, forward);
     let idle = forward.config.idle_timeout.unwrap_or(stream.idle_timeout);
     // A WebSocket lasts as long as it does.
     let timeout = forward.config.timeout.filter(|_| stream.upgrade.is_none());
@@ -84,26 +78,26 @@ pub(super) async fn forward(
     }
 }
 
-/// Changes the head as the route says.
-fn prepare(stream: &mut Stream, rule: &Rule, forward: &CompiledForward) {
+/// The cluster that a request goes to, if it exists.
+fn cluster(stream: &Stream, destination: &Destination) -> Option<Arc<Cluster>> {
+    let name = match &destination.cluster {
+        ClusterName::Fixed(name) => name,
+        ClusterName::Header(name) => stream.head.headers.get(name)?.to_str().ok()?,
+    };
+    stream.downstream.worker.shared.clusters.get(name)
+}
+
+/// Changes the head as the route says, in Envoy's order.
+fn prepare(stream: &mut Stream, route: &Route, forward: &CompiledForward) {
     let head = &mut stream.head;
-    if let Some(Rewrite::Prefix(replacement)) = &forward.config.path_rewrite {
-        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let matched = rule.matcher.matched_length(head.uri.path());
-        let rewritten = format!("{replacement}{}", path.get(matched..).unwrap_or_default());
-        let original = HeaderValue::try_from(path);
-        if let Ok(rewritten) = Uri::try_from(rewritten) {
-            head.uri = rewritten;
-            if let Ok(original) = original {
-                head.headers.insert(ORIGINAL_PATH, original);
-            }
-        }
+    let rule = route.rule();
+    if let Some(host) = route.destination().and_then(|to| to.host_rewrite.as_ref()) {
+        head.headers.insert(header::HOST, host.clone());
     }
     header_ops::apply(&rule.request_ops, &mut head.headers);
-    if let Some(host) = &forward.config.host_rewrite
-        && let Some(original) = head.headers.insert(header::HOST, host.clone())
-    {
-        head.headers.insert(ORIGINAL_HOST, original);
+    rewrite::host(head, &forward.config);
+    if let Some(rewrite) = &forward.config.path_rewrite {
+        rewrite::path(head, &rule.matcher, rewrite);
     }
     if let Some(timeout) = &forward.expected_timeout {
         head.headers.insert(EXPECTED_TIMEOUT, timeout.clone());

@@ -9,6 +9,7 @@ mod local_reply;
 mod redirect;
 mod response_body;
 mod retry;
+mod rewrite;
 mod stream;
 mod timers;
 mod unprocessed;
@@ -18,8 +19,7 @@ pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Stream};
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
 use crate::access_log::Flags;
 use crate::codec::Body;
@@ -34,27 +34,16 @@ pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseB
     };
     let rule = route.rule();
     let mut response = match &rule.action {
-        CompiledAction::Forward(forward) => forward::forward(stream, rule, forward, body).await,
+        CompiledAction::Forward(forward) => forward::forward(stream, &route, forward, body).await,
         CompiledAction::Redirect(redirect) => {
             stream.details = "direct_response";
-            redirect::respond(&stream.head, redirect)
+            redirect::respond(stream, rule, redirect)
         }
         CompiledAction::Direct(status, body) => {
             stream.details = "direct_response";
-            direct(*status, body.clone())
+            local_reply(stream, *status, body.clone())
         }
     };
     header_ops::apply(&rule.response_ops, response.headers_mut());
-    response
-}
-
-fn direct(status: StatusCode, body: Bytes) -> Response<ResponseBody> {
-    let has_body = !body.is_empty();
-    let mut response = Response::new(ResponseBody::local(Body::full(body)));
-    *response.status_mut() = status;
-    if has_body {
-        let text = HeaderValue::from_static("text/plain");
-        response.headers_mut().insert(header::CONTENT_TYPE, text);
-    }
     response
 }

@@ -1,25 +1,28 @@
 //! Redirects.
 
+use std::borrow::Cow;
+
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::ResponseBody;
-use crate::codec::Body;
-use crate::config::Redirect;
-use crate::routes::without_port;
+use super::{ResponseBody, Stream, local_reply, rewrite};
+use crate::config::{Redirect, RedirectPath};
+use crate::routes::{Matcher, Rule, without_port};
 
 /// The redirect that a route asks for (Envoy's `RedirectAction`).
-pub(super) fn respond(head: &Parts, redirect: &Redirect) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::local(Body::empty()));
-    *response.status_mut() = redirect.code;
-    match HeaderValue::try_from(location(head, redirect)) {
-        Ok(location) => _ = response.headers_mut().insert(header::LOCATION, location),
-        Err(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
+pub(super) fn respond(stream: &Stream, rule: &Rule, redirect: &Redirect) -> Response<ResponseBody> {
+    match HeaderValue::try_from(location(&stream.head, &rule.matcher, redirect)) {
+        Ok(location) => {
+            let mut response = local_reply(stream, redirect.code, "");
+            response.headers_mut().insert(header::LOCATION, location);
+            response
+        }
+        Err(_) => local_reply(stream, StatusCode::BAD_REQUEST, ""),
     }
-    response
 }
 
-fn location(head: &Parts, redirect: &Redirect) -> String {
+fn location(head: &Parts, matcher: &Matcher, redirect: &Redirect) -> String {
     let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let authority = text(header::HOST.as_str()).unwrap_or_default();
     let old_scheme = text("x-forwarded-proto").unwrap_or("http");
@@ -34,17 +37,33 @@ fn location(head: &Parts, redirect: &Redirect) -> String {
         (None, None) => authority,
     };
     let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-    let path = redirect.path.as_deref().unwrap_or_else(|| head.uri.path());
-    let query = match head.uri.query() {
-        Some(query) if !redirect.strip_query && !path.contains('?') => format!("?{query}"),
-        _ => String::new(),
+    let target = target(head, matcher, redirect);
+    format!("{scheme}://{host}{port}{target}")
+}
+
+/// Path and query.
+fn target<'a>(head: &'a Parts, matcher: &Matcher, redirect: &'a Redirect) -> Cow<'a, str> {
+    let before = || head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let target: Cow<'_, str> = match &redirect.path {
+        None => before().into(),
+        // Its own query takes the place of the request's, and is not stripped.
+        Some(RedirectPath::Literal(path)) if path.contains('?') => return (&**path).into(),
+        Some(RedirectPath::Literal(path)) => match head.uri.query() {
+            Some(query) => format!("{path}?{query}").into(),
+            None => (&**path).into(),
+        },
+        Some(RedirectPath::Rewrite(rewrite)) => rewrite::rewritten(head, matcher, rewrite).into(),
     };
-    format!("{scheme}://{host}{port}{path}{query}")
+    match target.find('?') {
+        Some(end) if redirect.strip_query => target[..end].to_owned().into(),
+        _ => target,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{PathMatch, Rewrite, RouteMatch, Substitution};
 
     fn redirected(change: impl FnOnce(&mut Redirect)) -> String {
         let mut redirect = Redirect {
@@ -57,17 +76,26 @@ mod tests {
         };
         change(&mut redirect);
         let request = http::Request::get("/a?b=c").header("host", "x:80").body(()).unwrap();
-        location(&request.into_parts().0, &redirect)
+        let path = PathMatch::Prefix("/a".into());
+        let matcher = Matcher::new(&RouteMatch { path, ..RouteMatch::default() });
+        location(&request.into_parts().0, &matcher, &redirect)
     }
 
     #[test]
     fn changes_what_is_asked_for() {
+        let literal = |path: &str| Some(RedirectPath::Literal(path.into()));
+        let prefix = |to: &str| Some(RedirectPath::Rewrite(Rewrite::Prefix(to.to_owned())));
         assert_eq!(redirected(|_| ()), "http://x:80/a?b=c");
         assert_eq!(redirected(|r| r.scheme = Some("https".into())), "https://x/a?b=c");
         assert_eq!(redirected(|r| r.host = Some("y".into())), "http://y/a?b=c");
         assert_eq!(redirected(|r| r.port = Some(81)), "http://x:81/a?b=c");
-        assert_eq!(redirected(|r| r.path = Some("/d".into())), "http://x:80/d?b=c");
-        assert_eq!(redirected(|r| r.path = Some("/d?e".into())), "http://x:80/d?e");
+        assert_eq!(redirected(|r| r.path = literal("/d")), "http://x:80/d?b=c");
+        assert_eq!(redirected(|r| r.path = literal("/d?e")), "http://x:80/d?e");
         assert_eq!(redirected(|r| r.strip_query = true), "http://x:80/a");
+        assert_eq!(redirected(|r| r.path = prefix("/d/e")), "http://x:80/d/e?b=c");
+        let substitution = Substitution::new("^/(.)$", r"/\1\1").unwrap();
+        let regex = Some(RedirectPath::Rewrite(Rewrite::Regex(substitution)));
+        let stripped = redirected(|r| (r.path, r.strip_query) = (regex, true));
+        assert_eq!(stripped, "http://x:80/aa");
     }
 }

@@ -5,7 +5,6 @@ use http::request::Parts;
 use super::headers::HeaderMatcher;
 use crate::codec::is_grpc;
 use crate::config::{Fraction, PathMatch, QueryMatch, QueryValueMatch, RouteMatch};
-use crate::random;
 
 /// Envoy's `RouteMatch`, ready to be asked.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ struct More {
 }
 
 impl Matcher {
-    pub(super) fn new(config: &RouteMatch) -> Self {
+    pub(crate) fn new(config: &RouteMatch) -> Self {
         let RouteMatch { path, case_sensitive, headers, query, fraction, grpc } = config;
         let has_more = !headers.is_empty() || !query.is_empty() || fraction.is_some() || *grpc;
         let more = has_more.then(|| {
@@ -39,9 +38,10 @@ impl Matcher {
         Self { path: path.clone(), case_sensitive: *case_sensitive, more }
     }
 
-    /// `path` is the request's, as far as it is to be matched.
-    pub(super) fn matches(&self, path: &str, head: &Parts) -> bool {
-        self.matches_path(path) && self.more.as_ref().is_none_or(|more| more.matches(head))
+    /// `path` is the request's, as far as it is to be matched; `random` a number of its own.
+    pub(super) fn matches(&self, path: &str, head: &Parts, random: u64) -> bool {
+        let more = |more: &More| more.matches(head, random);
+        self.matches_path(path) && self.more.as_deref().is_none_or(more)
     }
 
     /// How much of a path that matches is what was matched, in bytes.
@@ -78,11 +78,11 @@ impl Matcher {
 }
 
 impl More {
-    fn matches(&self, head: &Parts) -> bool {
+    fn matches(&self, head: &Parts, random: u64) -> bool {
         (!self.grpc || is_grpc(&head.headers))
             && self.headers.iter().all(|header| header.matches(head))
             && self.query.iter().all(|query| matches_query(query, head.uri.query()))
-            && self.fraction.is_none_or(|fraction| fraction.takes(random::next()))
+            && self.fraction.is_none_or(|fraction| fraction.takes(random))
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn asks(config: &RouteMatch, head: &Parts) -> bool {
-        Matcher::new(config).matches(head.uri.path(), head)
+        Matcher::new(config).matches(head.uri.path(), head, 42)
     }
 
     #[test]

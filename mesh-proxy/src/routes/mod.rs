@@ -10,4 +10,5 @@ mod matcher;
 mod table;
 
 pub(crate) use domains::without_port;
+pub(crate) use matcher::Matcher;
 pub(crate) use table::{CompiledAction, CompiledForward, Route, Rule, Slot, Tables};

@@ -12,7 +12,8 @@ use http::{HeaderValue, StatusCode, header};
 use super::domains::Domains;
 use super::index::Index;
 use super::matcher::Matcher;
-use crate::config::{self, Action, Forward, HeaderOp, Name, Redirect, RouteTable};
+use crate::config::{self, Action, Destination, Forward, HeaderOp, Name, Redirect, RouteTable};
+use crate::random;
 
 /// All route tables that are discovered, by name.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub(crate) struct Route {
     table: Arc<Table>,
     host: usize,
     rule: usize,
+    /// By which of several clusters the request goes to one, for as long as it lasts.
+    random: u64,
 }
 
 /// A compiled route.
@@ -122,8 +125,9 @@ impl Slot {
     /// The route of a request in the current table.
     pub(crate) fn route(&self, head: &Parts) -> Option<Route> {
         let table = self.0.load_full()?;
-        let (host, rule) = table.find(head)?;
-        Some(Route { table, host, rule })
+        let random = random::next();
+        let (host, rule) = table.find(head, random)?;
+        Some(Route { table, host, rule, random })
     }
 }
 
@@ -137,10 +141,10 @@ impl Table {
         }
     }
 
-    fn find(&self, head: &Parts) -> Option<(usize, usize)> {
+    fn find(&self, head: &Parts, random: u64) -> Option<(usize, usize)> {
         let authority = head.headers.get(header::HOST).map_or("", |v| v.to_str().unwrap_or(""));
         let host = self.domains.find(authority, self.config.ignore_port)?;
-        let rule = self.hosts.get(host)?.find(self.path(head), head)?;
+        let rule = self.hosts.get(host)?.find(self.path(head), head, random)?;
         Some((host, rule))
     }
 
@@ -162,8 +166,8 @@ impl Host {
         }
     }
 
-    fn find(&self, path: &str, head: &Parts) -> Option<usize> {
-        let matches = |rule: &Rule| rule.matcher.matches(path, head);
+    fn find(&self, path: &str, head: &Parts, random: u64) -> Option<usize> {
+        let matches = |rule: &Rule| rule.matcher.matches(path, head, random);
         match &self.index {
             Some(index) => index.first(path, |at| self.rules.get(at).is_some_and(matches)),
             None => self.rules.iter().position(matches),
@@ -174,6 +178,14 @@ impl Host {
 impl Route {
     pub(crate) fn rule(&self) -> &Rule {
         &self.table.hosts[self.host].rules[self.rule]
+    }
+
+    /// Where the request goes: of several clusters always to the same one.
+    pub(crate) fn destination(&self) -> Option<&Destination> {
+        match &self.rule().action {
+            CompiledAction::Forward(forward) => forward.config.target.choose(self.random),
+            _ => None,
+        }
     }
 
     /// Empty when the route has none.

@@ -9,8 +9,10 @@ use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeR
 use super::common::{enumeration, not_honoured, port, refuse_set, required};
 use super::header::header_ops;
 use super::route_action::forward;
-use super::route_match::route_match;
-use crate::config::{Action, Error, Name, Path, Redirect, RetryPolicy, Route};
+use super::route_match::{route_match, substitution};
+use crate::config::{
+    Action, Error, Name, Path, Redirect, RedirectPath, RetryPolicy, Rewrite, Route,
+};
 
 /// Envoy's `Route`; `retry` is the virtual host's policy, and a direct response may have
 /// `body_limit` bytes.
@@ -102,14 +104,18 @@ fn redirect(action: proto::RedirectAction, path: &Path) -> Result<Redirect, Erro
         RedirectResponseCode::TemporaryRedirect => StatusCode::TEMPORARY_REDIRECT,
         RedirectResponseCode::PermanentRedirect => StatusCode::PERMANENT_REDIRECT,
     };
-    let path_redirect = match path_rewrite_specifier {
+    let path_rewrite = match path_rewrite_specifier {
         None => None,
-        Some(PathRewriteSpecifier::PathRedirect(text)) => Some(text),
-        Some(PathRewriteSpecifier::PrefixRewrite(_)) => {
-            return Err(not_honoured(&path.field("prefix_rewrite")));
+        Some(PathRewriteSpecifier::PathRedirect(text)) => {
+            filled(path, "path_redirect", text)?.map(RedirectPath::Literal)
         }
-        Some(PathRewriteSpecifier::RegexRewrite(_)) => {
-            return Err(not_honoured(&path.field("regex_rewrite")));
+        Some(PathRewriteSpecifier::PrefixRewrite(text)) => {
+            let text = filled(path, "prefix_rewrite", text)?;
+            text.map(|text| RedirectPath::Rewrite(Rewrite::Prefix(text.to_string())))
+        }
+        Some(PathRewriteSpecifier::RegexRewrite(regex)) => {
+            let rewrite = substitution(regex, &path.field("regex_rewrite"))?;
+            Some(RedirectPath::Rewrite(Rewrite::Regex(rewrite)))
         }
         Some(PathRewriteSpecifier::PathRewrite(_)) => {
             return Err(not_honoured(&path.field("path_rewrite")));
@@ -129,7 +135,7 @@ fn redirect(action: proto::RedirectAction, path: &Path) -> Result<Redirect, Erro
     Ok(Redirect {
         code,
         host: filled(path, "host_redirect", host_redirect)?,
-        path: filled(path, "path_redirect", path_redirect.unwrap_or_default())?,
+        path: path_rewrite,
         scheme,
         port,
         strip_query,

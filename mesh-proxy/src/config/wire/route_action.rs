@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue, StatusCode};
 use mesh_proto::envoy::config::route::v3 as proto;
 use proto::route_action as parts;
 
-use super::common::{duration, not_honoured, refuse_set, required, required_name, timeout};
+use super::common::{
+    duration, enumeration, not_honoured, refuse_set, required, required_name, timeout,
+};
 use super::http_connection_manager::is_websocket;
 use super::retry::retry_policy;
+use super::route_match::substitution;
 use super::tcp_proxy::weighted_target;
-use crate::config::{Error, Forward, Path, RetryPolicy, Rewrite, Target, WeightedCluster};
+use crate::config::{
+    ClusterName, Destination, Error, Forward, HostRewrite, Path, RetryPolicy, Rewrite, Target,
+    WeightedCluster,
+};
 
 /// Envoy's default `timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -55,12 +61,9 @@ pub(super) fn forward(
     refuse_set!(
         path,
         RouteAction,
-        cluster_not_found_response_code,
         metadata_match,
-        regex_rewrite,
         path_rewrite_policy,
         path_rewrite,
-        append_x_forwarded_host,
         flush_timeout,
         early_data_policy,
         retry_policy_typed_config,
@@ -89,26 +92,33 @@ pub(super) fn forward(
     };
     Ok(Forward {
         target: target(path, cluster_specifier)?,
+        not_found: not_found(path, cluster_not_found_response_code)?,
         timeout: timeout(path, "timeout", whole, Some(DEFAULT_TIMEOUT))?,
         idle_timeout,
         retry,
-        path_rewrite: (!prefix_rewrite.is_empty()).then_some(Rewrite::Prefix(prefix_rewrite)),
+        path_rewrite: path_rewrite_of(path, prefix_rewrite, regex_rewrite)?,
         host_rewrite: host_rewrite(path, host_rewrite_specifier)?,
+        append_forwarded_host: append_x_forwarded_host,
         websocket: websocket(&path.field("upgrade_configs"), upgrade_configs)?,
     })
 }
 
-fn target(path: &Path, specifier: Option<parts::ClusterSpecifier>) -> Result<Target, Error> {
+fn target(
+    path: &Path,
+    specifier: Option<parts::ClusterSpecifier>,
+) -> Result<Target<Destination>, Error> {
     use parts::ClusterSpecifier;
     match specifier {
         Some(ClusterSpecifier::Cluster(name)) => {
-            Ok(Target::Cluster(required_name(path, "cluster", &name)?))
+            let name = ClusterName::Fixed(required_name(path, "cluster", &name)?);
+            Ok(Target::Cluster(Destination::to(name)))
         }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
             weighted_clusters(&path.field("weighted_clusters"), weighted)
         }
-        Some(ClusterSpecifier::ClusterHeader(_)) => {
-            Err(not_honoured(&path.field("cluster_header")))
+        Some(ClusterSpecifier::ClusterHeader(name)) => {
+            let name = ClusterName::Header(name_of_header(&path.field("cluster_header"), &name)?);
+            Ok(Target::Cluster(Destination::to(name)))
         }
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
             Err(not_honoured(&path.field("cluster_specifier_plugin")))
@@ -116,11 +126,14 @@ fn target(path: &Path, specifier: Option<parts::ClusterSpecifier>) -> Result<Tar
         Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
             Err(not_honoured(&path.field("inline_cluster_specifier_plugin")))
         }
-        None => Err(path.error("missing: expected cluster or weighted_clusters")),
+        None => Err(path.error("missing: expected cluster, weighted_clusters or cluster_header")),
     }
 }
 
-fn weighted_clusters(path: &Path, weighted: proto::WeightedCluster) -> Result<Target, Error> {
+fn weighted_clusters(
+    path: &Path,
+    weighted: proto::WeightedCluster,
+) -> Result<Target<Destination>, Error> {
     let proto::WeightedCluster {
         clusters,
         total_weight,
@@ -146,7 +159,8 @@ fn weighted_clusters(path: &Path, weighted: proto::WeightedCluster) -> Result<Ta
 fn cluster_weight(
     path: &Path,
     cluster: proto::weighted_cluster::ClusterWeight,
-) -> Result<WeightedCluster, Error> {
+) -> Result<WeightedCluster<Destination>, Error> {
+    use proto::weighted_cluster::cluster_weight::HostRewriteSpecifier;
     let proto::weighted_cluster::ClusterWeight {
         name,
         cluster_header,
@@ -162,49 +176,107 @@ fn cluster_weight(
     refuse_set!(
         path,
         ClusterWeight,
-        cluster_header,
         metadata_match,
         request_headers_to_add,
         request_headers_to_remove,
         response_headers_to_add,
         response_headers_to_remove,
         typed_per_filter_config,
-        host_rewrite_specifier,
     );
+    let name = match (name.is_empty(), cluster_header.is_empty()) {
+        (true, false) => {
+            let path = path.field("cluster_header");
+            ClusterName::Header(name_of_header(&path, &cluster_header)?)
+        }
+        (false, false) => return Err(path.error("has both name and cluster_header, expected one")),
+        (_, true) => ClusterName::Fixed(required_name(path, "name", &name)?),
+    };
+    let host_rewrite = match host_rewrite_specifier {
+        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => literal_host(path, &host)?,
+        None => None,
+    };
     Ok(WeightedCluster {
-        name: required_name(path, "name", &name)?,
+        cluster: Destination { host_rewrite, ..Destination::to(name) },
         weight: required(path, "weight", weight)?,
     })
+}
+
+fn not_found(path: &Path, code: i32) -> Result<StatusCode, Error> {
+    use parts::ClusterNotFoundResponseCode as Code;
+    Ok(match enumeration(path, "cluster_not_found_response_code", code)? {
+        Code::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+    })
+}
+
+fn path_rewrite_of(
+    path: &Path,
+    prefix: String,
+    regex: Option<mesh_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute>,
+) -> Result<Option<Rewrite>, Error> {
+    match (prefix.is_empty(), regex) {
+        (true, None) => Ok(None),
+        (false, None) => Ok(Some(Rewrite::Prefix(prefix))),
+        (true, Some(regex)) => {
+            substitution(regex, &path.field("regex_rewrite")).map(Rewrite::Regex).map(Some)
+        }
+        (false, Some(_)) => {
+            Err(path.error("has both prefix_rewrite and regex_rewrite, expected one"))
+        }
+    }
 }
 
 fn host_rewrite(
     path: &Path,
     specifier: Option<parts::HostRewriteSpecifier>,
-) -> Result<Option<HeaderValue>, Error> {
+) -> Result<Option<HostRewrite>, Error> {
     use parts::HostRewriteSpecifier;
-    match specifier {
-        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) if !host.is_empty() => {
-            let path = path.field("host_rewrite_literal");
-            // It becomes the authority of an HTTP/2 request, too.
-            match host.parse::<http::uri::Authority>() {
-                Ok(_) => super::header::header_value(&path, &host).map(Some),
-                Err(_) => Err(path.error(format!("found {host:?}, expected HOST or HOST:PORT"))),
-            }
+    Ok(match specifier {
+        Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => {
+            literal_host(path, &host)?.map(HostRewrite::Literal)
         }
-        Some(HostRewriteSpecifier::HostRewriteLiteral(_))
+        Some(HostRewriteSpecifier::HostRewriteHeader(name)) if !name.is_empty() => {
+            let path = path.field("host_rewrite_header");
+            Some(HostRewrite::Header(name_of_header(&path, &name)?))
+        }
+        Some(HostRewriteSpecifier::HostRewritePathRegex(regex)) => {
+            let path = path.field("host_rewrite_path_regex");
+            Some(HostRewrite::Path(substitution(regex, &path)?))
+        }
+        Some(HostRewriteSpecifier::HostRewriteHeader(_))
         | Some(HostRewriteSpecifier::AutoHostRewrite(false))
-        | None => Ok(None),
+        | None => None,
         Some(HostRewriteSpecifier::AutoHostRewrite(true)) => {
-            Err(not_honoured(&path.field("auto_host_rewrite")))
-        }
-        Some(HostRewriteSpecifier::HostRewriteHeader(_)) => {
-            Err(not_honoured(&path.field("host_rewrite_header")))
-        }
-        Some(HostRewriteSpecifier::HostRewritePathRegex(_)) => {
-            Err(not_honoured(&path.field("host_rewrite_path_regex")))
+            return Err(not_honoured(&path.field("auto_host_rewrite")));
         }
         Some(HostRewriteSpecifier::HostRewrite(_)) => {
-            Err(not_honoured(&path.field("host_rewrite")))
+            return Err(not_honoured(&path.field("host_rewrite")));
+        }
+    })
+}
+
+/// A `host_rewrite_literal`, which becomes the authority of an HTTP/2 request, too; `None`
+/// when empty.
+fn literal_host(path: &Path, host: &str) -> Result<Option<HeaderValue>, Error> {
+    if host.is_empty() {
+        return Ok(None);
+    }
+    let path = path.field("host_rewrite_literal");
+    match host.parse::<http::uri::Authority>() {
+        Ok(_) => HeaderValue::from_str(host)
+            .map(Some)
+            .map_err(|_| path.error(format!("found {host:?}, which is no header value"))),
+        Err(_) => Err(path.error(format!("found {host:?}, expected HOST or HOST:PORT"))),
+    }
+}
+
+fn name_of_header(path: &Path, name: &str) -> Result<HeaderName, Error> {
+    match name {
+        // The authority is in Host, whatever the protocol.
+        ":authority" => Ok(http::header::HOST),
+        name => {
+            name.parse().map_err(|_| path.error(format!("found {name:?}, which is no header name")))
         }
     }
 }

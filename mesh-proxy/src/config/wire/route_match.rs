@@ -4,11 +4,11 @@ use mesh_proto::envoy::config::route::v3 as proto;
 use mesh_proto::envoy::r#type::matcher::v3 as matcher;
 use proto::header_matcher::HeaderMatchSpecifier as Specifier;
 
-use super::common::{not_honoured, refuse_set, required_name};
+use super::common::{not_honoured, refuse_set, required, required_name};
 use super::fraction::runtime_fraction;
 use crate::config::{
     Error, HeaderMatch, HeaderValueMatch, Path, PathMatch, QueryMatch, QueryValueMatch, Regex,
-    RouteMatch, StringMatch, StringPattern,
+    RouteMatch, StringMatch, StringPattern, Substitution, Wrong,
 };
 
 /// Envoy's `RouteMatch`.
@@ -161,4 +161,24 @@ pub(super) fn regex(wire: matcher::RegexMatcher, path: &Path) -> Result<Regex, E
         return Err(path.error("missing: it is required"));
     }
     Regex::new(&regex).map_err(|error| path.error(format!("found {regex:?}: {error}")))
+}
+
+/// Envoy's `RegexMatchAndSubstitute`.
+pub(super) fn substitution(
+    wire: matcher::RegexMatchAndSubstitute,
+    path: &Path,
+) -> Result<Substitution, Error> {
+    let matcher::RegexMatchAndSubstitute { pattern, substitution } = wire;
+    let matcher::RegexMatcher { engine_type: _, regex } = required(path, "pattern", pattern)?;
+    if regex.is_empty() {
+        return Err(path.field("pattern").field("regex").error("missing: it is required"));
+    }
+    Substitution::new(&regex, &substitution).map_err(|wrong| match wrong {
+        Wrong::Pattern(why) => {
+            path.field("pattern").field("regex").error(format!("found {regex:?}: {why}"))
+        }
+        Wrong::Text(why) => {
+            path.field("substitution").error(format!("found {substitution:?}: {why}"))
+        }
+    })
 }

@@ -10,7 +10,7 @@ use super::common::{refuse_set, required_name};
 use super::header::header_ops;
 use super::retry::retry_policy;
 use super::route::route;
-use crate::config::{Action, Error, Name, Path, RetryPolicy, RouteTable, Target, VirtualHost};
+use crate::config::{Action, ClusterName, Error, Name, Path, RetryPolicy, RouteTable, VirtualHost};
 
 /// Envoy's `RouteConfiguration`, as RDS brings it: clusters are looked for only when
 /// `validate_clusters` says so.
@@ -51,11 +51,11 @@ fn unknown_cluster(table: &RouteTable, path: &Path, known: KnownClusters<'_>) ->
     for (host, virtual_host) in table.virtual_hosts.iter().enumerate() {
         for (index, route) in virtual_host.routes.iter().enumerate() {
             let Action::Forward(forward) = &route.action else { continue };
-            let names: Vec<&Name> = match &forward.target {
-                Target::Cluster(name) => vec![name],
-                Target::Weighted { clusters, .. } => clusters.iter().map(|c| &c.name).collect(),
-            };
-            if let Some(name) = names.into_iter().find(|name| !known(name)) {
+            let mut names = forward.target.all().filter_map(|to| match &to.cluster {
+                ClusterName::Fixed(name) => Some(name),
+                ClusterName::Header(_) => None,
+            });
+            if let Some(name) = names.find(|name| !known(name)) {
                 let path = path.field("virtual_hosts").index(host).field("routes").index(index);
                 return Some(path.field("route").error(format!(
                     "found cluster {name:?}, which does not exist; expected the name of a cluster"

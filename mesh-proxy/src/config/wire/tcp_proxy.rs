@@ -91,8 +91,8 @@ fn target(
                     metadata_match,
                 } = cluster;
                 refuse_set!(&path, TcpClusterWeight, metadata_match);
-                clusters
-                    .push(WeightedCluster { name: required_name(&path, "name", &name)?, weight });
+                let cluster = required_name(&path, "name", &name)?;
+                clusters.push(WeightedCluster { cluster, weight });
             }
             weighted_target(&path, clusters)
         }
@@ -101,10 +101,10 @@ fn target(
 }
 
 /// Weighted clusters whose weights make sense together.
-pub(super) fn weighted_target(
+pub(super) fn weighted_target<C>(
     path: &Path,
-    clusters: Vec<WeightedCluster>,
-) -> Result<Target, Error> {
+    clusters: Vec<WeightedCluster<C>>,
+) -> Result<Target<C>, Error> {
     let total = clusters.iter().map(|cluster| u64::from(cluster.weight)).sum::<u64>();
     match u32::try_from(total) {
         Ok(0) => Err(path.error("the weights add up to 0; expected more than 0")),

@@ -111,6 +111,47 @@ fn refuses_routes_that_make_no_sense() {
 }
 
 #[test]
+fn rewrites_in_their_forms() {
+    let forward = |fields: &str| {
+        let found = route(&format!("{{ match: {{ prefix: / }}, route: {{ {fields} }} }}"));
+        found.map(|route| match route.action {
+            Action::Forward(forward) => *forward,
+            _ => panic!(),
+        })
+    };
+    let regex = "{ pattern: { regex: '^/(.*)$' }, substitution: '\\1' }";
+    let path = forward(&format!("cluster: c, regex_rewrite: {regex}")).unwrap().path_rewrite;
+    let expected = || Substitution::new("^/(.*)$", "\\1").unwrap();
+    assert_eq!(path, Some(Rewrite::Regex(expected())));
+    let host = forward(&format!("cluster: c, host_rewrite_path_regex: {regex}")).unwrap();
+    assert_eq!(host.host_rewrite, Some(HostRewrite::Path(expected())));
+    let header = forward("cluster_header: ':authority', append_x_forwarded_host: true").unwrap();
+    assert!(header.append_forwarded_host);
+    assert_eq!(
+        header.target,
+        Target::Cluster(Destination::to(ClusterName::Header(::http::header::HOST)))
+    );
+    for (fields, expected) in [
+        ("cluster: c, prefix_rewrite: /a, regex_rewrite: ", "has both prefix_rewrite and regex"),
+        ("cluster: c, host_rewrite_header: 'a b'", "host_rewrite_header: found \"a b\""),
+        ("cluster: c, host_rewrite_literal: 'a b'", "host_rewrite_literal: found \"a b\""),
+        (
+            "weighted_clusters: { clusters: [{ name: a, cluster_header: b, weight: 1 }] }",
+            "clusters[0]: has both name and cluster_header",
+        ),
+        (
+            "cluster: c, regex_rewrite: { pattern: { regex: a }, substitution: '\\1' }",
+            "regex_rewrite.substitution: found \"\\\\1\": the pattern has 0 groups",
+        ),
+        ("cluster: c, regex_rewrite: { substitution: a }", "regex_rewrite.pattern: missing"),
+    ] {
+        let fields =
+            if fields.ends_with(": ") { format!("{fields}{regex}") } else { fields.into() };
+        refused(forward(&fields), expected);
+    }
+}
+
+#[test]
 fn a_route_takes_the_retry_policy_of_its_virtual_host() {
     let table = routes(
         "virtual_hosts: [{ name: a, domains: ['*'], retry_policy: { retry_on: 5xx }, include_request_attempt_count: true,

@@ -21,8 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use crate::config::{
-    self, Action, CodecType, Forward, HttpFilter, NetworkFilter, PathMatch, RouteMatch,
-    RouteSource, RouteTable, Target, VirtualHost,
+    self, Action, ClusterName, CodecType, Destination, Forward, HttpFilter, NetworkFilter,
+    PathMatch, RouteMatch, RouteSource, RouteTable, Target, VirtualHost,
 };
 use crate::server::DataPlane;
 use crate::worker::Shared;
@@ -41,17 +41,23 @@ fn text(text: impl Into<Bytes>) -> AnyBody {
 }
 
 fn forward(cluster: &str) -> Forward {
-    to(Target::Cluster(cluster.into()))
+    to(Target::Cluster(destination(cluster)))
 }
 
-fn to(target: Target) -> Forward {
+fn destination(cluster: &str) -> Destination {
+    Destination::to(ClusterName::Fixed(cluster.into()))
+}
+
+fn to(target: Target<Destination>) -> Forward {
     Forward {
         target,
+        not_found: StatusCode::SERVICE_UNAVAILABLE,
         timeout: Some(Duration::from_secs(15)),
         idle_timeout: None,
         retry: None,
         path_rewrite: None,
         host_rewrite: None,
+        append_forwarded_host: false,
         websocket: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Where requests go, and what they look like there.
 
 use super::*;
-use crate::config::{HeaderOp, Rewrite, WeightedCluster};
+use crate::config::{HeaderOp, HostRewrite, Rewrite, WeightedCluster};
 
 /// Answers with the head of the request that it got.
 async fn mirror() -> Upstream {
@@ -69,7 +69,7 @@ async fn a_route_changes_path_host_and_headers() {
     let upstream = mirror().await;
     let mut forward = forward("c");
     forward.path_rewrite = Some(Rewrite::Prefix("/new".into()));
-    forward.host_rewrite = Some(HeaderValue::from_static("other.test"));
+    forward.host_rewrite = Some(HostRewrite::Literal(HeaderValue::from_static("other.test")));
     let mut changed = route("/old", Action::Forward(Box::new(forward)));
     let (name, value) = (HeaderName::from_static("x-a"), HeaderValue::from_static("1"));
     changed.request_headers.push(HeaderOp::Set(name.clone(), value.clone()));
@@ -87,7 +87,7 @@ async fn a_route_changes_path_host_and_headers() {
 #[tokio::test]
 async fn traffic_is_shared_by_weight() {
     let (one, two) = (Upstream::named("one").await, Upstream::named("two").await);
-    let weighted = |name: &str, weight| WeightedCluster { name: name.into(), weight };
+    let weighted = |name: &str, weight| WeightedCluster { cluster: destination(name), weight };
     let clusters = vec![weighted("one", 75), weighted("none", 0), weighted("two", 25)];
     let target = Target::Weighted { clusters, total: 100 };
     let proxy = Proxy::new(
@@ -122,4 +122,21 @@ async fn a_new_table_is_seen_by_the_next_request_of_a_connection() {
     proxy.plane.shared().routes.remove("table");
     client.ready().await.unwrap();
     assert_eq!(client.send_request(get("/")).await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_header_can_name_the_cluster() {
+    let (one, two) = (Upstream::named("one").await, Upstream::named("two").await);
+    let by_header = Destination::to(ClusterName::Header(HeaderName::from_static("x-to")));
+    let forward = Forward { not_found: StatusCode::NOT_FOUND, ..to(Target::Cluster(by_header)) };
+    let clusters = vec![cluster("one", &[one.address]), cluster("two", &[two.address])];
+    let proxy =
+        Proxy::new(manager(), clusters, vec![route("/", Action::Forward(Box::new(forward)))]);
+    for (name, expected) in [("one", "one"), ("two", "two"), ("three", ""), ("", "")] {
+        let request = Request::get("/").header("host", "a").header("x-to", name);
+        let (head, body) = proxy.ask(request.body(text("")).unwrap()).await;
+        let status = if expected.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        assert_eq!((head.status(), &*body), (status, expected), "{name}");
+    }
+    assert_eq!(proxy.get("/").await.0.status(), StatusCode::NOT_FOUND);
 }
