@@ -7,6 +7,7 @@ mod cluster;
 mod codec;
 mod config;
 mod endpoint;
+mod formatter;
 mod hot_restart;
 mod http_filter;
 mod listener;

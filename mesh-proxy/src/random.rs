@@ -28,6 +28,24 @@ pub(crate) fn share() -> f64 {
     below(1 << 53) as f64 / (1_u64 << 53) as f64
 }
 
+/// A random UUID (RFC 9562, version 4), as text.
+pub(crate) fn uuid() -> [u8; 36] {
+    let (high, low) = (next(), next());
+    let high = (high & !0xf000) | 0x4000;
+    let low = (low & !(0b11 << 62)) | (0b10 << 62);
+    let mut text = [b'-'; 36];
+    let mut nibbles =
+        (0..16).rev().map(|n| high >> (4 * n)).chain((0..16).rev().map(|n| low >> (4 * n)));
+    for (at, place) in text.iter_mut().enumerate() {
+        if !matches!(at, 8 | 13 | 18 | 23)
+            && let Some(nibble) = nibbles.next()
+        {
+            *place = b"0123456789abcdef"[(nibble & 0xf) as usize];
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use super::{Record, format};
+use super::{Record, line};
 use crate::config::{self, LogTarget};
 use crate::stats::{Counter, Registry};
 
@@ -27,7 +27,6 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub(crate) struct Writers {
     state: Mutex<State>,
     stats: Stats,
-    host: Arc<str>,
 }
 
 #[derive(Default)]
@@ -44,7 +43,6 @@ pub(crate) struct Log {
     sink: Arc<Sink>,
     lines: SyncSender<Message>,
     stats: Stats,
-    host: Arc<str>,
 }
 
 /// Envoy's `filesystem.*`, and what was dropped because the writer was behind.
@@ -77,8 +75,7 @@ impl Writers {
             failed: counter("write_failed"),
             dropped: counter("write_dropped"),
         };
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { state: Mutex::default(), stats, host: host.trim().into() }
+        Self { state: Mutex::default(), stats }
     }
 
     /// Opens the log's file (to append, made when it is not there), which logs with the
@@ -96,8 +93,7 @@ impl Writers {
             Some(lines) => lines.clone(),
             None => state.lines.insert(self.start()?).clone(),
         };
-        let (stats, host) = (self.stats.clone(), Arc::clone(&self.host));
-        Ok(Log { config: Arc::clone(config), sink, lines, stats, host })
+        Ok(Log { config: Arc::clone(config), sink, lines, stats: self.stats.clone() })
     }
 
     /// Waits (a second at most) until what was logged so far is written.
@@ -125,10 +121,10 @@ impl Log {
     /// behind, the line is dropped and counted.
     pub(crate) fn write(&self, record: &Record<'_>) {
         thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
-        let line = LINE.with_borrow_mut(|line| {
-            line.clear();
-            format::line(&self.config.format, record, &self.host, line);
-            line.as_slice().to_vec()
+        let line = LINE.with_borrow_mut(|text| {
+            text.clear();
+            line::line(&self.config, record, text);
+            text.as_slice().to_vec()
         });
         match self.lines.try_send(Message::Line(Arc::clone(&self.sink), line)) {
             Ok(()) => self.stats.buffered.inc(),
@@ -202,15 +198,16 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::config::{AccessLog, LogFormat, LogOperator, LogPart};
+    use crate::config::{AccessLog, Format, FormatPart, LogFormat, Operator};
 
     fn log_to(path: &std::path::Path) -> Arc<AccessLog> {
         Arc::new(AccessLog {
             target: LogTarget::File(path.to_owned()),
-            format: LogFormat::Text(vec![
-                LogPart::Operator(LogOperator::BytesSent),
-                LogPart::Literal("\n".to_owned()),
-            ]),
+            format: LogFormat::Text(Format(vec![
+                FormatPart::Operator(Operator::BytesSent, None),
+                FormatPart::Literal("\n".to_owned()),
+            ])),
+            omit_empty: false,
         })
     }
 

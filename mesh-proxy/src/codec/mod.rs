@@ -8,7 +8,7 @@
 mod body;
 pub(crate) mod client;
 mod error;
-mod grpc;
+pub(crate) mod grpc;
 mod linger;
 mod pace;
 mod preface;
@@ -30,4 +30,14 @@ pub(crate) use watched::Stall;
 pub(crate) enum Protocol {
     Http1,
     Http2,
+}
+
+impl Protocol {
+    /// "HTTP/1.1", "HTTP/2".
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! Access logs.
 
+use super::Format;
+
 /// One log of a listener or a connection manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessLog {
     pub(crate) target: LogTarget,
     pub(crate) format: LogFormat,
+    /// `omit_empty_values`: what is not known is not written.
+    pub(crate) omit_empty: bool,
 }
 
 /// Where the lines go.
@@ -19,69 +23,18 @@ pub(crate) enum LogTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
     /// Envoy's default format or `text_format_source.inline_string`.
-    Text(Vec<LogPart>),
-    /// `json_format`: keys in order, each with its parts.
-    Json(Vec<(String, Vec<LogPart>)>),
+    Text(Format),
+    /// `json_format`: keys in alphabetical order.
+    Json(Vec<(String, JsonValue)>),
 }
 
-/// A piece of a log line.
+/// A value of `json_format`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LogPart {
+pub(crate) enum JsonValue {
+    /// Keeps its type when it is one operator.
+    Text(Format),
+    Object(Vec<(String, JsonValue)>),
+    List(Vec<JsonValue>),
+    /// A number, true, false or null, as it is written.
     Literal(String),
-    /// A command operator such as `%RESPONSE_CODE%`.
-    Operator(LogOperator),
-}
-
-/// The command operators that are honoured; another one is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LogOperator {
-    StartTime,
-    /// `REQ(first?second):max`.
-    RequestHeader {
-        name: String,
-        alternative: Option<String>,
-        max: Option<usize>,
-    },
-    ResponseHeader {
-        name: String,
-        alternative: Option<String>,
-        max: Option<usize>,
-    },
-    Protocol,
-    ResponseCode,
-    ResponseCodeDetails,
-    ResponseFlags,
-    BytesReceived,
-    BytesSent,
-    /// Milliseconds from the first byte of the request to the last of the response.
-    Duration,
-    UpstreamHost,
-    UpstreamCluster,
-    DownstreamRemoteAddress,
-    DownstreamRemoteAddressWithoutPort,
-    DownstreamLocalAddress,
-    UpstreamLocalAddress,
-    RouteName,
-    RequestedServerName,
-    Hostname,
-    DownstreamTls(TlsField),
-    DownstreamTransportFailureReason,
-    UpstreamTransportFailureReason,
-}
-
-/// What `DOWNSTREAM_TLS_…`, `DOWNSTREAM_PEER_…` and `DOWNSTREAM_LOCAL_…` tell of a client's
-/// TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TlsField {
-    Version,
-    Cipher,
-    PeerUriSan,
-    PeerDnsSan,
-    PeerSubject,
-    PeerIssuer,
-    PeerSerial,
-    /// SHA-256 of the certificate.
-    PeerFingerprint,
-    LocalUriSan,
-    LocalSubject,
 }

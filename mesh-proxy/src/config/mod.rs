@@ -8,7 +8,9 @@ mod access_log;
 mod bootstrap;
 mod cluster;
 mod error;
+mod format;
 mod fraction;
+mod header;
 mod http;
 mod listener;
 mod regex;
@@ -18,14 +20,19 @@ mod substitution;
 mod tls;
 pub(crate) mod wire;
 
-pub(crate) use access_log::{AccessLog, LogFormat, LogOperator, LogPart, LogTarget, TlsField};
+pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
     Cluster, Discovery, DnsFamily, DnsName, Endpoint, Http2Options, HttpProtocol, Labels, LbPolicy,
     LoadAssignment, RoutingPriority, Thresholds, Transport, TransportMatch, Transports,
 };
 pub(crate) use error::{Error, Path};
+pub(crate) use format::{
+    AddressPart, Format, FormatPart, GrpcStatusFormat, HeaderKey, Headers, Operator, PathSource,
+    Peer, Span, TimeFormat, TimePart, TlsField,
+};
 pub(crate) use fraction::Fraction;
+pub(crate) use header::{AppendAction, HeaderAddition, HeaderChanges, HeaderText};
 pub(crate) use http::{
     ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, HttpConnectionManager,
     HttpFilter, RouteSource,
@@ -33,9 +40,9 @@ pub(crate) use http::{
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
 pub(crate) use regex::Regex;
 pub(crate) use route::{
-    Action, ClusterName, Destination, Forward, HeaderMatch, HeaderOp, HeaderValueMatch,
-    HostRewrite, PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, RetryOn,
-    RetryPolicy, Rewrite, Route, RouteMatch, RouteTable, Target, VirtualHost, WeightedCluster,
+    Action, ClusterName, Destination, Forward, HeaderMatch, HeaderValueMatch, HostRewrite,
+    PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
+    Route, RouteMatch, RouteTable, Target, VirtualHost, WeightedCluster,
 };
 pub(crate) use string_match::{StringMatch, StringPattern};
 pub(crate) use substitution::{Substitution, Wrong};

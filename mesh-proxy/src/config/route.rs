@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Fraction, Name, Regex, StringMatch, Substitution};
+use super::{Fraction, HeaderChanges, Name, Regex, StringMatch, Substitution};
 
 /// Envoy's `RouteConfiguration`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteTable {
     pub(crate) name: Name,
     pub(crate) virtual_hosts: Vec<Arc<VirtualHost>>,
-    pub(crate) request_headers: Vec<HeaderOp>,
-    pub(crate) response_headers: Vec<HeaderOp>,
+    pub(crate) request_headers: Arc<HeaderChanges>,
+    pub(crate) response_headers: Arc<HeaderChanges>,
+    /// `most_specific_header_mutations_wins`: the table's changes of headers go first and the
+    /// route's last; else the other way round.
+    pub(crate) most_specific_wins: bool,
     /// `ignore_port_in_host_matching`.
     pub(crate) ignore_port: bool,
     /// `ignore_path_parameters_in_path_matching`: the path ends at its first semicolon.
@@ -28,8 +31,8 @@ pub(crate) struct VirtualHost {
     pub(crate) domains: Vec<Name>,
     /// The first that matches wins.
     pub(crate) routes: Vec<Arc<Route>>,
-    pub(crate) request_headers: Vec<HeaderOp>,
-    pub(crate) response_headers: Vec<HeaderOp>,
+    pub(crate) request_headers: Arc<HeaderChanges>,
+    pub(crate) response_headers: Arc<HeaderChanges>,
     /// `include_request_attempt_count`: say which attempt this is to the upstream, in
     /// `x-envoy-attempt-count`.
     pub(crate) include_request_attempt_count: bool,
@@ -42,8 +45,8 @@ pub(crate) struct Route {
     pub(crate) name: Name,
     pub(crate) matcher: RouteMatch,
     pub(crate) action: Action,
-    pub(crate) request_headers: Vec<HeaderOp>,
-    pub(crate) response_headers: Vec<HeaderOp>,
+    pub(crate) request_headers: Arc<HeaderChanges>,
+    pub(crate) response_headers: Arc<HeaderChanges>,
 }
 
 /// Envoy's `RouteMatch`. All of it must match.
@@ -157,12 +160,20 @@ pub(crate) struct Destination {
     pub(crate) cluster: ClusterName,
     /// `host_rewrite_literal` of a weighted cluster.
     pub(crate) host_rewrite: Option<HeaderValue>,
+    /// A weighted cluster's own, before the route's.
+    pub(crate) request_headers: Arc<HeaderChanges>,
+    pub(crate) response_headers: Arc<HeaderChanges>,
 }
 
 impl Destination {
     /// A cluster, and nothing is changed.
     pub(crate) fn to(cluster: ClusterName) -> Self {
-        Self { cluster, host_rewrite: None }
+        Self {
+            cluster,
+            host_rewrite: None,
+            request_headers: Arc::default(),
+            response_headers: Arc::default(),
+        }
     }
 }
 
@@ -293,20 +304,6 @@ pub(crate) struct RetryOn {
     pub(crate) grpc_unavailable: bool,
     /// gRPC status CANCELLED.
     pub(crate) grpc_cancelled: bool,
-}
-
-/// A change of headers; a list of them is applied in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HeaderOp {
-    /// `APPEND_IF_EXISTS_OR_ADD`.
-    Append(HeaderName, HeaderValue),
-    /// `OVERWRITE_IF_EXISTS_OR_ADD`.
-    Set(HeaderName, HeaderValue),
-    /// `ADD_IF_ABSENT`.
-    AddIfAbsent(HeaderName, HeaderValue),
-    /// `OVERWRITE_IF_EXISTS`.
-    Overwrite(HeaderName, HeaderValue),
-    Remove(HeaderName),
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub(super) async fn attempt(
     to: &Try<'_>,
 ) -> Result<(Response<Body>, Exchange), Failure> {
     let cluster = to.cluster;
+    stream.attempts += 1;
     let context = PickContext {
         destination: stream.downstream.original_destination,
         tried: to.tried,
@@ -93,10 +94,14 @@ pub(super) async fn attempt(
         Err(error) => return Err(Failure::connecting(error, endpoint.id, body)),
     };
     stream.upstream_local = lease.local();
+    stream.upstream_protocol = Some(protocol);
     let active = Active::new(cluster, endpoint, permit);
+    stream.sent = Some(active.started);
     match lease.send(&stream.head, body).await {
         Ok(response) => {
-            stream.service_time = Some(active.started.elapsed());
+            let now = Instant::now();
+            stream.responded = Some(now);
+            stream.service_time = Some(now - active.started);
             active.count_response(response.status());
             Ok((response, Exchange { lease, active }))
         }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -12,7 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
 use super::timers::{Expired, Timers};
 use super::unprocessed::MAX_REFUSALS;
-use super::{ResponseBody, Stream, header_ops, local_reply, retry, rewrite, unprocessed};
+use super::{ResponseBody, Stream, change_request, local_reply, retry, rewrite, unprocessed};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
@@ -89,12 +90,15 @@ fn cluster(stream: &Stream, destination: &Destination) -> Option<Arc<Cluster>> {
 
 /// Changes the head as the route says, in Envoy's order.
 fn prepare(stream: &mut Stream, route: &Route, forward: &CompiledForward) {
-    let head = &mut stream.head;
     let rule = route.rule();
-    if let Some(host) = route.destination().and_then(|to| to.host_rewrite.as_ref()) {
-        head.headers.insert(header::HOST, host.clone());
+    if let Some(to) = route.destination() {
+        change_request(stream, slice::from_ref(&to.request_headers));
+        if let Some(host) = &to.host_rewrite {
+            stream.head.headers.insert(header::HOST, host.clone());
+        }
     }
-    header_ops::apply(&rule.request_ops, &mut head.headers);
+    change_request(stream, &rule.request_headers);
+    let head = &mut stream.head;
     rewrite::host(head, &forward.config);
     if let Some(rewrite) = &forward.config.path_rewrite {
         rewrite::path(head, &rule.matcher, rewrite);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{ResponseBody, Stream};
-use crate::codec::Body;
+use crate::codec::{Body, grpc};
 
 /// A response with a text; to a gRPC client the same as a gRPC status.
 pub(crate) fn local_reply(
@@ -31,25 +31,13 @@ fn grpc(status: StatusCode, text: &[u8]) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::local(Body::empty()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert("grpc-status", HeaderValue::from(grpc_status(status)));
+    headers.insert("grpc-status", HeaderValue::from(grpc::status_for(status)));
     if let Ok(message) = HeaderValue::try_from(percent_encoded(text))
         && !text.is_empty()
     {
         headers.insert("grpc-message", message);
     }
     response
-}
-
-/// gRPC's "HTTP to gRPC Status Code Mapping".
-fn grpc_status(status: StatusCode) -> u16 {
-    match status.as_u16() {
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
 }
 
 fn percent_encoded(text: &[u8]) -> String {

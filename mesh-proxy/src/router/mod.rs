@@ -4,7 +4,7 @@
 
 mod attempt;
 mod forward;
-mod header_ops;
+mod header_changes;
 mod local_reply;
 mod redirect;
 mod response_body;
@@ -15,6 +15,7 @@ mod timers;
 mod unprocessed;
 
 pub(crate) use attempt::Exchange;
+use header_changes::{change_request, change_response};
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Stream};
@@ -44,6 +45,9 @@ pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseB
             local_reply(stream, *status, body.clone())
         }
     };
-    header_ops::apply(&rule.response_ops, response.headers_mut());
+    if let Some(to) = route.destination() {
+        change_response(stream, std::slice::from_ref(&to.response_headers), &mut response);
+    }
+    change_response(stream, &rule.response_headers, &mut response);
     response
 }

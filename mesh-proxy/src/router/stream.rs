@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
 use tokio::time::Sleep;
 
-use crate::access_log::Flags;
 use crate::cluster::Cluster;
-use crate::codec::{Meter, Upgrade, is_grpc};
+use crate::codec::{Meter, Protocol, Upgrade, is_grpc};
 use crate::endpoint::Endpoint;
+use crate::formatter::{Flags, LogType, Record, Request};
 use crate::routes::Route;
 use crate::transport::tls::ConnectionInfo;
 use crate::worker::Worker;
@@ -59,6 +59,13 @@ pub(crate) struct Stream {
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) upstream_host: Option<Arc<Endpoint>>,
     pub(crate) upstream_local: Option<SocketAddr>,
+    pub(crate) upstream_protocol: Option<Protocol>,
+    /// How many times it was tried to send the request to an upstream.
+    pub(crate) attempts: u32,
+    /// When the request's head went to the upstream that was tried last.
+    pub(crate) sent: Option<Instant>,
+    /// When the head of its response came.
+    pub(crate) responded: Option<Instant>,
     /// Why TLS with the upstream failed.
     pub(crate) upstream_failure: Option<Arc<str>>,
     /// How long the upstream took until its response's head.
@@ -89,5 +96,37 @@ impl Stream {
     /// Whether the client speaks gRPC, which takes errors in its own form.
     pub(crate) fn is_grpc(&self) -> bool {
         is_grpc(&self.head.headers)
+    }
+
+    /// What is known so far, for logs and headers.
+    pub(crate) fn record(&self) -> Record<'_> {
+        let downstream = &self.downstream;
+        let duration = self.started.elapsed();
+        let since = |time: Instant| time.saturating_duration_since(self.started);
+        let received = match &self.request_meter {
+            None => Some(Duration::ZERO),
+            Some(meter) => meter.ended().map(since),
+        };
+        let head = &self.head;
+        Record {
+            kind: LogType::NotSet,
+            duration,
+            request_received: received,
+            request_sent: self.sent.map(since),
+            response_began: self.responded.map(since),
+            request: Some(Request { head, is_over_tls: downstream.tls.is_some() }),
+            flags: self.flags,
+            bytes_received: self.request_meter.as_ref().map_or(0, |meter| meter.bytes()),
+            upstream_host: self.upstream_host.as_ref().map(|host| host.address),
+            upstream_cluster: self.cluster.as_ref().map(|cluster| &*cluster.config.name),
+            upstream_local: self.upstream_local,
+            upstream_protocol: self.upstream_protocol.map(Protocol::name),
+            upstream_failure: self.upstream_failure.as_deref(),
+            attempts: self.attempts,
+            downstream_tls: downstream.tls.as_deref(),
+            server_name: downstream.server_name.as_deref(),
+            route_name: self.route.as_ref().map(|route| &**route.name()).filter(|n| !n.is_empty()),
+            ..Record::new(SystemTime::now() - duration, downstream.remote, downstream.local)
+        }
     }
 }

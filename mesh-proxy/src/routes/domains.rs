@@ -98,8 +98,8 @@ mod tests {
                 name: "v".into(),
                 domains: list.iter().map(|domain| (*domain).into()).collect(),
                 routes: Vec::new(),
-                request_headers: Vec::new(),
-                response_headers: Vec::new(),
+                request_headers: Default::default(),
+                response_headers: Default::default(),
                 include_request_attempt_count: false,
             })
             .collect();

@@ -12,7 +12,9 @@ use http::{HeaderValue, StatusCode, header};
 use super::domains::Domains;
 use super::index::Index;
 use super::matcher::Matcher;
-use crate::config::{self, Action, Destination, Forward, HeaderOp, Name, Redirect, RouteTable};
+use crate::config::{
+    self, Action, Destination, Forward, HeaderChanges, Name, Redirect, RouteTable,
+};
 use crate::random;
 
 /// All route tables that are discovered, by name.
@@ -54,9 +56,10 @@ pub(crate) struct Rule {
     pub(crate) matcher: Matcher,
     pub(crate) name: Name,
     pub(crate) action: CompiledAction,
-    /// The route's, then the virtual host's, then the table's.
-    pub(crate) request_ops: Box<[HeaderOp]>,
-    pub(crate) response_ops: Box<[HeaderOp]>,
+    /// What the route, the virtual host and the table change, in the order in which it is
+    /// done.
+    pub(crate) request_headers: Box<[Arc<HeaderChanges>]>,
+    pub(crate) response_headers: Box<[Arc<HeaderChanges>]>,
 }
 
 pub(crate) enum CompiledAction {
@@ -223,17 +226,26 @@ impl Rule {
             Action::Redirect(redirect) => CompiledAction::Redirect(redirect.clone()),
             Action::Direct(status, body) => CompiledAction::Direct(*status, body.clone()),
         };
-        let all = |a: &[HeaderOp], b: &[HeaderOp], c: &[HeaderOp]| [a, b, c].concat().into();
+        let all = |mut levels: [&Arc<HeaderChanges>; 3]| {
+            if table.most_specific_wins {
+                levels.reverse();
+            }
+            levels.into_iter().filter(|changes| !changes.is_empty()).cloned().collect()
+        };
         Self {
             matcher: Matcher::new(&route.matcher),
             name: Arc::clone(&route.name),
             action,
-            request_ops: all(&route.request_headers, &host.request_headers, &table.request_headers),
-            response_ops: all(
+            request_headers: all([
+                &route.request_headers,
+                &host.request_headers,
+                &table.request_headers,
+            ]),
+            response_headers: all([
                 &route.response_headers,
                 &host.response_headers,
                 &table.response_headers,
-            ),
+            ]),
         }
     }
 }

@@ -233,9 +233,10 @@ async fn what_a_drain_cuts_is_logged() {
     let (plane, _) = serving().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
-    let line = config::LogFormat::Text(vec![config::LogPart::Literal("cut\n".to_owned())]);
+    let line = config::FormatPart::Literal("cut\n".to_owned());
+    let format = config::LogFormat::Text(config::Format(vec![line]));
     let target = config::LogTarget::File(path.clone());
-    let log = Arc::new(config::AccessLog { target, format: line });
+    let log = Arc::new(config::AccessLog { target, format, omit_empty: false });
     let mut logging = Listener::clone(&listener("l", "127.0.0.1:0", "one"));
     let mut chain = FilterChain::clone(&logging.filter_chains[0]);
     let NetworkFilter::Tcp(proxy) = &chain.filter else { panic!() };

@@ -12,10 +12,10 @@ use mesh_proto::envoy::extensions::access_loggers::stream::v3::{
 use prost::Name as _;
 use prost_types::value::Kind;
 
-use super::common::{decode, not_honoured, refuse_set, required_name, unknown_type};
-use super::log_format::{default_format, parts};
+use super::common::{decode, refuse_set, required_name, unknown_type};
+use super::format::{default_format, format};
 use super::route::inline;
-use crate::config::{AccessLog, Error, LogFormat, LogTarget, Path};
+use crate::config::{AccessLog, Error, JsonValue, LogFormat, LogTarget, Path};
 
 /// A list of Envoy's `AccessLog`.
 pub(super) fn access_logs(
@@ -38,14 +38,14 @@ fn access_log(path: &Path, log: proto::AccessLog) -> Result<AccessLog, Error> {
             let format = log
                 .access_log_format
                 .map(|stdout_access_log::AccessLogFormat::LogFormat(format)| format);
-            Ok(AccessLog { target: LogTarget::Stdout, format: log_format(&path, format)? })
+            log_format(&path, LogTarget::Stdout, format)
         }
         Some(any) if any::is::<StderrAccessLog>(any) => {
             let log: StderrAccessLog = decode(&path, any)?;
             let format = log
                 .access_log_format
                 .map(|stderr_access_log::AccessLogFormat::LogFormat(format)| format);
-            Ok(AccessLog { target: LogTarget::Stderr, format: log_format(&path, format)? })
+            log_format(&path, LogTarget::Stderr, format)
         }
         other => Err(unknown_type(
             &path,
@@ -70,67 +70,78 @@ fn file(path: &Path, log: FileAccessLog) -> Result<AccessLog, Error> {
         _ => LogTarget::File(file.into()),
     };
     let format = match access_log_format {
-        Some(AccessLogFormat::LogFormat(format)) => log_format(path, Some(format))?,
+        Some(AccessLogFormat::LogFormat(format)) => return log_format(path, target, Some(format)),
         Some(AccessLogFormat::Format(text)) if !text.is_empty() => {
-            LogFormat::Text(parts(&path.field("format"), &text)?)
+            LogFormat::Text(format(&path.field("format"), &text)?)
         }
         Some(AccessLogFormat::Format(_)) | None => LogFormat::Text(default_format()),
         Some(AccessLogFormat::JsonFormat(json)) => json_format(&path.field("json_format"), json)?,
-        Some(AccessLogFormat::TypedJsonFormat(_)) => {
-            return Err(not_honoured(&path.field("typed_json_format")));
+        Some(AccessLogFormat::TypedJsonFormat(json)) => {
+            json_format(&path.field("typed_json_format"), json)?
         }
     };
-    Ok(AccessLog { target, format })
+    Ok(AccessLog { target, format, omit_empty: false })
 }
 
 /// `log_format`, or Envoy's default format without one.
 fn log_format(
     path: &Path,
-    format: Option<core::SubstitutionFormatString>,
-) -> Result<LogFormat, Error> {
+    target: LogTarget,
+    wire: Option<core::SubstitutionFormatString>,
+) -> Result<AccessLog, Error> {
     use core::substitution_format_string::Format;
     let Some(core::SubstitutionFormatString {
         omit_empty_values,
         content_type,
         formatters,
         json_format_options,
-        format,
-    }) = format
+        format: wire,
+    }) = wire
     else {
-        return Ok(LogFormat::Text(default_format()));
+        let format = LogFormat::Text(default_format());
+        return Ok(AccessLog { target, format, omit_empty: false });
     };
     let path = path.field("log_format");
-    refuse_set!(
-        &path,
-        AccessLogFormat,
-        omit_empty_values,
-        content_type,
-        formatters,
-        json_format_options,
-    );
-    match format {
+    refuse_set!(&path, AccessLogFormat, content_type, formatters, json_format_options);
+    let format = match wire {
         Some(Format::TextFormat(text)) => {
-            Ok(LogFormat::Text(parts(&path.field("text_format"), &text)?))
+            LogFormat::Text(format(&path.field("text_format"), &text)?)
         }
         Some(Format::TextFormatSource(source)) => {
             let path = path.field("text_format_source");
             let bytes = inline(source, &path)?;
             let text = std::str::from_utf8(&bytes).map_err(|_| path.error("is not UTF-8 text"))?;
-            Ok(LogFormat::Text(parts(&path, text)?))
+            LogFormat::Text(format(&path, text)?)
         }
-        Some(Format::JsonFormat(json)) => json_format(&path.field("json_format"), json),
-        None => Err(path.error("missing: expected text_format_source or json_format")),
-    }
+        Some(Format::JsonFormat(json)) => json_format(&path.field("json_format"), json)?,
+        None => return Err(path.error("missing: expected text_format_source or json_format")),
+    };
+    Ok(AccessLog { target, format, omit_empty: omit_empty_values })
 }
 
-/// An object of texts, its keys in alphabetical order.
 fn json_format(path: &Path, json: prost_types::Struct) -> Result<LogFormat, Error> {
+    json_object(path, json).map(LogFormat::Json)
+}
+
+/// Keys in alphabetical order.
+fn json_object(path: &Path, json: prost_types::Struct) -> Result<Vec<(String, JsonValue)>, Error> {
     let entry = |(key, value): (String, prost_types::Value)| {
-        let path = path.field(&key);
-        match value.kind {
-            Some(Kind::StringValue(text)) => parts(&path, &text).map(|parts| (key, parts)),
-            _ => Err(path.error("expected a text; other values are not honoured")),
-        }
+        json_value(&path.field(&key), value).map(|value| (key, value))
     };
-    json.fields.into_iter().map(entry).collect::<Result<_, _>>().map(LogFormat::Json)
+    json.fields.into_iter().map(entry).collect()
+}
+
+fn json_value(path: &Path, value: prost_types::Value) -> Result<JsonValue, Error> {
+    Ok(match value.kind {
+        Some(Kind::StringValue(text)) => JsonValue::Text(format(path, &text)?),
+        Some(Kind::StructValue(object)) => JsonValue::Object(json_object(path, object)?),
+        Some(Kind::ListValue(list)) => {
+            let values = list.values.into_iter().enumerate();
+            let values = values.map(|(index, value)| json_value(&path.index(index), value));
+            JsonValue::List(values.collect::<Result<_, _>>()?)
+        }
+        Some(Kind::NumberValue(number)) => JsonValue::Literal(number.to_string()),
+        Some(Kind::BoolValue(value)) => JsonValue::Literal(value.to_string()),
+        Some(Kind::NullValue(_)) | None => JsonValue::Literal("null".to_owned()),
+    })
 }

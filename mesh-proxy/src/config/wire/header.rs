@@ -1,60 +1,76 @@
 //! Changes of headers.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 use mesh_proto::envoy::config::core::v3 as core;
 
-use super::common::{enumeration, refuse_set, required};
-use crate::config::{Error, HeaderOp, Path};
+use super::common::{enumeration, required};
+use super::format::format;
+use crate::config::{
+    AppendAction, Error, FormatPart, HeaderAddition, HeaderChanges, HeaderText, Path,
+};
 
-/// `*_headers_to_remove` and `*_headers_to_add`, in the order in which Envoy applies them:
-/// what is removed goes first. `fields` are the prefix of the two fields' names.
-pub(super) fn header_ops(
+/// `*_headers_to_remove` and `*_headers_to_add`. `prefix` is that of the two fields' names.
+pub(super) fn header_changes(
     path: &Path,
     prefix: &str,
     to_add: Vec<core::HeaderValueOption>,
     to_remove: &[String],
-) -> Result<Vec<HeaderOp>, Error> {
-    let mut ops = Vec::with_capacity(to_add.len() + to_remove.len());
+) -> Result<Arc<HeaderChanges>, Error> {
     let removed = path.field(&format!("{prefix}_headers_to_remove"));
-    for (index, name) in to_remove.iter().enumerate() {
-        ops.push(HeaderOp::Remove(header_name(&removed.index(index), name)?));
-    }
-    let added = path.field(&format!("{prefix}_headers_to_add"));
-    for (index, option) in to_add.into_iter().enumerate() {
-        ops.extend(header_op(&added.index(index), option)?);
-    }
-    Ok(ops)
+    let remove = to_remove.iter().enumerate();
+    let remove = remove.map(|(index, name)| header_name(&removed.index(index), name));
+    let add = header_additions(&path.field(&format!("{prefix}_headers_to_add")), to_add)?;
+    Ok(Arc::new(HeaderChanges::new(remove.collect::<Result<_, _>>()?, add)))
 }
 
-/// `None` for an empty value, which is not added unless `keep_empty_value` says so.
-fn header_op(path: &Path, option: core::HeaderValueOption) -> Result<Option<HeaderOp>, Error> {
+/// A list of headers to add.
+pub(super) fn header_additions(
+    path: &Path,
+    to_add: Vec<core::HeaderValueOption>,
+) -> Result<Vec<HeaderAddition>, Error> {
+    let add = to_add.into_iter().enumerate();
+    add.map(|(index, option)| header_addition(&path.index(index), option)).collect()
+}
+
+/// Envoy's `HeaderValueOption`.
+pub(super) fn header_addition(
+    path: &Path,
+    option: core::HeaderValueOption,
+) -> Result<HeaderAddition, Error> {
     use core::header_value_option::HeaderAppendAction as Append;
     let core::HeaderValueOption { header, append, append_action, keep_empty_value } = option;
     let core::HeaderValue { key, value, raw_value } = required(path, "header", header)?;
-    let path = path.field("header");
-    refuse_set!(&path, HeaderValue, raw_value);
-    let name = header_name(&path.field("key"), &key)?;
-    let value = header_value(&path.field("value"), &value)?;
-    if value.is_empty() && !keep_empty_value {
-        return Ok(None);
-    }
-    let action = enumeration(&path, "append_action", append_action)?;
-    Ok(Some(match (append, action) {
-        (Some(false), Append::AppendIfExistsOrAdd) => HeaderOp::Set(name, value),
-        (Some(_), Append::AppendIfExistsOrAdd) => HeaderOp::Append(name, value),
+    let action = match (append, enumeration(path, "append_action", append_action)?) {
+        (Some(false), Append::AppendIfExistsOrAdd) => AppendAction::Set,
+        (Some(true) | None, Append::AppendIfExistsOrAdd) => AppendAction::Append,
         (Some(_), _) => {
             let message = "append and append_action exclude each other; keep append_action";
             return Err(path.error(message));
         }
-        (None, Append::AppendIfExistsOrAdd) => HeaderOp::Append(name, value),
-        (None, Append::AddIfAbsent) => HeaderOp::AddIfAbsent(name, value),
-        (None, Append::OverwriteIfExistsOrAdd) => HeaderOp::Set(name, value),
-        (None, Append::OverwriteIfExists) => HeaderOp::Overwrite(name, value),
-    }))
+        (None, Append::AddIfAbsent) => AppendAction::AddIfAbsent,
+        (None, Append::OverwriteIfExistsOrAdd) => AppendAction::Set,
+        (None, Append::OverwriteIfExists) => AppendAction::Overwrite,
+    };
+    let path = path.field("header");
+    let name = header_name(&path.field("key"), &key)?;
+    let value = match (raw_value.is_empty(), value.is_empty()) {
+        (true, _) => header_text(&path.field("value"), &value)?,
+        (false, true) => {
+            HeaderText::Literal(HeaderValue::from_bytes(&raw_value).map_err(|_| {
+                path.field("raw_value").error("has bytes that a header's value cannot have")
+            })?)
+        }
+        (false, false) => {
+            return Err(path.error("value and raw_value exclude each other; keep one of them"));
+        }
+    };
+    Ok(HeaderAddition { name, value, action, keep_empty: keep_empty_value })
 }
 
 /// The name of a header that may be changed: not Host, and no pseudo-header.
-fn header_name(path: &Path, name: &str) -> Result<HeaderName, Error> {
+pub(super) fn header_name(path: &Path, name: &str) -> Result<HeaderName, Error> {
     if name.starts_with(':') || name.eq_ignore_ascii_case("host") {
         return Err(path.error(format!(
             "found {name:?}: neither Host nor a name that starts with a colon may be changed"
@@ -63,14 +79,19 @@ fn header_name(path: &Path, name: &str) -> Result<HeaderName, Error> {
     name.parse().map_err(|_| path.error(format!("found {name:?}, which is no header name")))
 }
 
-/// A header's value; `%%` is a percent sign, and command operators are not honoured.
+/// A text with command operators; `%%` is a percent sign.
+fn header_text(path: &Path, value: &str) -> Result<HeaderText, Error> {
+    let format = format(path, value)?;
+    let literal = match format.0.as_slice() {
+        [] => "",
+        [FormatPart::Literal(literal)] => literal,
+        _ => return Ok(HeaderText::Format(format)),
+    };
+    header_value(path, literal).map(HeaderText::Literal)
+}
+
+/// A value that is taken as it is.
 pub(super) fn header_value(path: &Path, value: &str) -> Result<HeaderValue, Error> {
-    let literal = value.replace("%%", "\u{0}");
-    if literal.contains('%') {
-        return Err(path.error(format!(
-            "found {value:?}: command operators are not honoured here; write %% for a percent sign"
-        )));
-    }
-    HeaderValue::from_str(&literal.replace('\u{0}', "%"))
+    HeaderValue::from_str(value)
         .map_err(|_| path.error(format!("found {value:?}, which is no header value")))
 }

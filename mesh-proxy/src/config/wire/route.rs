@@ -7,7 +7,7 @@ use mesh_proto::envoy::config::route::v3 as proto;
 use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 
 use super::common::{enumeration, not_honoured, port, refuse_set, required};
-use super::header::header_ops;
+use super::header::header_changes;
 use super::route_action::forward;
 use super::route_match::{route_match, substitution};
 use crate::config::{
@@ -73,13 +73,13 @@ pub(super) fn route(
         name: name.into(),
         matcher,
         action,
-        request_headers: header_ops(
+        request_headers: header_changes(
             path,
             "request",
             request_headers_to_add,
             &request_headers_to_remove,
         )?,
-        response_headers: header_ops(
+        response_headers: header_changes(
             path,
             "response",
             response_headers_to_add,

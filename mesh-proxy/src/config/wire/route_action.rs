@@ -9,6 +9,7 @@ use proto::route_action as parts;
 use super::common::{
     duration, enumeration, not_honoured, refuse_set, required, required_name, timeout,
 };
+use super::header::header_changes;
 use super::http_connection_manager::is_websocket;
 use super::retry::retry_policy;
 use super::route_match::substitution;
@@ -173,16 +174,7 @@ fn cluster_weight(
         typed_per_filter_config,
         host_rewrite_specifier,
     } = cluster;
-    refuse_set!(
-        path,
-        ClusterWeight,
-        metadata_match,
-        request_headers_to_add,
-        request_headers_to_remove,
-        response_headers_to_add,
-        response_headers_to_remove,
-        typed_per_filter_config,
-    );
+    refuse_set!(path, ClusterWeight, metadata_match, typed_per_filter_config,);
     let name = match (name.is_empty(), cluster_header.is_empty()) {
         (true, false) => {
             let path = path.field("cluster_header");
@@ -196,7 +188,22 @@ fn cluster_weight(
         None => None,
     };
     Ok(WeightedCluster {
-        cluster: Destination { host_rewrite, ..Destination::to(name) },
+        cluster: Destination {
+            cluster: name,
+            host_rewrite,
+            request_headers: header_changes(
+                path,
+                "request",
+                request_headers_to_add,
+                &request_headers_to_remove,
+            )?,
+            response_headers: header_changes(
+                path,
+                "response",
+                response_headers_to_add,
+                &response_headers_to_remove,
+            )?,
+        },
         weight: required(path, "weight", weight)?,
     })
 }

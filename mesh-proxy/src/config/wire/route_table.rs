@@ -7,7 +7,7 @@ use mesh_proto::envoy::config::route::v3 as proto;
 
 use super::KnownClusters;
 use super::common::{refuse_set, required_name};
-use super::header::header_ops;
+use super::header::header_changes;
 use super::retry::retry_policy;
 use super::route::route;
 use crate::config::{Action, ClusterName, Error, Name, Path, RetryPolicy, RouteTable, VirtualHost};
@@ -93,7 +93,6 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
         RouteConfiguration,
         vhds,
         internal_only_headers,
-        most_specific_header_mutations_wins,
         cluster_specifier_plugins,
         request_mirror_policies,
         vhost_header,
@@ -120,18 +119,19 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
     Ok(RouteTable {
         name: name.into(),
         virtual_hosts: hosts,
-        request_headers: header_ops(
+        request_headers: header_changes(
             path,
             "request",
             request_headers_to_add,
             &request_headers_to_remove,
         )?,
-        response_headers: header_ops(
+        response_headers: header_changes(
             path,
             "response",
             response_headers_to_add,
             &response_headers_to_remove,
         )?,
+        most_specific_wins: most_specific_header_mutations_wins,
         ignore_port: ignore_port_in_host_matching,
         ignore_path_parameters: ignore_path_parameters_in_path_matching,
     })
@@ -195,13 +195,13 @@ fn virtual_host(
         name,
         domains: domains_of(&path.field("domains"), domains)?,
         routes: routes_of(&path.field("routes"), routes, retry.as_ref(), body_limit)?,
-        request_headers: header_ops(
+        request_headers: header_changes(
             path,
             "request",
             request_headers_to_add,
             &request_headers_to_remove,
         )?,
-        response_headers: header_ops(
+        response_headers: header_changes(
             path,
             "response",
             response_headers_to_add,

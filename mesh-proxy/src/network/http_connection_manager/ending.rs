@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 
 use super::Manager;
 use super::serve::Activity;
-use crate::access_log::{Flags, Record, Request};
 use crate::codec::{BodyError, Pace};
+use crate::formatter::{Flags, LogType};
 use crate::router::{ResponseBody, Stream};
 
 /// A request with what is told of it when it is dropped.
@@ -26,6 +26,8 @@ pub(super) struct Ending {
     pub(super) status: Option<StatusCode>,
     /// Kept only for a log.
     pub(super) response_headers: Option<HeaderMap>,
+    /// The same.
+    pub(super) response_trailers: Option<HeaderMap>,
     pub(super) bytes_sent: u64,
     /// Of a tunnel; else the request's body has counted.
     pub(super) bytes_received: u64,
@@ -105,6 +107,9 @@ impl Ending {
             Some(Ok(frame)) => {
                 self.bytes_sent += frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.is_complete = is_last || frame.is_trailers();
+                if !self.manager.logs.is_empty() {
+                    self.response_trailers = frame.trailers_ref().cloned();
+                }
             }
             Some(Err(error)) => self.fail(error),
             None => self.is_complete = true,
@@ -156,40 +161,15 @@ impl Ending {
 
     fn log(&self) {
         let stream = &self.stream;
-        let (remote, local) = (stream.downstream.remote, stream.downstream.local);
-        let duration = stream.started.elapsed();
-        let start = std::time::SystemTime::now() - duration;
-        let host = stream.head.headers.get(header::HOST);
-        let mut record = Record::new(start, remote, local);
-        record.duration = duration;
-        record.request = Some(Request {
-            method: stream.head.method.as_str(),
-            scheme: if stream.downstream.tls.is_some() { "https" } else { "http" },
-            authority: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
-            path: stream.head.uri.path_and_query().map_or("", |path| path.as_str()),
-            protocol: match stream.head.version {
-                http::Version::HTTP_2 => "HTTP/2",
-                http::Version::HTTP_10 => "HTTP/1.0",
-                _ => "HTTP/1.1",
-            },
-            headers: &stream.head.headers,
-        });
-        record.response_headers = self.response_headers.as_ref();
-        record.response_code = self.status.map_or(0, |status| status.as_u16());
         let details = stream.details_with_reason();
+        let mut record = stream.record();
+        record.kind = LogType::DownstreamEnd;
+        record.response_headers = self.response_headers.as_ref();
+        record.response_trailers = self.response_trailers.as_ref();
+        record.response_code = self.status.map_or(0, |status| status.as_u16());
         record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
-        record.upstream_failure = stream.upstream_failure.as_deref();
-        record.downstream_tls = stream.downstream.tls.as_deref();
-        record.server_name = stream.downstream.server_name.as_deref();
-        record.flags = stream.flags;
-        let received = stream.request_meter.as_ref().map_or(0, |meter| meter.bytes());
-        record.bytes_received = received + self.bytes_received;
+        record.bytes_received += self.bytes_received;
         record.bytes_sent = self.bytes_sent;
-        record.upstream_host = stream.upstream_host.as_ref().map(|host| host.address);
-        record.upstream_cluster = stream.cluster.as_ref().map(|cluster| &*cluster.config.name);
-        record.upstream_local = stream.upstream_local;
-        let route = stream.route.as_ref().map(|route| &**route.name());
-        record.route_name = route.filter(|name| !name.is_empty());
         self.manager.logs.iter().for_each(|log| log.write(&record));
     }
 }

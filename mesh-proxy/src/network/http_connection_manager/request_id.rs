@@ -6,20 +6,7 @@ use crate::random;
 
 /// A new id.
 pub(super) fn new() -> HeaderValue {
-    let (high, low) = (random::next(), random::next());
-    let high = (high & !0xf000) | 0x4000;
-    let low = (low & !(0b11 << 62)) | (0b10 << 62);
-    let mut text = [b'-'; 36];
-    let mut nibbles =
-        (0..16).rev().map(|n| high >> (4 * n)).chain((0..16).rev().map(|n| low >> (4 * n)));
-    for (at, place) in text.iter_mut().enumerate() {
-        if !matches!(at, 8 | 13 | 18 | 23)
-            && let Some(nibble) = nibbles.next()
-        {
-            *place = b"0123456789abcdef"[(nibble & 0xf) as usize];
-        }
-    }
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+    HeaderValue::from_bytes(&random::uuid()).unwrap_or(HeaderValue::from_static(""))
 }
 
 #[cfg(test)]

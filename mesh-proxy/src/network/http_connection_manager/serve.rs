@@ -201,6 +201,10 @@ impl Client {
             cluster: None,
             upstream_host: None,
             upstream_local: None,
+            upstream_protocol: None,
+            attempts: 0,
+            sent: None,
+            responded: None,
             upstream_failure: None,
             service_time: None,
         };
@@ -211,6 +215,7 @@ impl Client {
             pace: None,
             status: None,
             response_headers: None,
+            response_trailers: None,
             bytes_sent: 0,
             bytes_received: 0,
             is_complete: false,

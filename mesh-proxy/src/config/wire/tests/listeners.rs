@@ -171,14 +171,14 @@ fn access_logs_in_their_forms() {
     };
     let file =
         r#""@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"#;
-    let log = logs(&format!("{{ {file}, path: /dev/stdout, log_format: {{ json_format: {{ b: '%DURATION%', a: x }} }} }}")).unwrap();
+    let log = logs(&format!("{{ {file}, path: /dev/stdout, log_format: {{ omit_empty_values: true, json_format: {{ b: [1, '%DURATION%'], a: x }} }} }}")).unwrap();
     assert_eq!(log.target, LogTarget::Stdout);
-    let duration = LogPart::Operator(LogOperator::Duration);
-    let x = LogPart::Literal("x".to_owned());
-    assert_eq!(
-        log.format,
-        LogFormat::Json(vec![("a".to_owned(), vec![x]), ("b".to_owned(), vec![duration])])
-    );
+    let duration = FormatPart::Operator(Operator::Duration(Span::Whole), None);
+    let duration = JsonValue::Text(Format(vec![duration]));
+    let list = JsonValue::List(vec![JsonValue::Literal("1".to_owned()), duration]);
+    let x = JsonValue::Text(Format(vec![FormatPart::Literal("x".to_owned())]));
+    assert_eq!(log.format, LogFormat::Json(vec![("a".to_owned(), x), ("b".to_owned(), list)]));
+    assert!(log.omit_empty);
     let stderr = r#"{ "@type": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog }"#;
     assert_eq!(logs(stderr).unwrap().target, LogTarget::Stderr);
     let bad = format!(

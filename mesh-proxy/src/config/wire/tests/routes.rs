@@ -26,8 +26,10 @@ fn routes_in_their_forms() {
     assert_eq!(found.matcher.path, PathMatch::SeparatedPrefix("/a".to_owned()));
     assert_eq!(found.matcher.headers[0].name, "end-user");
     assert_eq!(found.matcher.headers[1].value, HeaderValueMatch::Present(true));
-    assert!(matches!(&found.request_headers[0], HeaderOp::Remove(name) if name == "x-c"));
-    assert!(matches!(&found.request_headers[1], HeaderOp::Set(_, value) if value == "100%"));
+    assert_eq!(found.request_headers.removed(), ["x-c"]);
+    let added = &found.request_headers.added()[0];
+    assert_eq!(added.value, HeaderText::Literal(::http::HeaderValue::from_static("100%")));
+    assert_eq!(added.action, AppendAction::Set);
     let Action::Forward(forward) = &found.action else { panic!() };
     assert!(matches!(&forward.target, Target::Weighted { total: 100, .. }));
     assert_eq!(forward.timeout, None);
@@ -87,8 +89,8 @@ fn refuses_routes_that_make_no_sense() {
             "response_headers_to_add[0].header.key: found \"a b\"",
         ),
         (
-            "{ match: { prefix: / }, route: { cluster: c }, request_headers_to_add: [{ header: { key: a, value: '%HOSTNAME%' } }] }",
-            "command operators are not honoured here",
+            "{ match: { prefix: / }, route: { cluster: c }, request_headers_to_add: [{ header: { key: a, value: '%UPSTREAM_METADATA(a:b)%' } }] }",
+            "request_headers_to_add[0].header.value: found %UPSTREAM_METADATA(a:b)%, expected a command",
         ),
         (
             "{ match: { path_separated_prefix: /a/ }, route: { cluster: c } }",

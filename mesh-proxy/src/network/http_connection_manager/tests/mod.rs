@@ -67,8 +67,8 @@ fn route(prefix: &str, action: Action) -> config::Route {
         name: "".into(),
         matcher: RouteMatch { path: PathMatch::Prefix(prefix.into()), ..RouteMatch::default() },
         action,
-        request_headers: Vec::new(),
-        response_headers: Vec::new(),
+        request_headers: Arc::default(),
+        response_headers: Arc::default(),
     }
 }
 
@@ -79,12 +79,13 @@ fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
             name: "all".into(),
             domains: vec!["*".into()],
             routes: routes.into_iter().map(Arc::new).collect(),
-            request_headers: Vec::new(),
-            response_headers: Vec::new(),
+            request_headers: Arc::default(),
+            response_headers: Arc::default(),
             include_request_attempt_count: true,
         })],
-        request_headers: Vec::new(),
-        response_headers: Vec::new(),
+        request_headers: Arc::default(),
+        response_headers: Arc::default(),
+        most_specific_wins: false,
         ignore_port: false,
         ignore_path_parameters: false,
     })

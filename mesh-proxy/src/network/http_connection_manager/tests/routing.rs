@@ -1,7 +1,10 @@
 //! Where requests go, and what they look like there.
 
 use super::*;
-use crate::config::{HeaderOp, HostRewrite, Rewrite, WeightedCluster};
+use crate::config::{
+    AppendAction, HeaderAddition, HeaderChanges, HeaderText, HostRewrite, Rewrite, WeightedCluster,
+    wire,
+};
 
 /// Answers with the head of the request that it got.
 async fn mirror() -> Upstream {
@@ -64,6 +67,17 @@ async fn an_edge_says_who_asked() {
     assert!(!body.contains("mine") && !body.contains("retry-on"), "{body}");
 }
 
+/// Sets a header to a text with operators.
+fn sets(name: &'static str, text: &str) -> Arc<HeaderChanges> {
+    let addition = HeaderAddition {
+        name: HeaderName::from_static(name),
+        value: HeaderText::Format(wire::format(&config::Path::default(), text).unwrap()),
+        action: AppendAction::Set,
+        keep_empty: false,
+    };
+    Arc::new(HeaderChanges::new(Vec::new(), vec![addition]))
+}
+
 #[tokio::test]
 async fn a_route_changes_path_host_and_headers() {
     let upstream = mirror().await;
@@ -71,17 +85,18 @@ async fn a_route_changes_path_host_and_headers() {
     forward.path_rewrite = Some(Rewrite::Prefix("/new".into()));
     forward.host_rewrite = Some(HostRewrite::Literal(HeaderValue::from_static("other.test")));
     let mut changed = route("/old", Action::Forward(Box::new(forward)));
-    let (name, value) = (HeaderName::from_static("x-a"), HeaderValue::from_static("1"));
-    changed.request_headers.push(HeaderOp::Set(name.clone(), value.clone()));
-    changed.response_headers.push(HeaderOp::Set(name, value));
+    changed.request_headers = sets("x-a", "%REQ(:PATH)% by %PROTOCOL%");
+    changed.response_headers =
+        sets("x-a", "%RESPONSE_CODE% %UPSTREAM_CLUSTER% %REQ(:PATH)%%RESP(x-no)%");
     let proxy = Proxy::new(manager(), vec![cluster("c", &[upstream.address])], vec![changed]);
     let (head, body) = proxy.get("/old/x?y").await;
     assert!(body.starts_with("GET /new/x?y\n"), "{body}");
-    for line in ["host: other.test", "x-a: 1", "x-envoy-original-path: /old/x?y"] {
+    for line in ["host: other.test", "x-a: /old/x?y by HTTP/1.1", "x-envoy-original-path: /old/x?y"]
+    {
         assert!(body.contains(&format!("{line}\n")), "{body}");
     }
     assert!(body.contains("x-envoy-original-host: mesh.test\n"), "{body}");
-    assert_eq!(head.headers()["x-a"], "1");
+    assert_eq!(head.headers()["x-a"], "200 c /new/x?y");
 }
 
 #[tokio::test]

@@ -1,22 +1,32 @@
-//! What an access log can tell.
+//! What can be told of a request or a connection.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
+use http::request::Parts;
+use http::{HeaderMap, header};
 
 use super::Flags;
 use crate::transport::tls::ConnectionInfo;
 
-/// One request, or one connection of a TCP proxy, at its end. What is not known is `None`.
+/// One request, or one connection of a TCP proxy, at its end or on its way. What is not
+/// known, or not known yet, is `None`.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
     /// When the request's first byte, or the connection, came.
     pub(crate) start: SystemTime,
     /// From then to the last byte of the response, or the connection's end.
     pub(crate) duration: Duration,
+    pub(crate) kind: LogType,
+    /// From the beginning to the request's last byte.
+    pub(crate) request_received: Option<Duration>,
+    /// From the beginning until the request's head went to the upstream.
+    pub(crate) request_sent: Option<Duration>,
+    /// From the beginning to the head of the upstream's response.
+    pub(crate) response_began: Option<Duration>,
     pub(crate) request: Option<Request<'a>>,
     pub(crate) response_headers: Option<&'a HeaderMap>,
+    pub(crate) response_trailers: Option<&'a HeaderMap>,
     /// The status; 0 when no response was sent.
     pub(crate) response_code: u16,
     /// Envoy's `via_upstream`, `route_not_found` and the like.
@@ -27,6 +37,10 @@ pub(crate) struct Record<'a> {
     pub(crate) bytes_sent: u64,
     pub(crate) upstream_host: Option<SocketAddr>,
     pub(crate) upstream_cluster: Option<&'a str>,
+    /// "HTTP/1.1", "HTTP/2".
+    pub(crate) upstream_protocol: Option<&'static str>,
+    /// How many times the request was sent to an upstream.
+    pub(crate) attempts: u32,
     /// The proxy's own address towards the upstream.
     pub(crate) upstream_local: Option<SocketAddr>,
     pub(crate) downstream_remote: SocketAddr,
@@ -42,17 +56,53 @@ pub(crate) struct Record<'a> {
     pub(crate) route_name: Option<&'a str>,
 }
 
-/// The request of a [`Record`], as it was forwarded.
+/// The request of a [`Record`], as it is now: filters and the route change it.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) scheme: &'a str,
-    pub(crate) authority: &'a str,
+    pub(crate) head: &'a Parts,
+    pub(crate) is_over_tls: bool,
+}
+
+/// Envoy's `AccessLogType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogType {
+    /// A request is still on its way.
+    NotSet,
+    DownstreamEnd,
+    TcpConnectionEnd,
+}
+
+impl LogType {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::NotSet => "NotSet",
+            Self::DownstreamEnd => "DownstreamEnd",
+            Self::TcpConnectionEnd => "TcpConnectionEnd",
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.is_over_tls { "https" } else { "http" }
+    }
+
+    pub(super) fn authority(&self) -> Option<&'a [u8]> {
+        self.head.headers.get(header::HOST).map(|host| host.as_bytes())
+    }
+
     /// With its query.
-    pub(crate) path: &'a str,
-    /// "HTTP/1.1", "HTTP/2".
-    pub(crate) protocol: &'static str,
-    pub(crate) headers: &'a HeaderMap,
+    pub(super) fn path(&self) -> &'a str {
+        self.head.uri.path_and_query().map_or("", |path| path.as_str())
+    }
+
+    pub(super) fn protocol(&self) -> &'static str {
+        match self.head.version {
+            http::Version::HTTP_2 => "HTTP/2",
+            http::Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
+    }
 }
 
 impl<'a> Record<'a> {
@@ -61,8 +111,13 @@ impl<'a> Record<'a> {
         Self {
             start,
             duration: Duration::ZERO,
+            kind: LogType::TcpConnectionEnd,
+            request_received: None,
+            request_sent: None,
+            response_began: None,
             request: None,
             response_headers: None,
+            response_trailers: None,
             response_code: 0,
             response_code_details: None,
             flags: Flags::NONE,
@@ -70,6 +125,8 @@ impl<'a> Record<'a> {
             bytes_sent: 0,
             upstream_host: None,
             upstream_cluster: None,
+            upstream_protocol: None,
+            attempts: 0,
             upstream_local: None,
             downstream_remote: remote,
             downstream_local: local,

@@ -52,27 +52,36 @@ impl Flags {
 
     /// The letters of each flag that is set, in Envoy's order.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        NAMES.iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| *name)
+        self.known().map(|(_, name, _)| *name)
+    }
+
+    /// The long name of each flag that is set, in the same order.
+    pub(crate) fn long_names(self) -> impl Iterator<Item = &'static str> {
+        self.known().map(|(_, _, name)| *name)
+    }
+
+    fn known(self) -> impl Iterator<Item = &'static (Self, &'static str, &'static str)> {
+        NAMES.iter().filter(move |(flag, ..)| self.contains(*flag))
     }
 }
 
-const NAMES: [(Flags, &str); 16] = [
-    (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH"),
-    (Flags::NO_HEALTHY_UPSTREAM, "UH"),
-    (Flags::UPSTREAM_REQUEST_TIMEOUT, "UT"),
-    (Flags::LOCAL_RESET, "LR"),
-    (Flags::UPSTREAM_REMOTE_RESET, "UR"),
-    (Flags::UPSTREAM_CONNECTION_FAILURE, "UF"),
-    (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC"),
-    (Flags::UPSTREAM_OVERFLOW, "UO"),
-    (Flags::NO_ROUTE, "NR"),
-    (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC"),
-    (Flags::UPSTREAM_RETRY_LIMIT, "URX"),
-    (Flags::STREAM_IDLE_TIMEOUT, "SI"),
-    (Flags::DOWNSTREAM_PROTOCOL_ERROR, "DPE"),
-    (Flags::DURATION_TIMEOUT, "DT"),
-    (Flags::UPSTREAM_PROTOCOL_ERROR, "UPE"),
-    (Flags::NO_CLUSTER, "NC"),
+const NAMES: [(Flags, &str, &str); 16] = [
+    (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH", "FailedLocalHealthCheck"),
+    (Flags::NO_HEALTHY_UPSTREAM, "UH", "NoHealthyUpstream"),
+    (Flags::UPSTREAM_REQUEST_TIMEOUT, "UT", "UpstreamRequestTimeout"),
+    (Flags::LOCAL_RESET, "LR", "LocalReset"),
+    (Flags::UPSTREAM_REMOTE_RESET, "UR", "UpstreamRemoteReset"),
+    (Flags::UPSTREAM_CONNECTION_FAILURE, "UF", "UpstreamConnectionFailure"),
+    (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC", "UpstreamConnectionTermination"),
+    (Flags::UPSTREAM_OVERFLOW, "UO", "UpstreamOverflow"),
+    (Flags::NO_ROUTE, "NR", "NoRouteFound"),
+    (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC", "DownstreamConnectionTermination"),
+    (Flags::UPSTREAM_RETRY_LIMIT, "URX", "UpstreamRetryLimitExceeded"),
+    (Flags::STREAM_IDLE_TIMEOUT, "SI", "StreamIdleTimeout"),
+    (Flags::DOWNSTREAM_PROTOCOL_ERROR, "DPE", "DownstreamProtocolError"),
+    (Flags::DURATION_TIMEOUT, "DT", "DurationTimeout"),
+    (Flags::UPSTREAM_PROTOCOL_ERROR, "UPE", "UpstreamProtocolError"),
+    (Flags::NO_CLUSTER, "NC", "NoClusterFound"),
 ];
 
 #[cfg(test)]
@@ -84,6 +93,8 @@ mod tests {
         let mut flags = Flags::UPSTREAM_RETRY_LIMIT;
         flags.insert(Flags::UPSTREAM_CONNECTION_FAILURE);
         assert_eq!(flags.names().collect::<Vec<_>>(), ["UF", "URX"]);
+        let long: Vec<_> = flags.long_names().collect();
+        assert_eq!(long, ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
         assert_eq!(Flags::NONE.names().count(), 0);
     }
 }
