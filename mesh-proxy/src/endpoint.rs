@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::Notify;
 
+use crate::config::{self, EndpointHealth, Name};
 use crate::transport::tls;
 
 /// An address with what is counted about it, for all workers together.
@@ -17,9 +18,39 @@ pub(crate) struct Endpoint {
     /// How it is spoken to; `None` for plain text. Part of what it is: spoken to otherwise, it
     /// is another one.
     pub(crate) tls: Option<Arc<tls::Client>>,
+    /// The name that DNS was asked for, or that its configuration gives it.
+    pub(crate) hostname: Option<Name>,
     pub(crate) stats: EndpointStats,
     is_removed: AtomicBool,
     removal: Notify,
+}
+
+/// An endpoint as part of its cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) config: config::Endpoint,
+}
+
+/// Whether an endpoint is to get requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Healthy,
+    /// When there are too few healthy ones.
+    Degraded,
+    Unhealthy,
+}
+
+impl Member {
+    pub(crate) fn health(&self) -> Health {
+        match self.config.health {
+            EndpointHealth::Healthy => Health::Healthy,
+            EndpointHealth::Degraded => Health::Degraded,
+            EndpointHealth::Unhealthy | EndpointHealth::Timeout | EndpointHealth::Draining => {
+                Health::Unhealthy
+            }
+        }
+    }
 }
 
 /// Envoy's host statistics, as `/clusters` shows them.
@@ -53,21 +84,28 @@ impl Drop for ActiveRequest {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, tls: Option<Arc<tls::Client>>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        tls: Option<Arc<tls::Client>>,
+        hostname: Option<Name>,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT.fetch_add(1, Relaxed),
             address,
             tls,
+            hostname,
             stats: EndpointStats::default(),
             is_removed: AtomicBool::new(false),
             removal: Notify::new(),
         }
     }
 
-    /// Whether it is the one at this address, spoken to in this way.
-    pub(crate) fn is(&self, address: SocketAddr, tls: Option<&Arc<tls::Client>>) -> bool {
-        self.address == address && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
+    /// Whether it is the one of this configuration, spoken to in this way.
+    pub(crate) fn is(&self, config: &config::Endpoint, tls: Option<&Arc<tls::Client>>) -> bool {
+        self.address == config.address
+            && self.hostname == config.hostname
+            && self.tls.as_ref().map(Arc::as_ptr) == tls.map(Arc::as_ptr)
     }
 
     pub(crate) fn active_requests(&self) -> u64 {

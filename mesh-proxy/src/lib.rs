@@ -8,6 +8,7 @@ mod codec;
 mod config;
 mod endpoint;
 mod formatter;
+mod hash;
 mod hot_restart;
 mod http_filter;
 mod listener;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Pages;
 use super::listeners::address;
 use crate::cluster::Cluster;
-use crate::config;
+use crate::config::{self, EndpointHealth, Locality};
 use crate::endpoint::Endpoint;
 
 /// Writing to a String cannot fail, so the results are dropped.
@@ -32,14 +32,15 @@ pub(super) fn text(pages: &Pages) -> String {
             for (property, value, _) in numbers(endpoint) {
                 line!(page, "{prefix}::{property}::{value}");
             }
-            line!(page, "{prefix}::hostname::");
+            line!(page, "{prefix}::hostname::{}", config.hostname.as_deref().unwrap_or_default());
             line!(page, "{prefix}::health_flags::{}", health_flags(config));
             line!(page, "{prefix}::weight::{}", config.weight);
-            line!(page, "{prefix}::region::");
-            line!(page, "{prefix}::zone::");
-            line!(page, "{prefix}::sub_zone::");
+            let locality = &config.locality;
+            line!(page, "{prefix}::region::{}", locality.region);
+            line!(page, "{prefix}::zone::{}", locality.zone);
+            line!(page, "{prefix}::sub_zone::{}", locality.sub_zone);
             line!(page, "{prefix}::canary::false");
-            line!(page, "{prefix}::priority::0");
+            line!(page, "{prefix}::priority::{}", config.priority);
             line!(page, "{prefix}::success_rate::-1");
             line!(page, "{prefix}::local_origin_success_rate::-1");
         });
@@ -79,14 +80,33 @@ fn host(endpoint: &Endpoint, config: &config::Endpoint) -> Value {
             json!({ "name": name, "value": value })
         }
     });
-    let health = if config.healthy { "HEALTHY" } else { "UNHEALTHY" };
-    json!({
+    let health = match config.health {
+        EndpointHealth::Healthy => "HEALTHY",
+        EndpointHealth::Degraded => "DEGRADED",
+        EndpointHealth::Unhealthy => "UNHEALTHY",
+        EndpointHealth::Timeout => "TIMEOUT",
+        EndpointHealth::Draining => "DRAINING",
+    };
+    let mut host = json!({
         "address": address(endpoint.address),
         "stats": stats.collect::<Vec<_>>(),
         "health_status": { "eds_health_status": health },
         "weight": config.weight,
-        "locality": {},
-    })
+        "locality": locality(&config.locality),
+    });
+    // What has its default is left out, as in all JSON of protobuf.
+    if let Some(hostname) = &config.hostname {
+        host["hostname"] = (&**hostname).into();
+    }
+    if config.priority > 0 {
+        host["priority"] = config.priority.into();
+    }
+    host
+}
+
+fn locality(locality: &Locality) -> Value {
+    let fields = ["region", "zone", "sub_zone"].into_iter().zip(locality.names());
+    fields.filter(|(_, name)| !name.is_empty()).map(|(key, name)| (key, name.to_owned())).collect()
 }
 
 fn is_dynamic(pages: &Pages, name: &str) -> bool {
@@ -94,7 +114,12 @@ fn is_dynamic(pages: &Pages, name: &str) -> bool {
 }
 
 fn health_flags(config: &config::Endpoint) -> &'static str {
-    if config.healthy { "healthy" } else { "/failed_eds_health" }
+    match config.health {
+        EndpointHealth::Healthy => "healthy",
+        EndpointHealth::Degraded => "/degraded_eds_health",
+        EndpointHealth::Unhealthy | EndpointHealth::Timeout => "/failed_eds_health",
+        EndpointHealth::Draining => "/eds_status_draining",
+    }
 }
 
 fn limits(cluster: &Cluster) -> [(&'static str, u32); 4] {

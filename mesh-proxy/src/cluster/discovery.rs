@@ -36,9 +36,10 @@ pub(super) fn begin(cluster: &Arc<Cluster>, assignments: &Assignments) {
             let Some(timeout) = cluster.config.initial_fetch_timeout else { return };
             tokio::spawn(give_up(weak, timeout))
         }
-        Discovery::StrictDns { names, refresh } => {
+        Discovery::StrictDns { names, policy, refresh } => {
             let family = cluster.config.dns_family;
-            tokio::spawn(dns::resolve(weak, names.clone(), family, *refresh))
+            let question = dns::Question { names: names.clone(), family, policy: *policy };
+            tokio::spawn(dns::resolve(weak, question, *refresh))
         }
         Discovery::OriginalDst | Discovery::Pipe(_) => return,
     };
@@ -69,9 +70,7 @@ pub(super) fn service_name(cluster: &config::Cluster) -> Option<&Name> {
 impl Cluster {
     /// Takes an assignment unless it is what the cluster has.
     pub(super) fn assign_if_new(&self, assignment: LoadAssignment) {
-        let members = self.members.load();
-        let same = members.all.iter().map(|(_, config)| config).eq(&assignment.endpoints);
-        if !same || !self.is_warm() {
+        if !self.members.load().are(&assignment) || !self.is_warm() {
             self.assign(&assignment);
         }
     }

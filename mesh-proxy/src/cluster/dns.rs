@@ -6,17 +6,20 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use super::Cluster;
-use crate::config::{DnsFamily, DnsName, Endpoint, LoadAssignment};
+use crate::config::{AssignmentPolicy, DnsFamily, DnsName, Endpoint, LoadAssignment};
+
+/// What is looked up.
+pub(super) struct Question {
+    pub(super) names: Vec<DnsName>,
+    pub(super) family: DnsFamily,
+    pub(super) policy: AssignmentPolicy,
+}
 
 /// Looks the names up again and again, until the cluster is retired or gone. A name that cannot be
 /// looked up keeps the last good answer; a cluster is warm after the first attempt, so
 /// that one bad name does not keep the proxy from starting (as in Envoy).
-pub(super) async fn resolve(
-    cluster: Weak<Cluster>,
-    names: Vec<DnsName>,
-    family: DnsFamily,
-    refresh: Duration,
-) {
+pub(super) async fn resolve(cluster: Weak<Cluster>, question: Question, refresh: Duration) {
+    let Question { names, family, policy } = question;
     let mut answers = vec![Vec::new(); names.len()];
     loop {
         for (name, answer) in names.iter().zip(&mut answers) {
@@ -29,7 +32,7 @@ pub(super) async fn resolve(
             }
         }
         let Some(cluster) = cluster.upgrade() else { return };
-        cluster.assign_if_new(LoadAssignment { endpoints: answers.concat() });
+        cluster.assign_if_new(LoadAssignment { endpoints: answers.concat(), policy });
         drop(cluster);
         tokio::time::sleep(refresh).await;
     }
@@ -37,12 +40,9 @@ pub(super) async fn resolve(
 
 /// The endpoints of one name.
 async fn look_up(name: &DnsName, family: DnsFamily) -> io::Result<Vec<Endpoint>> {
-    let DnsName { host, port, weight, labels } = name;
-    let found = tokio::net::lookup_host((host.as_str(), *port)).await?;
-    let endpoint = |address| {
-        let labels = labels.clone();
-        Endpoint { address, weight: *weight, healthy: true, labels }
-    };
+    let DnsName { host, template } = name;
+    let found = tokio::net::lookup_host((host.as_str(), template.address.port())).await?;
+    let endpoint = |address| Endpoint { address, ..template.clone() };
     Ok(of_family(found.collect(), family).into_iter().map(endpoint).collect())
 }
 
@@ -66,10 +66,10 @@ fn of_family(mut addresses: Vec<SocketAddr>, family: DnsFamily) -> Vec<SocketAdd
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::config::Labels;
 
     pub(in crate::cluster) fn name(host: &str, port: u16) -> DnsName {
-        DnsName { host: host.to_owned(), port, weight: 2, labels: Labels::new() }
+        let template = Endpoint { weight: 2, ..Endpoint::at(([0, 0, 0, 0], port).into()) };
+        DnsName { host: host.to_owned(), template }
     }
 
     #[test]
@@ -87,8 +87,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn looks_up_a_name() {
         let found = look_up(&name("localhost", 81), DnsFamily::V4Only).await.unwrap();
-        let address = ([127, 0, 0, 1], 81).into();
-        let expected = Endpoint { address, weight: 2, healthy: true, labels: Labels::new() };
+        let expected = Endpoint { weight: 2, ..Endpoint::at(([127, 0, 0, 1], 81).into()) };
         assert_eq!(found, [expected]);
     }
 }

@@ -7,6 +7,7 @@ mod discovery;
 mod dns;
 mod limits;
 mod manager;
+mod members;
 mod original_dst;
 mod stats;
 mod transports;
@@ -24,12 +25,13 @@ use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
 use crate::config::{self, Discovery, LoadAssignment, RoutingPriority, Thresholds};
-use crate::endpoint::Endpoint;
-use crate::load_balancer::{Balancer, Host, Hosts};
+use crate::endpoint::{Endpoint, Health, Member};
+use crate::load_balancer::Choice;
 use crate::secrets::Secrets;
 use crate::stats::{Level, Registry};
 use crate::transport::tls::SslStats;
 use limits::Limits;
+use members::Members;
 use original_dst::OriginalDestinations;
 
 /// A cluster at work.
@@ -43,7 +45,6 @@ pub(crate) struct Cluster {
     transports: Transports,
     membership: Membership,
     members: ArcSwap<Members>,
-    balancer: Arc<Balancer>,
     originals: Arc<OriginalDestinations>,
     warm: AtomicBool,
     /// What looks for endpoints, if there is a task for that. It must not go on for a
@@ -51,18 +52,12 @@ pub(crate) struct Cluster {
     discovering: OnceLock<AbortHandle>,
 }
 
-/// The endpoints of a cluster.
-#[derive(Default)]
-struct Members {
-    /// All, with what the configuration says of each.
-    all: Vec<(Arc<Endpoint>, config::Endpoint)>,
-    /// Those that may get requests.
-    available: Hosts,
-}
-
 struct Membership {
     total: Level,
     healthy: Level,
+    degraded: Level,
+    /// Of the tables of policies that hash.
+    tables: OnceLock<Vec<Level>>,
 }
 
 /// What a choice of endpoint may depend on.
@@ -73,7 +68,6 @@ pub(crate) struct PickContext<'a> {
     /// The ids of endpoints to avoid if there are others.
     pub(crate) tried: &'a [u64],
     /// The hash of the request, by the route's `hash_policy`, for RING_HASH and MAGLEV.
-    #[expect(dead_code, reason = "for the policies that hash, which are to come")]
     pub(crate) hash: Option<u64>,
     /// What the route's `metadata_match` asks of the endpoint under `envoy.lb`, for subsets.
     #[expect(dead_code, reason = "for subsets, which are to come")]
@@ -95,9 +89,9 @@ impl Cluster {
         let membership = Membership {
             total: registry.level(&format!("{prefix}.membership_total")),
             healthy: registry.level(&format!("{prefix}.membership_healthy")),
+            degraded: registry.level(&format!("{prefix}.membership_degraded")),
+            tables: OnceLock::new(),
         };
-        let same_policy = old.filter(|old| old.config.lb_policy == config.lb_policy);
-        let balancer = same_policy.map(|old| Arc::clone(&old.balancer));
         let transports =
             Transports::new(&config.transports, secrets, old.map(|old| &old.transports));
         let old = old.filter(|old| old.config.bind_address == config.bind_address);
@@ -108,8 +102,7 @@ impl Cluster {
         let originals = originals.map(|old| Arc::clone(&old.originals));
         let members = old.map(|old| {
             let members = old.members.load();
-            let configs = members.all.iter().map(|(_, config)| config.clone());
-            Arc::new(Members::new(configs, &transports, &members))
+            Arc::new(Members::new(members.assignment(), &config.lb, &transports, &members))
         });
         Self {
             limits: old.map_or_else(Arc::default, |old| Arc::clone(&old.limits)),
@@ -119,7 +112,6 @@ impl Cluster {
             transports,
             membership,
             members: members.map_or_else(ArcSwap::default, ArcSwap::new),
-            balancer: balancer.unwrap_or_else(|| Arc::new(Balancer::new(config.lb_policy))),
             originals: originals.unwrap_or_default(),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
             discovering: OnceLock::new(),
@@ -134,7 +126,13 @@ impl Cluster {
             let tls = self.transports.of_nobody();
             return context.destination.map(|address| self.originals.endpoint(address, tls));
         }
-        self.balancer.pick(&self.members.load().available, context.tried).cloned()
+        let members = self.members.load();
+        let choice = Choice { tried: context.tried, hash: context.hash };
+        let picked = members.priorities.pick(&self.config.lb, &choice);
+        if picked.panic {
+            self.stats().lb_healthy_panic.inc();
+        }
+        picked.endpoint.cloned()
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {
@@ -159,17 +157,11 @@ impl Cluster {
 
     /// Shows each endpoint with its configuration.
     pub(crate) fn visit(&self, see: &mut dyn FnMut(&Endpoint, &config::Endpoint)) {
-        for (endpoint, config) in &self.members.load().all {
+        for Member { endpoint, config } in &self.members.load().all {
             see(endpoint, config);
         }
         self.originals.visit(&mut |endpoint| {
-            let config = config::Endpoint {
-                address: endpoint.address,
-                weight: 1,
-                healthy: true,
-                labels: config::Labels::new(),
-            };
-            see(endpoint, &config);
+            see(endpoint, &config::Endpoint::at(endpoint.address));
         });
     }
 
@@ -177,17 +169,31 @@ impl Cluster {
     /// way, stays with all that it counts, what is gone closes its idle connections. Called by the control side alone.
     fn assign(&self, assignment: &LoadAssignment) {
         let old = self.members.load_full();
-        let endpoints = assignment.endpoints.iter().cloned();
-        let new = Arc::new(Members::new(endpoints, &self.transports, &old));
-        self.membership.total.set(new.all.len() as u64);
-        self.membership.healthy.set(new.available.all().len() as u64);
+        let assignment = assignment.clone();
+        let new = Arc::new(Members::new(assignment, &self.config.lb, &self.transports, &old));
+        self.show_membership(&new);
         self.members.store(Arc::clone(&new));
         self.warm.store(true, Ordering::Release);
-        for (endpoint, _) in &old.all {
-            if !new.all.iter().any(|(kept, _)| Arc::ptr_eq(kept, endpoint)) {
+        for Member { endpoint, .. } in &old.all {
+            if !new.has(endpoint) {
                 endpoint.remove();
             }
         }
+    }
+
+    fn show_membership(&self, members: &Members) {
+        self.membership.total.set(members.all.len() as u64);
+        self.membership.healthy.set(members.count(Health::Healthy));
+        self.membership.degraded.set(members.count(Health::Degraded));
+        let stats = members.priorities.table_stats();
+        if stats.is_empty() {
+            return;
+        }
+        let name = &self.config.stat_name;
+        let level =
+            |(stat, _): &(&str, u64)| self.registry.level(&format!("cluster.{name}.{stat}"));
+        let levels = self.membership.tables.get_or_init(|| stats.iter().map(level).collect());
+        levels.iter().zip(&stats).for_each(|(level, (_, value))| level.set(*value));
     }
 
     /// Looks for no more endpoints, and ends their idle connections, except of those that
@@ -197,7 +203,7 @@ impl Cluster {
             task.abort();
         }
         let kept = successor.map(|successor| successor.members.load_full());
-        for (endpoint, _) in &self.members.load().all {
+        for Member { endpoint, .. } in &self.members.load().all {
             let is_kept = kept.as_ref().is_some_and(|kept| kept.has(endpoint));
             if !is_kept {
                 endpoint.remove();
@@ -213,46 +219,17 @@ impl Cluster {
     }
 }
 
-impl Members {
-    /// These endpoints, those of `old` where they are the same.
-    fn new(
-        configs: impl Iterator<Item = config::Endpoint>,
-        transports: &Transports,
-        old: &Self,
-    ) -> Self {
-        let endpoint = |config: config::Endpoint| {
-            let tls = transports.of(&config.labels);
-            let mut known = old.all.iter().map(|(endpoint, _)| endpoint);
-            let known = known.find(|endpoint| endpoint.is(config.address, tls)).cloned();
-            let new = || Arc::new(Endpoint::new(config.address, tls.cloned()));
-            (known.unwrap_or_else(new), config)
-        };
-        let all: Vec<_> = configs.map(endpoint).collect();
-        let healthy = all.iter().filter(|(_, config)| config.healthy);
-        let available = healthy.map(|(endpoint, config)| Host {
-            endpoint: Arc::clone(endpoint),
-            weight: config.weight.max(1),
-        });
-        let available = Hosts::new(available.collect());
-        Self { all, available }
-    }
-
-    fn has(&self, endpoint: &Arc<Endpoint>) -> bool {
-        self.all.iter().any(|(known, _)| Arc::ptr_eq(known, endpoint))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn config(lb_policy: config::LbPolicy) -> Arc<config::Cluster> {
+    fn config(policy: config::LbPolicy) -> Arc<config::Cluster> {
         Arc::new(config::Cluster {
             name: "c".into(),
             stat_name: "c".into(),
             discovery: Discovery::Eds { service_name: "c".into() },
-            lb_policy,
+            lb: config::LoadBalancing::by(policy),
             connect_timeout: Duration::from_secs(5),
             protocol: config::HttpProtocol::Http1,
             idle_timeout: None,
@@ -272,13 +249,9 @@ mod tests {
     }
 
     fn assignment(ports: &[u16]) -> LoadAssignment {
-        let endpoint = |port: &u16| config::Endpoint {
-            address: ([127, 0, 0, 1], *port).into(),
-            weight: 1,
-            healthy: *port != 9,
-            labels: config::Labels::new(),
-        };
-        LoadAssignment { endpoints: ports.iter().map(endpoint).collect() }
+        let endpoint = |port: &u16| config::Endpoint::at(([127, 0, 0, 1], *port).into());
+        let endpoints = ports.iter().map(endpoint).collect();
+        LoadAssignment { endpoints, ..LoadAssignment::default() }
     }
 
     #[test]
@@ -412,6 +385,7 @@ mod tests {
         let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
         config.discovery = Discovery::StrictDns {
             names: vec![dns::tests::name("localhost", 80)],
+            policy: config::AssignmentPolicy::default(),
             refresh: Duration::from_millis(1),
         };
         manager.put(Arc::new(config.clone()));
@@ -431,13 +405,13 @@ mod tests {
 
     #[test]
     fn unhealthy_endpoints_get_nothing() {
-        let cluster = Cluster::new(
-            config(config::LbPolicy::Random),
-            &Registry::new(1),
-            &Secrets::default(),
-            None,
-        );
-        cluster.assign(&assignment(&[9]));
+        let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
+        config.lb.panic_threshold = 0;
+        let (registry, secrets) = (Registry::new(1), Secrets::default());
+        let cluster = Cluster::new(Arc::new(config), &registry, &secrets, None);
+        let mut one = assignment(&[9]);
+        one.endpoints[0].health = config::EndpointHealth::Draining;
+        cluster.assign(&one);
         assert!(cluster.is_warm());
         assert!(cluster.pick(PickContext::default()).is_none());
         let mut seen = 0;

@@ -33,7 +33,7 @@ impl OriginalDestinations {
         }
         // Two: the old map's and the copy's. Pools and requests hold more.
         map.retain(|_, endpoint| Arc::strong_count(endpoint) > 2);
-        let endpoint = Arc::new(Endpoint::new(address, tls.cloned()));
+        let endpoint = Arc::new(Endpoint::new(address, tls.cloned(), None));
         map.insert(address, Arc::clone(&endpoint));
         self.map.store(Arc::new(map));
         endpoint

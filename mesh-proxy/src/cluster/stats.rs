@@ -30,6 +30,7 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_rx_reset: Counter,
     pub(crate) rq_timeout: Counter,
     pub(crate) rq_time: Histogram,
+    pub(crate) lb_healthy_panic: Counter,
 }
 
 impl ClusterStats {
@@ -66,6 +67,7 @@ impl ClusterStats {
             rq_rx_reset: counter("rq_rx_reset"),
             rq_timeout: counter("rq_timeout"),
             rq_time: registry.histogram(&full("rq_time")),
+            lb_healthy_panic: registry.counter(&format!("cluster.{name}.lb_healthy_panic")),
         }
     }
 

@@ -1,12 +1,14 @@
 //! Clusters and their endpoints.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Name, SecretConfig, UpstreamTls};
+use super::{
+    AssignmentPolicy, Endpoint, Labels, LoadAssignment, LoadBalancing, Name, SecretConfig,
+    UpstreamTls,
+};
 
 /// Envoy's `Cluster`.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +17,7 @@ pub(crate) struct Cluster {
     /// `alt_stat_name`, or the name.
     pub(crate) stat_name: Name,
     pub(crate) discovery: Discovery,
-    pub(crate) lb_policy: LbPolicy,
+    pub(crate) lb: LoadBalancing,
     /// `connect_timeout`; Envoy's default is five seconds.
     pub(crate) connect_timeout: Duration,
     pub(crate) protocol: HttpProtocol,
@@ -80,7 +82,7 @@ pub(crate) enum Discovery {
     Static(Arc<LoadAssignment>),
     /// STRICT_DNS: all addresses of all names, looked up again every `refresh`
     /// (`dns_refresh_rate`, five seconds by default).
-    StrictDns { names: Vec<DnsName>, refresh: Duration },
+    StrictDns { names: Vec<DnsName>, policy: AssignmentPolicy, refresh: Duration },
     /// EDS by ADS, under this name (`service_name`, or the cluster's).
     Eds { service_name: Name },
     /// ORIGINAL_DST: the connection's own original destination.
@@ -94,23 +96,9 @@ pub(crate) enum Discovery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DnsName {
     pub(crate) host: String,
-    pub(crate) port: u16,
-    /// At least 1.
-    pub(crate) weight: u32,
-    pub(crate) labels: Labels,
-}
-
-/// `lb_policy`, or the `load_balancing_policy` that says the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LbPolicy {
-    RoundRobin,
-    /// The best of `choice_count` picks, two by default.
-    LeastRequest {
-        choice_count: u32,
-    },
-    Random,
-    /// CLUSTER_PROVIDED, for ORIGINAL_DST.
-    ClusterProvided,
+    /// The port, behind an address that has no meaning, and what else holds for each
+    /// endpoint.
+    pub(crate) template: Endpoint,
 }
 
 /// How the upstream is spoken to.
@@ -141,24 +129,6 @@ pub(crate) struct Thresholds {
     pub(crate) max_retries: u32,
 }
 
-/// Envoy's `ClusterLoadAssignment`, priority 0 alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LoadAssignment {
-    pub(crate) endpoints: Vec<Endpoint>,
-}
-
-/// One address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) address: SocketAddr,
-    /// `load_balancing_weight`, at least 1.
-    pub(crate) weight: u32,
-    /// `health_status`: UNHEALTHY, DRAINING and TIMEOUT get no requests.
-    pub(crate) healthy: bool,
-    /// For the cluster's `transport_socket_matches`.
-    pub(crate) labels: Labels,
-}
-
 /// How the endpoints of a cluster are spoken to: the first match that fits an endpoint, else
 /// the default.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -185,9 +155,6 @@ pub(crate) struct TransportMatch {
     pub(crate) labels: Labels,
     pub(crate) transport: Transport,
 }
-
-/// Texts by their keys, as under `envoy.transport_socket_match` in an endpoint's metadata.
-pub(crate) type Labels = BTreeMap<Name, Name>;
 
 impl Transports {
     /// All that may be in use.

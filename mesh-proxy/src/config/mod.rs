@@ -7,12 +7,14 @@
 mod access_log;
 mod bootstrap;
 mod cluster;
+mod endpoint;
 mod error;
 mod format;
 mod fraction;
 mod header;
 mod http;
 mod listener;
+mod load_balancing;
 mod regex;
 mod route;
 mod string_match;
@@ -23,8 +25,11 @@ pub(crate) mod wire;
 pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
 pub(crate) use cluster::{
-    Cluster, Discovery, DnsFamily, DnsName, Endpoint, Http2Options, HttpProtocol, Labels, LbPolicy,
-    LoadAssignment, RoutingPriority, Thresholds, Transport, TransportMatch, Transports,
+    Cluster, Discovery, DnsFamily, DnsName, Http2Options, HttpProtocol, RoutingPriority,
+    Thresholds, Transport, TransportMatch, Transports,
+};
+pub(crate) use endpoint::{
+    AssignmentPolicy, Endpoint, EndpointHealth, Labels, LoadAssignment, Locality,
 };
 pub(crate) use error::{Error, Path};
 pub(crate) use format::{
@@ -38,6 +43,9 @@ pub(crate) use http::{
     HttpFilter, RouteSource,
 };
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
+pub(crate) use load_balancing::{
+    HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash,
+};
 pub(crate) use regex::Regex;
 pub(crate) use route::{
     Action, ClusterName, Destination, Forward, HeaderMatch, HeaderValueMatch, HostRewrite,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::endpoint::Endpoint;
+use super::turn::Turn;
+use crate::endpoint::{Endpoint, Member};
 use crate::random;
 
 /// An endpoint and its share.
@@ -13,6 +14,13 @@ pub(crate) struct Host {
     pub(crate) weight: u32,
 }
 
+impl Host {
+    pub(super) fn of(member: &Member) -> Self {
+        let endpoint = Arc::clone(&member.endpoint);
+        Self { endpoint, weight: member.config.weight.max(1) }
+    }
+}
+
 /// The hosts that may be chosen.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
@@ -20,10 +28,12 @@ pub(crate) struct Hosts {
     /// The sums of the weights up to each host; `None` when all weigh the same.
     sums: Option<Box<[u64]>>,
     max_weight: u32,
+    turn: Turn,
 }
 
 impl Hosts {
-    pub(crate) fn new(hosts: Vec<Host>) -> Self {
+    /// `old` are those that stood in the same place before: turns go on from there.
+    pub(crate) fn new(hosts: Vec<Host>, old: Option<&Self>) -> Self {
         let max_weight = hosts.iter().map(|host| host.weight).max().unwrap_or(1);
         let even = hosts.iter().all(|host| host.weight == max_weight);
         let sums = (!even).then(|| {
@@ -36,7 +46,18 @@ impl Hosts {
                 })
                 .collect()
         });
-        Self { hosts: hosts.into(), sums, max_weight }
+        let turn = old.map_or_else(Turn::default, |old| old.turn.clone());
+        Self { hosts: hosts.into(), sums, max_weight, turn }
+    }
+
+    /// Whose turn it is.
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
+    }
+
+    #[cfg(test)]
+    pub(super) fn test_turn(&mut self, turn: usize) {
+        self.turn = Turn::at(turn);
     }
 
     pub(crate) fn all(&self) -> &[Host] {
@@ -76,10 +97,10 @@ impl Hosts {
 #[cfg(test)]
 pub(crate) fn test_hosts(weights: &[u32]) -> Hosts {
     let host = |(port, weight): (usize, &u32)| Host {
-        endpoint: Arc::new(Endpoint::new(([127, 0, 0, 1], 8000 + port as u16).into(), None)),
+        endpoint: Arc::new(Endpoint::new(([127, 0, 0, 1], 8000 + port as u16).into(), None, None)),
         weight: *weight,
     };
-    Hosts::new(weights.iter().enumerate().map(host).collect())
+    Hosts::new(weights.iter().enumerate().map(host).collect(), None)
 }
 
 #[cfg(test)]

@@ -16,14 +16,13 @@ fn start() -> DataPlane {
 
 /// A cluster of one endpoint.
 fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
-    let endpoint =
-        config::Endpoint { address, weight: 1, healthy: true, labels: config::Labels::new() };
-    let assignment = config::LoadAssignment { endpoints: vec![endpoint] };
+    let endpoints = vec![config::Endpoint::at(address)];
+    let assignment = config::LoadAssignment { endpoints, ..config::LoadAssignment::default() };
     Arc::new(config::Cluster {
         name: name.into(),
         stat_name: name.into(),
         discovery: config::Discovery::Static(Arc::new(assignment)),
-        lb_policy: config::LbPolicy::RoundRobin,
+        lb: config::LoadBalancing::by(config::LbPolicy::RoundRobin),
         connect_timeout: Duration::from_secs(5),
         protocol: config::HttpProtocol::Http1,
         idle_timeout: None,

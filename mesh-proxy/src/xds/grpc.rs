@@ -58,7 +58,8 @@ impl Dialler<'_> {
             }
             Discovery::StrictDns { names, .. } => {
                 let server = |name: &crate::config::DnsName| {
-                    self.tcp(&format!("{}:{}", bracketed(&name.host), name.port), &name.labels)
+                    let port = name.template.address.port();
+                    self.tcp(&format!("{}:{port}", bracketed(&name.host)), &name.template.labels)
                 };
                 names.iter().map(server).collect()
             }

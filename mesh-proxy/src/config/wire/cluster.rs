@@ -117,7 +117,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
     );
     let transports =
         transport_socket::of_cluster(path, transport_socket, transport_socket_matches)?;
-    common_lb(path, common_lb_config)?;
     let name = required_name(path, "name", &name)?;
     let dns = Dns {
         refresh: positive(path, "dns_refresh_rate", dns_refresh_rate)?,
@@ -146,12 +145,15 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
     }
     Ok(Cluster {
         stat_name: if alt_stat_name.is_empty() { name.clone() } else { alt_stat_name.into() },
-        lb_policy: lb_policy::lb_policy(
+        lb: lb_policy::load_balancing(
             path,
-            matches!(found.discovery, Discovery::OriginalDst),
-            lb_policy,
-            lb_config,
-            load_balancing_policy,
+            lb_policy::Fields {
+                provided: matches!(found.discovery, Discovery::OriginalDst),
+                policy: lb_policy,
+                settings: lb_config,
+                extension: load_balancing_policy,
+                common: common_lb_config,
+            },
         )?,
         name,
         discovery: found.discovery,
@@ -223,18 +225,12 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
             Some(file) => Discovery::Pipe(file),
             None => Discovery::Static(Arc::new(load_assignment(assignment, &inline)?)),
         },
-        (DiscoveryType::StrictDns, Some(assignment)) => Discovery::StrictDns {
-            names: named_endpoints(assignment, &inline)?
-                .into_iter()
-                .map(|NamedEndpoint { host, port, weight, labels, .. }| DnsName {
-                    host,
-                    port,
-                    weight,
-                    labels,
-                })
-                .collect(),
-            refresh: dns.refresh.unwrap_or(DEFAULT_DNS_REFRESH),
-        },
+        (DiscoveryType::StrictDns, Some(assignment)) => {
+            let (names, policy) = named_endpoints(assignment, &inline)?;
+            let names = names.into_iter().map(dns_name).collect();
+            let refresh = dns.refresh.unwrap_or(DEFAULT_DNS_REFRESH);
+            Discovery::StrictDns { names, policy, refresh }
+        }
         (DiscoveryType::Eds, _) => {
             let path = path.field("eds_cluster_config");
             let eds = eds_cluster_config.unwrap_or_default();
@@ -253,6 +249,12 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
         }
     };
     Ok(Found { discovery, dns_family: dns.family, initial_fetch_timeout })
+}
+
+/// A name gives its endpoints their host name.
+fn dns_name(NamedEndpoint { host, mut template, .. }: NamedEndpoint) -> DnsName {
+    template.hostname.get_or_insert_with(|| host.as_str().into());
+    DnsName { host, template }
 }
 
 /// `cluster_type` with a `DnsCluster`, the newer way to say STRICT_DNS.
@@ -302,36 +304,6 @@ fn dns_family(path: &Path, value: i32) -> Result<DnsFamily, Error> {
         Family::V4Preferred => DnsFamily::PreferV4,
         Family::All => DnsFamily::All,
     })
-}
-
-fn common_lb(path: &Path, config: Option<proto::cluster::CommonLbConfig>) -> Result<(), Error> {
-    let Some(proto::cluster::CommonLbConfig {
-        healthy_panic_threshold,
-        update_merge_window,
-        ignore_new_hosts_until_first_hc,
-        close_connections_on_host_set_change,
-        consistent_hashing_lb_config,
-        override_host_status,
-        locality_config_specifier,
-    }) = config
-    else {
-        return Ok(());
-    };
-    let path = path.field("common_lb_config");
-    // Zero is what we do: never send to an endpoint that is known to be unhealthy.
-    let healthy_panic_threshold = healthy_panic_threshold.filter(|percent| percent.value != 0.0);
-    refuse_set!(
-        &path,
-        CommonLbConfig,
-        healthy_panic_threshold,
-        update_merge_window,
-        ignore_new_hosts_until_first_hc,
-        close_connections_on_host_set_change,
-        consistent_hashing_lb_config,
-        override_host_status,
-        locality_config_specifier,
-    );
-    Ok(())
 }
 
 fn thresholds(path: &Path, breakers: Option<proto::CircuitBreakers>) -> Result<Thresholds, Error> {

@@ -5,12 +5,10 @@
 const INERT: &[&str] = &[
     // Notes for other tools, which change no byte of the traffic.
     "Cluster.metadata",
-    "Endpoint.hostname", // for health checks and host rewriting, each refused where asked for
     "Endpoint.observability_name",
     "FilterChain.metadata",
     "Listener.metadata",
     "Listener.traffic_direction",
-    "LocalityLbEndpoints.locality",
     "LocalityLbEndpoints.metadata",
     "Route.decorator",
     "Route.metadata",
@@ -75,16 +73,15 @@ const INERT: &[&str] = &[
     "ApiConfigSource.set_node_on_first_message_only",
     "Cluster.cleanup_interval",
     "Cluster.ignore_health_on_host_removal", // no active health checks
-    "ClusterLoadAssignment.overprovisioning_factor", // one priority
-    "ClusterLoadAssignment.weighted_priority_health",
     "CommonLbConfig.update_merge_window",
     "CertificateValidationContext.only_verify_leaf_cert_crl", // revocation lists are refused
     "DownstreamTlsContext.disable_stateful_session_resumption", // by tickets alone
     "DownstreamTlsContext.full_scan_certs_on_sni_mismatch",   // one certificate
     "Endpoint.health_check_config",                           // no active health checks
     "HttpConnectionManager.add_proxy_protocol_connection_state",
-    "LocalityLbEndpoints.load_balancing_weight", // no locality weighted balancing
     "LocalityLbEndpoints.proximity",
+    "ZoneAwareLbConfig.min_cluster_size", // no local cluster: no zone to be aware of
+    "ZoneAwareLbConfig.routing_enabled",
     "Route.tracing", // no tracer
     "Router.reject_connect_request_early_data",
     "UpstreamTlsContext.enforce_rsa_key_usage", // keys only sign: no suite encrypts with them

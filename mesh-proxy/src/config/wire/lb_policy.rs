@@ -1,42 +1,120 @@
-//! `lb_policy`, its settings, and the `load_balancing_policy` that takes their place.
+//! `lb_policy` and its settings, unless a `load_balancing_policy` takes their place.
 
-use mesh_proto::any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
-use mesh_proto::envoy::extensions::load_balancing_policies::{
-    least_request::v3 as least_request, random::v3::Random, round_robin::v3::RoundRobin,
-};
-use prost::Name as _;
-use prost_types::Any;
 
-use super::common::{decode, enumeration, not_honoured, refuse_set, unknown_type};
-use crate::config::{Error, LbPolicy, Path};
+use super::common::{enumeration, not_honoured, refuse_set};
+use super::{lb_extension, lb_settings};
+use crate::config::{Error, HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, Path};
 
-/// The policy of a cluster; `provided` for a cluster that chooses endpoints itself.
-pub(super) fn lb_policy(
+/// What a cluster says of its load balancing, in all places.
+pub(super) struct Fields {
+    /// The cluster chooses endpoints itself.
+    pub(super) provided: bool,
+    pub(super) policy: i32,
+    pub(super) settings: Option<proto::cluster::LbConfig>,
+    pub(super) extension: Option<proto::LoadBalancingPolicy>,
+    pub(super) common: Option<proto::cluster::CommonLbConfig>,
+}
+
+/// How the endpoints of a cluster share its requests.
+pub(super) fn load_balancing(path: &Path, fields: Fields) -> Result<LoadBalancing, Error> {
+    let common = common(path, fields.common)?;
+    // The extension wins over `lb_policy`, as in Envoy.
+    match fields.extension {
+        Some(extension) => {
+            // Of the common settings it heeds only the panic threshold.
+            let defaults = LoadBalancing {
+                panic_threshold: common.panic_threshold,
+                ..LoadBalancing::by(LbPolicy::RoundRobin)
+            };
+            lb_extension::load_balancing(&path.field("load_balancing_policy"), extension, &defaults)
+        }
+        None => {
+            let policy = legacy(path, fields.provided, fields.policy, fields.settings)?;
+            Ok(LoadBalancing { policy, ..common })
+        }
+    }
+}
+
+/// `common_lb_config`, without a policy yet.
+fn common(
+    path: &Path,
+    config: Option<proto::cluster::CommonLbConfig>,
+) -> Result<LoadBalancing, Error> {
+    use proto::cluster::common_lb_config::LocalityConfigSpecifier as Locality;
+    let path = path.field("common_lb_config");
+    let mut found = LoadBalancing::by(LbPolicy::RoundRobin);
+    let proto::cluster::CommonLbConfig {
+        healthy_panic_threshold,
+        update_merge_window,
+        ignore_new_hosts_until_first_hc,
+        close_connections_on_host_set_change,
+        consistent_hashing_lb_config,
+        override_host_status,
+        locality_config_specifier,
+    } = config.unwrap_or_default();
+    refuse_set!(
+        &path,
+        CommonLbConfig,
+        update_merge_window,
+        ignore_new_hosts_until_first_hc,
+        close_connections_on_host_set_change,
+        override_host_status,
+    );
+    if let Some(config) = consistent_hashing_lb_config {
+        let path = path.field("consistent_hashing_lb_config");
+        let proto::cluster::common_lb_config::ConsistentHashingLbConfig {
+            use_hostname_for_hashing: use_hostname,
+            hash_balance_factor,
+        } = config;
+        let balance_factor = lb_settings::balance_factor(&path, hash_balance_factor)?;
+        found.hashing = Hashing { use_hostname, balance_factor };
+    }
+    if let Some(percent) = healthy_panic_threshold {
+        found.panic_threshold = percent_of(&path.field("healthy_panic_threshold"), percent.value)?;
+    }
+    match locality_config_specifier {
+        None => {}
+        Some(Locality::LocalityWeightedLbConfig(_)) => found.by_locality = true,
+        Some(Locality::ZoneAwareLbConfig(config)) => {
+            let path = path.field("zone_aware_lb_config");
+            let proto::cluster::common_lb_config::ZoneAwareLbConfig {
+                routing_enabled,
+                min_cluster_size,
+                fail_traffic_on_panic,
+            } = config;
+            refuse_set!(&path, ZoneAwareLbConfig, routing_enabled, min_cluster_size);
+            found.fail_on_panic = fail_traffic_on_panic;
+        }
+    }
+    Ok(found)
+}
+
+/// A `Percent`, rounded as Envoy rounds it.
+fn percent_of(path: &Path, value: f64) -> Result<u32, Error> {
+    match value {
+        0.0..=100.0 => Ok(value.round() as u32),
+        _ => Err(path.field("value").error(format!("found {value}, expected from 0 to 100"))),
+    }
+}
+
+/// `lb_policy` with its settings.
+fn legacy(
     path: &Path,
     provided: bool,
     policy: i32,
     settings: Option<proto::cluster::LbConfig>,
-    extension: Option<proto::LoadBalancingPolicy>,
 ) -> Result<LbPolicy, Error> {
     use proto::cluster::LbPolicy as Wire;
     let wire: Wire = enumeration(path, "lb_policy", policy)?;
-    // The extension wins over `lb_policy`, as in Envoy.
-    if let Some(extension) = extension {
-        return by_extension(&path.field("load_balancing_policy"), extension);
-    }
     let path_of_policy = path.field("lb_policy");
     let policy = match wire {
         Wire::RoundRobin => LbPolicy::RoundRobin,
-        Wire::LeastRequest => LbPolicy::LeastRequest { choice_count: 2 },
+        Wire::LeastRequest => LbPolicy::LeastRequest(LeastRequest::default()),
         Wire::Random => LbPolicy::Random,
         Wire::ClusterProvided => LbPolicy::ClusterProvided,
-        Wire::RingHash | Wire::Maglev => {
-            return Err(path_of_policy.error(format!(
-                "found {}, expected ROUND_ROBIN, LEAST_REQUEST, RANDOM or CLUSTER_PROVIDED",
-                wire.as_str_name()
-            )));
-        }
+        Wire::RingHash => lb_settings::ring_hash(path, None, None, HashFunction::Xx)?,
+        Wire::Maglev => lb_settings::maglev(path, None)?,
         Wire::LoadBalancingPolicyConfig => {
             return Err(path.field("load_balancing_policy").error("missing: it is required"));
         }
@@ -64,15 +142,33 @@ fn with_settings(
             refuse_set!(&path, RoundRobinLbConfig, slow_start_config);
             Ok(policy)
         }
-        (LbPolicy::LeastRequest { .. }, Some(LbConfig::LeastRequestLbConfig(config))) => {
+        (LbPolicy::LeastRequest(_), Some(LbConfig::LeastRequestLbConfig(config))) => {
             let path = path.field("least_request_lb_config");
             let proto::cluster::LeastRequestLbConfig {
                 choice_count,
                 active_request_bias,
                 slow_start_config,
             } = config;
-            refuse_set!(&path, LeastRequestLbConfig, active_request_bias, slow_start_config);
-            least_request(&path, choice_count)
+            refuse_set!(&path, LeastRequestLbConfig, slow_start_config);
+            lb_settings::least_request(&path, choice_count, active_request_bias, false)
+        }
+        (LbPolicy::RingHash(_), Some(LbConfig::RingHashLbConfig(config))) => {
+            use proto::cluster::ring_hash_lb_config::HashFunction as Wire;
+            let path = path.field("ring_hash_lb_config");
+            let proto::cluster::RingHashLbConfig {
+                minimum_ring_size,
+                hash_function,
+                maximum_ring_size,
+            } = config;
+            let function = match enumeration(&path, "hash_function", hash_function)? {
+                Wire::XxHash => HashFunction::Xx,
+                Wire::MurmurHash2 => HashFunction::Murmur2,
+            };
+            lb_settings::ring_hash(&path, minimum_ring_size, maximum_ring_size, function)
+        }
+        (LbPolicy::Maglev { .. }, Some(LbConfig::MaglevLbConfig(config))) => {
+            let proto::cluster::MaglevLbConfig { table_size } = config;
+            lb_settings::maglev(&path.field("maglev_lb_config"), table_size)
         }
         (LbPolicy::ClusterProvided, Some(LbConfig::OriginalDstLbConfig(config))) => {
             let path = path.field("original_dst_lb_config");
@@ -100,70 +196,4 @@ fn with_settings(
             LbConfig::RoundRobinLbConfig(_) => "round_robin_lb_config",
         }))),
     }
-}
-
-/// The first policy that we have; Envoy skips those that it does not know.
-fn by_extension(path: &Path, extension: proto::LoadBalancingPolicy) -> Result<LbPolicy, Error> {
-    let path = path.field("policies");
-    let mut refused = None;
-    for (index, policy) in extension.policies.into_iter().enumerate() {
-        let path = path.index(index).field("typed_extension_config").field("typed_config");
-        let any = policy.typed_extension_config.and_then(|config| config.typed_config);
-        match any.as_ref().map_or(Ok(None), |any| known(&path, any))? {
-            Some(policy) => return Ok(policy),
-            None => {
-                refused.get_or_insert_with(|| unknown_type(&path, any.as_ref(), &ours()));
-            }
-        }
-    }
-    Err(refused.unwrap_or_else(|| path.error("found none, expected one or more")))
-}
-
-fn known(path: &Path, any: &Any) -> Result<Option<LbPolicy>, Error> {
-    if any::is::<RoundRobin>(any) {
-        let RoundRobin { slow_start_config, locality_lb_config } = decode(path, any)?;
-        refuse_set!(path, RoundRobin, slow_start_config, locality_lb_config);
-        return Ok(Some(LbPolicy::RoundRobin));
-    }
-    if any::is::<Random>(any) {
-        let Random { locality_lb_config } = decode(path, any)?;
-        refuse_set!(path, Random, locality_lb_config);
-        return Ok(Some(LbPolicy::Random));
-    }
-    if any::is::<least_request::LeastRequest>(any) {
-        let least_request::LeastRequest {
-            choice_count,
-            active_request_bias,
-            slow_start_config,
-            locality_lb_config,
-            enable_full_scan,
-            selection_method,
-        } = decode(path, any)?;
-        let enable_full_scan = enable_full_scan == Some(true);
-        refuse_set!(
-            path,
-            LeastRequest,
-            active_request_bias,
-            slow_start_config,
-            locality_lb_config,
-            enable_full_scan,
-            selection_method,
-        );
-        return least_request(path, choice_count).map(Some);
-    }
-    Ok(None)
-}
-
-fn least_request(path: &Path, choice_count: Option<u32>) -> Result<LbPolicy, Error> {
-    let choice_count = choice_count.unwrap_or(2);
-    if choice_count < 2 {
-        return Err(path
-            .field("choice_count")
-            .error(format!("found {choice_count}, expected 2 or more")));
-    }
-    Ok(LbPolicy::LeastRequest { choice_count })
-}
-
-fn ours() -> [String; 3] {
-    [RoundRobin::full_name(), least_request::LeastRequest::full_name(), Random::full_name()]
 }

@@ -74,10 +74,12 @@ load_assignment:
     let expected = Discovery::StrictDns {
         names: vec![DnsName {
             host: "web.example".to_owned(),
-            port: 80,
-            weight: 3,
-            labels: Labels::new(),
+            template: Endpoint {
+                hostname: Some("web.example".into()),
+                ..endpoint("0.0.0.0:80", 3, EndpointHealth::Healthy)
+            },
         }],
+        policy: AssignmentPolicy::default(),
         refresh: Duration::from_secs(5),
     };
     let found = cluster(&with("type: STRICT_DNS\ndns_lookup_family: V4_ONLY")).unwrap();
@@ -95,17 +97,36 @@ load_assignment:
 fn load_balancing_policies() {
     let policy = |fields: &str| {
         cluster(&format!("{{ name: c, type: EDS, eds_cluster_config: {{ eds_config: {{ ads: {{}} }} }}, {fields} }}"))
-            .map(|cluster| cluster.lb_policy)
+            .map(|cluster| cluster.lb.policy)
     };
     assert_eq!(policy("lb_policy: RANDOM").unwrap(), LbPolicy::Random);
     assert_eq!(
         policy("lb_policy: LEAST_REQUEST, least_request_lb_config: { choice_count: 3 }").unwrap(),
-        LbPolicy::LeastRequest { choice_count: 3 }
+        LbPolicy::LeastRequest(LeastRequest { choice_count: 3, ..LeastRequest::default() })
     );
     let typed = r#"load_balancing_policy: { policies: [
         { typed_extension_config: { name: x, typed_config: { "@type": type.googleapis.com/envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest } } } ] }"#;
-    assert_eq!(policy(typed).unwrap(), LbPolicy::LeastRequest { choice_count: 2 });
-    refused(policy("lb_policy: RING_HASH"), "lb_policy: found RING_HASH, expected ROUND_ROBIN");
+    assert_eq!(policy(typed).unwrap(), LbPolicy::LeastRequest(LeastRequest::default()));
+    let ring =
+        |minimum, function| LbPolicy::RingHash(RingHash { minimum, maximum: 8 << 20, function });
+    assert_eq!(policy("lb_policy: RING_HASH").unwrap(), ring(1024, HashFunction::Xx));
+    let fields = "lb_policy: RING_HASH, ring_hash_lb_config: { minimum_ring_size: 7, hash_function: MURMUR_HASH_2 }";
+    assert_eq!(policy(fields).unwrap(), ring(7, HashFunction::Murmur2));
+    refused(
+        policy("lb_policy: RING_HASH, ring_hash_lb_config: { maximum_ring_size: 10 }"),
+        "ring_hash_lb_config.minimum_ring_size: found 1024, expected no more than the maximum, 10",
+    );
+    refused(
+        policy("lb_policy: MAGLEV, maglev_lb_config: { table_size: 15 }"),
+        "maglev_lb_config.table_size: found 15, expected a prime number up to 5000011",
+    );
+    refused(
+        policy("common_lb_config: { healthy_panic_threshold: { value: 101 } }"),
+        "common_lb_config.healthy_panic_threshold.value: found 101, expected from 0 to 100",
+    );
+    let maglev = r#"load_balancing_policy: { policies: [
+        { typed_extension_config: { name: x, typed_config: { "@type": type.googleapis.com/envoy.extensions.load_balancing_policies.maglev.v3.Maglev, table_size: 11 } } } ] }"#;
+    assert_eq!(policy(maglev).unwrap(), LbPolicy::Maglev { table_size: 11 });
     refused(policy("lb_policy: CLUSTER_PROVIDED"), "a cluster of type ORIGINAL_DST takes");
     refused(
         policy("round_robin_lb_config: { slow_start_config: { slow_start_window: 5s } }"),
@@ -153,34 +174,48 @@ fn endpoints_by_health_weight_and_once_each() {
     let message: endpoint_proto::ClusterLoadAssignment = text::from_yaml(
         "
 cluster_name: c
-policy: { overprovisioning_factor: 140 }
+policy: { overprovisioning_factor: 120 }
 endpoints:
 - locality: { region: r }
   load_balancing_weight: 2
   lb_endpoints:
-  - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
-    metadata: { filter_metadata: { envoy.transport_socket_match: { tlsMode: istio } } }
+  - endpoint: { hostname: one, address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
+    metadata: { filter_metadata: { envoy.transport_socket_match: { tlsMode: istio }, envoy.lb: { v: '1', n: 1 } } }
   - endpoint: { address: { socket_address: { address: 10.0.0.1, port_value: 80 } } }
   - endpoint: { address: { socket_address: { address: 'fd00::1', port_value: 80 } } }
     health_status: DRAINING
     load_balancing_weight: 4
+- priority: 1
+  lb_endpoints:
+  - endpoint: { address: { socket_address: { address: 10.0.0.2, port_value: 80 } } }
+    health_status: DEGRADED
 ",
     )
     .unwrap();
     let found = wire::load_assignment(message, &Path::default()).unwrap();
     let labels = Labels::from([("tlsMode".into(), "istio".into())]);
-    let first = Endpoint { labels, ..endpoint("10.0.0.1:80", 1, true) };
-    let expected = [first, endpoint("[fd00::1]:80", 4, false)];
+    let locality = Arc::new(Locality { region: "r".into(), weight: 2, ..Locality::default() });
+    let with = |endpoint| Endpoint { locality: Arc::clone(&locality), ..endpoint };
+    let lb_labels = Labels::from([("v".into(), "1".into()), ("n".into(), "\u{0}1.0".into())]);
+    let first = endpoint("10.0.0.1:80", 1, EndpointHealth::Healthy);
+    let first = Endpoint { labels, lb_labels, hostname: Some("one".into()), ..with(first) };
+    let second = with(endpoint("[fd00::1]:80", 4, EndpointHealth::Draining));
+    let third = endpoint("10.0.0.2:80", 1, EndpointHealth::Degraded);
+    let expected = [first, second, Endpoint { priority: 1, ..third }];
     assert_eq!(found.endpoints, expected);
-    let message: endpoint_proto::ClusterLoadAssignment =
-        text::from_yaml("{ cluster_name: c, endpoints: [{ priority: 1 }] }").unwrap();
-    let error = wire::load_assignment(message, &Path::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "endpoints[0].priority: field is known but not honoured; remove it"
-    );
+    assert_eq!(found.policy.overprovisioning_factor, 120);
+    for (fields, expected) in [
+        ("endpoints: [{ priority: 129 }]", "endpoints[0].priority: found 129, expected 0 to 128"),
+        ("policy: { overprovisioning_factor: 0 }", "policy.overprovisioning_factor: found 0"),
+        ("endpoints: [{ load_balancing_weight: 0 }]", "[0].load_balancing_weight: found 0"),
+    ] {
+        let message: endpoint_proto::ClusterLoadAssignment =
+            text::from_yaml(&format!("{{ cluster_name: c, {fields} }}")).unwrap();
+        let found = wire::load_assignment(message, &Path::default());
+        refused(found.map_err(|error| error.to_string()), expected);
+    }
 }
 
-fn endpoint(address: &str, weight: u32, healthy: bool) -> Endpoint {
-    Endpoint { address: address.parse().unwrap(), weight, healthy, labels: Labels::new() }
+fn endpoint(address: &str, weight: u32, health: EndpointHealth) -> Endpoint {
+    Endpoint { weight, health, ..Endpoint::at(address.parse().unwrap()) }
 }

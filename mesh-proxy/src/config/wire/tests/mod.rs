@@ -6,6 +6,7 @@ mod listeners;
 mod routes;
 mod tls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_proto::envoy::config::bootstrap::v3 as bootstrap_proto;

@@ -121,7 +121,7 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         name: name.into(),
         stat_name: name.into(),
         discovery: config::Discovery::Static(Arc::new(assignment(upstreams))),
-        lb_policy: config::LbPolicy::RoundRobin,
+        lb: config::LoadBalancing::by(config::LbPolicy::RoundRobin),
         connect_timeout: Duration::from_secs(5),
         protocol: config::HttpProtocol::Http1,
         idle_timeout: None,
@@ -141,13 +141,8 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
 }
 
 fn assignment(upstreams: &[SocketAddr]) -> config::LoadAssignment {
-    let endpoint = |address: &SocketAddr| config::Endpoint {
-        address: *address,
-        weight: 1,
-        healthy: true,
-        labels: config::Labels::new(),
-    };
-    config::LoadAssignment { endpoints: upstreams.iter().map(endpoint).collect() }
+    let endpoints = upstreams.iter().map(|address| config::Endpoint::at(*address)).collect();
+    config::LoadAssignment { endpoints, ..config::LoadAssignment::default() }
 }
 
 impl Proxy {
