@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Pages;
 use super::listeners::address;
 use crate::cluster::Cluster;
-use crate::config::{self, EndpointHealth, Locality};
+use crate::config::{self, EndpointHealth, Locality, RoutingPriority};
 use crate::endpoint::Endpoint;
 
 /// Writing to a String cannot fail, so the results are dropped.
@@ -23,8 +23,10 @@ pub(super) fn text(pages: &Pages) -> String {
     shared.clusters.visit(&mut |cluster| {
         let name = &cluster.config.name;
         line!(page, "{name}::observability_name::{}", cluster.config.stat_name);
-        for (property, limit) in limits(cluster) {
-            line!(page, "{name}::default_priority::{property}::{limit}");
+        for (priority, _, limits) in limits(cluster) {
+            for (property, limit) in limits {
+                line!(page, "{name}::{priority}::{property}::{limit}");
+            }
         }
         line!(page, "{name}::added_via_api::{}", is_dynamic(pages, name));
         cluster.visit(&mut |endpoint, config| {
@@ -55,15 +57,20 @@ pub(super) fn json(pages: &Pages) -> Value {
     shared.clusters.visit(&mut |cluster| {
         let mut hosts = Vec::new();
         cluster.visit(&mut |endpoint, config| hosts.push(host(endpoint, config)));
-        let thresholds: serde_json::Map<String, Value> = limits(cluster)
-            .into_iter()
-            .map(|(name, limit)| (name.to_owned(), limit.into()))
-            .collect();
+        let thresholds = limits(cluster).map(|(_, priority, limits)| {
+            let mut limits: serde_json::Map<String, Value> =
+                limits.map(|(name, limit)| (name.to_owned(), limit.into())).into_iter().collect();
+            // The default is left out, as in all JSON of protobuf.
+            if let Some(priority) = priority {
+                limits.insert("priority".to_owned(), priority.into());
+            }
+            limits
+        });
         statuses.push(json!({
             "name": &*cluster.config.name,
             "added_via_api": is_dynamic(pages, &cluster.config.name),
             "host_statuses": hosts,
-            "circuit_breakers": { "thresholds": [thresholds] },
+            "circuit_breakers": { "thresholds": thresholds },
             "observability_name": &*cluster.config.stat_name,
         }));
     });
@@ -122,13 +129,22 @@ fn health_flags(config: &config::Endpoint) -> &'static str {
     }
 }
 
-fn limits(cluster: &Cluster) -> [(&'static str, u32); 4] {
-    let thresholds = cluster.thresholds();
+type Limits = [(&'static str, u32); 4];
+
+/// Of both priorities: their name in text and in JSON.
+fn limits(cluster: &Cluster) -> [(&'static str, Option<&'static str>, Limits); 2] {
+    let of = |priority| {
+        let thresholds = cluster.thresholds(priority);
+        [
+            ("max_connections", thresholds.max_connections),
+            ("max_pending_requests", thresholds.max_pending_requests),
+            ("max_requests", thresholds.max_requests),
+            ("max_retries", thresholds.max_retries),
+        ]
+    };
     [
-        ("max_connections", thresholds.max_connections),
-        ("max_pending_requests", thresholds.max_pending_requests),
-        ("max_requests", thresholds.max_requests),
-        ("max_retries", thresholds.max_retries),
+        ("default_priority", None, of(RoutingPriority::Default)),
+        ("high_priority", Some("HIGH"), of(RoutingPriority::High)),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! [`Manager`] keeps them by name; workers read it without a lock. What an endpoint counts
 //! belongs to cluster and address and survives updates of both.
 
+mod breaker_stats;
 mod discovery;
 mod dns;
 mod limits;
@@ -73,7 +74,6 @@ pub(crate) struct PickContext<'a> {
     #[expect(dead_code, reason = "for subsets, which are to come")]
     pub(crate) subset: Option<&'a config::Labels>,
     /// The route's `priority`: which of the cluster's circuit breakers count.
-    #[expect(dead_code, reason = "for the breakers of the high priority, which are to come")]
     pub(crate) priority: RoutingPriority,
 }
 
@@ -136,7 +136,10 @@ impl Cluster {
     }
 
     pub(crate) fn stats(&self) -> &ClusterStats {
-        self.stats.get_or_init(|| ClusterStats::new(&self.registry, &self.config.stat_name))
+        self.stats.get_or_init(|| {
+            let config = &self.config;
+            ClusterStats::new(&self.registry, &config.stat_name, &self.limits, &config.breakers)
+        })
     }
 
     /// What is counted of TLS handshakes with its endpoints.
@@ -146,8 +149,8 @@ impl Cluster {
         })
     }
 
-    pub(crate) fn thresholds(&self) -> &Thresholds {
-        &self.config.thresholds
+    pub(crate) fn thresholds(&self, priority: RoutingPriority) -> &Thresholds {
+        self.config.breakers.of(priority)
     }
 
     /// Whether its endpoints are known: the first assignment came, or the first DNS answer.
@@ -234,12 +237,7 @@ mod tests {
             protocol: config::HttpProtocol::Http1,
             idle_timeout: None,
             max_requests_per_connection: None,
-            thresholds: Thresholds {
-                max_connections: 1,
-                max_pending_requests: 1,
-                max_requests: 1,
-                max_retries: 1,
-            },
+            breakers: config::Breakers::default(),
             bind_address: None,
             http2: config::Http2Options::default(),
             dns_family: config::DnsFamily::default(),

@@ -1,5 +1,10 @@
 //! What is counted for a cluster, under Envoy's names.
 
+use std::sync::Arc;
+
+use super::breaker_stats::BreakerStats;
+use super::limits::Limits;
+use crate::config::Breakers;
 use crate::stats::{Counter, Gauge, Histogram, Registry};
 
 /// `cluster.<name>.*`
@@ -15,6 +20,7 @@ pub(crate) struct ClusterStats {
     pub(crate) cx_max_requests: Counter,
     pub(crate) cx_none_healthy: Counter,
     pub(crate) cx_overflow: Counter,
+    pub(crate) cx_pool_overflow: Counter,
     pub(crate) rq_total: Counter,
     pub(crate) rq_active: Gauge,
     pub(crate) rq_completed: Counter,
@@ -31,10 +37,16 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_timeout: Counter,
     pub(crate) rq_time: Histogram,
     pub(crate) lb_healthy_panic: Counter,
+    _breakers: BreakerStats,
 }
 
 impl ClusterStats {
-    pub(super) fn new(registry: &Registry, name: &str) -> Self {
+    pub(super) fn new(
+        registry: &Registry,
+        name: &str,
+        limits: &Arc<Limits>,
+        breakers: &Breakers,
+    ) -> Self {
         let full = |stat: &str| format!("cluster.{name}.upstream_{stat}");
         let counter = |stat| registry.counter(&full(stat));
         let gauge = |stat| registry.gauge(&full(stat));
@@ -55,6 +67,7 @@ impl ClusterStats {
             cx_max_requests: counter("cx_max_requests"),
             cx_none_healthy: counter("cx_none_healthy"),
             cx_overflow: counter("cx_overflow"),
+            cx_pool_overflow: counter("cx_pool_overflow"),
             rq_active: gauge("rq_active"),
             rq_pending_total: counter("rq_pending_total"),
             rq_pending_active: gauge("rq_pending_active"),
@@ -68,6 +81,7 @@ impl ClusterStats {
             rq_timeout: counter("rq_timeout"),
             rq_time: registry.histogram(&full("rq_time")),
             lb_healthy_panic: registry.counter(&format!("cluster.{name}.lb_healthy_panic")),
+            _breakers: BreakerStats::new(registry, name, limits, breakers),
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AssignmentPolicy, Endpoint, Labels, LoadAssignment, LoadBalancing, Name, SecretConfig,
-    UpstreamTls,
+    AssignmentPolicy, Breakers, Endpoint, Labels, LoadAssignment, LoadBalancing, Name,
+    SecretConfig, UpstreamTls,
 };
 
 /// Envoy's `Cluster`.
@@ -26,7 +26,7 @@ pub(crate) struct Cluster {
     pub(crate) idle_timeout: Option<Duration>,
     /// `max_requests_per_connection`.
     pub(crate) max_requests_per_connection: Option<u32>,
-    pub(crate) thresholds: Thresholds,
+    pub(crate) breakers: Breakers,
     /// `upstream_bind_config.source_address`.
     pub(crate) bind_address: Option<IpAddr>,
     /// Of the HTTP/2 connections to the endpoints.
@@ -108,25 +108,6 @@ pub(crate) enum HttpProtocol {
     Http2,
     /// `use_downstream_protocol_config`.
     Downstream,
-}
-
-/// Envoy's `RoutingPriority`: each has its own circuit breakers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RoutingPriority {
-    #[default]
-    Default,
-    #[expect(dead_code, reason = "no route asks for it yet")]
-    High,
-}
-
-/// `circuit_breakers.thresholds` of the default priority; Envoy's defaults are 1024 and
-/// three retries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Thresholds {
-    pub(crate) max_connections: u32,
-    pub(crate) max_pending_requests: u32,
-    pub(crate) max_requests: u32,
-    pub(crate) max_retries: u32,
 }
 
 /// How the endpoints of a cluster are spoken to: the first match that fits an endpoint, else

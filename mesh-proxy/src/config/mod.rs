@@ -6,6 +6,7 @@
 
 mod access_log;
 mod bootstrap;
+mod breakers;
 mod cluster;
 mod endpoint;
 mod error;
@@ -24,9 +25,10 @@ pub(crate) mod wire;
 
 pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
+pub(crate) use breakers::{Breakers, RetryBudget, RoutingPriority, Thresholds};
 pub(crate) use cluster::{
-    Cluster, Discovery, DnsFamily, DnsName, Http2Options, HttpProtocol, RoutingPriority,
-    Thresholds, Transport, TransportMatch, Transports,
+    Cluster, Discovery, DnsFamily, DnsName, Http2Options, HttpProtocol, Transport, TransportMatch,
+    Transports,
 };
 pub(crate) use endpoint::{
     AssignmentPolicy, Endpoint, EndpointHealth, Labels, LoadAssignment, Locality,

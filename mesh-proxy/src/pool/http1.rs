@@ -12,16 +12,18 @@ use http::request::Parts;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 
-use super::{AcquireError, Maps, keeper};
+use super::{AcquireError, Maps, Wanted, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::{Http1, SendError};
 use crate::codec::{Body, Protocol};
+use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected, OpenConnection};
 
 /// The connections of this worker to one endpoint.
 pub(super) struct Pool {
     maps: Weak<Maps>,
+    _permit: Permit,
     endpoint: Arc<Endpoint>,
     /// The newest last.
     idle: RefCell<Vec<Idle>>,
@@ -88,9 +90,11 @@ impl Pool {
         maps: &Rc<Maps>,
         cluster: &Arc<Cluster>,
         endpoint: &Arc<Endpoint>,
+        permit: Permit,
     ) -> Rc<Self> {
         let pool = Rc::new(Self {
             maps: Rc::downgrade(maps),
+            _permit: permit,
             endpoint: Arc::clone(endpoint),
             idle: RefCell::default(),
             open: Cell::new(0),
@@ -117,22 +121,25 @@ impl Pool {
     pub(super) async fn acquire(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
-        fresh: bool,
+        wanted: Wanted,
     ) -> Result<Http1Lease, AcquireError> {
-        if !fresh && let Some(connection) = self.take_idle() {
+        if !wanted.fresh
+            && let Some(connection) = self.take_idle()
+        {
             return Ok(self.lend(connection));
         }
         // Boxed: connecting is rare, and its future large.
-        Box::pin(self.connect_or_wait(cluster)).await
+        Box::pin(self.connect_or_wait(cluster, wanted.priority)).await
     }
 
     async fn connect_or_wait(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
+        priority: RoutingPriority,
     ) -> Result<Http1Lease, AcquireError> {
         let stats = cluster.stats();
         let _keeps_pool = Pending::new(self);
-        let Ok(_pending) = cluster.permit_pending() else {
+        let Ok(_pending) = cluster.permit_pending(priority) else {
             stats.rq_pending_overflow.inc();
             return Err(AcquireError::Overflow);
         };
@@ -140,7 +147,8 @@ impl Pool {
         let _pending_active = stats.rq_pending_active.hold();
         loop {
             // A worker without a connection could wait for ever: it always may have one.
-            if let Ok(permit) = cluster.permit_connection(self.open.get() == 0) {
+            let is_first = self.open.get() == 0;
+            if let Ok(permit) = cluster.permit_connection(&self.endpoint, priority, is_first) {
                 return self.connect(cluster, permit).await;
             }
             stats.cx_overflow.inc();

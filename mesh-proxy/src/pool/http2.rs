@@ -13,10 +13,11 @@ use http::request::Parts;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
-use super::{AcquireError, Maps, keeper};
+use super::{AcquireError, Maps, Wanted, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::{Http2, SendError};
 use crate::codec::{Body, Protocol};
+use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected};
 
@@ -24,6 +25,7 @@ use crate::transport::{self, Connected};
 /// many streams as there are requests.
 pub(super) struct Pool {
     maps: Weak<Maps>,
+    _permit: Permit,
     endpoint: Arc<Endpoint>,
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The connection that is being made; all who need one wait for it.
@@ -68,9 +70,11 @@ impl Pool {
         maps: &Rc<Maps>,
         cluster: &Arc<Cluster>,
         endpoint: &Arc<Endpoint>,
+        permit: Permit,
     ) -> Rc<Self> {
         let pool = Rc::new(Self {
             maps: Rc::downgrade(maps),
+            _permit: permit,
             endpoint: Arc::clone(endpoint),
             connections: RefCell::default(),
             connecting: RefCell::default(),
@@ -94,28 +98,29 @@ impl Pool {
         pool
     }
 
-    /// A `fresh` connection is one that was made after the last of the pool's broke.
+    /// A fresh connection is one that was made after the last of the pool's broke.
     pub(super) async fn acquire(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
-        fresh: bool,
+        wanted: Wanted,
     ) -> Result<Http2Lease, AcquireError> {
-        let from = if fresh { self.first_fresh.get() } else { 0 };
+        let from = if wanted.fresh { self.first_fresh.get() } else { 0 };
         if let Some(connection) = self.with_room(from) {
             return Ok(self.lend(connection));
         }
         // Boxed: connecting is rare, and its future large.
-        Box::pin(self.connect_or_wait(cluster, from)).await
+        Box::pin(self.connect_or_wait(cluster, from, wanted.priority)).await
     }
 
     async fn connect_or_wait(
         self: &Rc<Self>,
         cluster: &Arc<Cluster>,
         from: u64,
+        priority: RoutingPriority,
     ) -> Result<Http2Lease, AcquireError> {
         let stats = cluster.stats();
         let _keeps_pool = Pending::new(self);
-        let Ok(_pending) = cluster.permit_pending() else {
+        let Ok(_pending) = cluster.permit_pending(priority) else {
             stats.rq_pending_overflow.inc();
             return Err(AcquireError::Overflow);
         };
@@ -128,7 +133,7 @@ impl Pool {
             let under_way = self.connecting.borrow().clone();
             let connecting = match under_way {
                 Some(connecting) => connecting,
-                None => match self.start_connecting(cluster) {
+                None => match self.start_connecting(cluster, priority) {
                     Some(connecting) => connecting,
                     None => return self.overloaded(cluster),
                 },
@@ -138,9 +143,13 @@ impl Pool {
     }
 
     /// `None` when the cluster may have no more connections.
-    fn start_connecting(self: &Rc<Self>, cluster: &Arc<Cluster>) -> Option<Connecting> {
+    fn start_connecting(
+        self: &Rc<Self>,
+        cluster: &Arc<Cluster>,
+        priority: RoutingPriority,
+    ) -> Option<Connecting> {
         let is_first = self.connections.borrow().is_empty();
-        let permit = cluster.permit_connection(is_first).ok()?;
+        let permit = cluster.permit_connection(&self.endpoint, priority, is_first).ok()?;
         // A task, so that it goes on when the request that began it is gone.
         let task = spawn_local(connect(Rc::downgrade(self), Arc::clone(cluster), permit));
         let connecting = async move { task.await.unwrap_or(Ok(())) }.boxed_local().shared();

@@ -21,9 +21,10 @@ use foldhash::fast::RandomState;
 use http::Response;
 use http::request::Parts;
 
-use crate::cluster::{Cluster, Overflow};
+use crate::cluster::{Cluster, Overflow, Permit};
 use crate::codec::client::SendError;
 use crate::codec::{Body, Protocol};
+use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
 use crate::transport::ConnectError;
 
@@ -58,27 +59,50 @@ pub(crate) enum Lease {
     Http2(Http2Lease),
 }
 
+/// What a connection is wanted for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// It was made after those that a try has just failed on.
+    pub(crate) fresh: bool,
+    /// Which circuit breakers count.
+    pub(crate) priority: RoutingPriority,
+}
+
+/// Counts a new pool.
+fn permit(cluster: &Cluster, wanted: Wanted) -> Result<Permit, AcquireError> {
+    let permit = cluster.permit_pool(wanted.priority);
+    if permit.is_err() {
+        cluster.stats().cx_pool_overflow.inc();
+    }
+    Ok(permit?)
+}
+
 impl Pools {
-    /// A connection to the endpoint: an idle one unless it must be `fresh`, or a new one. A
-    /// `fresh` one was made after those that a try has just failed on.
+    /// A connection to the endpoint: an idle one unless it must be fresh, or a new one.
     /// Dropping the future gives up waiting.
     pub(crate) async fn acquire(
         &self,
         cluster: &Arc<Cluster>,
         endpoint: &Arc<Endpoint>,
         protocol: Protocol,
-        fresh: bool,
+        wanted: Wanted,
     ) -> Result<Lease, AcquireError> {
         match protocol {
             Protocol::Http1 => {
                 let known = self.0.http1.borrow().get(&endpoint.id).cloned();
-                let pool = known.unwrap_or_else(|| http1::Pool::new(&self.0, cluster, endpoint));
-                pool.acquire(cluster, fresh).await.map(Lease::Http1)
+                let pool = match known {
+                    Some(pool) => pool,
+                    None => http1::Pool::new(&self.0, cluster, endpoint, permit(cluster, wanted)?),
+                };
+                pool.acquire(cluster, wanted).await.map(Lease::Http1)
             }
             Protocol::Http2 => {
                 let known = self.0.http2.borrow().get(&endpoint.id).cloned();
-                let pool = known.unwrap_or_else(|| http2::Pool::new(&self.0, cluster, endpoint));
-                pool.acquire(cluster, fresh).await.map(Lease::Http2)
+                let pool = match known {
+                    Some(pool) => pool,
+                    None => http2::Pool::new(&self.0, cluster, endpoint, permit(cluster, wanted)?),
+                };
+                pool.acquire(cluster, wanted).await.map(Lease::Http2)
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::codec::client::{SendError, SendErrorKind};
 use crate::codec::{Body, Protocol};
 use crate::config::HttpProtocol;
 use crate::endpoint::Endpoint;
-use crate::pool::{AcquireError, Lease};
+use crate::pool::{AcquireError, Lease, Wanted};
 use crate::transport::ConnectError;
 
 /// A request that an upstream is at work on. Dropped, it is reset.
@@ -83,13 +83,14 @@ pub(super) async fn attempt(
         return Err(Failure::new(FailureKind::NoEndpoint, None, body));
     };
     stream.upstream_host = Some(Arc::clone(&endpoint));
-    let Ok(permit) = cluster.permit_request() else {
+    let Ok(permit) = cluster.permit_request(context.priority) else {
         cluster.stats().rq_pending_overflow.inc();
         return Err(Failure::new(FailureKind::Overflow, None, body));
     };
     let protocol = protocol(stream, cluster);
     let pools = stream.downstream.worker.pools.clone();
-    let mut lease = match pools.acquire(cluster, &endpoint, protocol, to.fresh).await {
+    let wanted = Wanted { fresh: to.fresh, priority: context.priority };
+    let mut lease = match pools.acquire(cluster, &endpoint, protocol, wanted).await {
         Ok(lease) => lease,
         Err(error) => return Err(Failure::connecting(error, endpoint.id, body)),
     };

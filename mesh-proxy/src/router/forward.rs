@@ -18,7 +18,7 @@ use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
 use crate::codec::{Body, Recording, Replay};
-use crate::config::{ClusterName, Destination, RetryPolicy};
+use crate::config::{ClusterName, Destination, RetryPolicy, RoutingPriority};
 use crate::routes::{CompiledForward, Route};
 
 /// What of a body is kept so that a retry policy can be followed.
@@ -291,7 +291,7 @@ impl<'a> Attempts<'a> {
             return None;
         }
         *permit = None;
-        let Ok(held) = self.cluster.permit_retry() else {
+        let Ok(held) = self.cluster.permit_retry(RoutingPriority::default()) else {
             stats.rq_retry_overflow.inc();
             return None;
         };

@@ -27,12 +27,7 @@ fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
         protocol: config::HttpProtocol::Http1,
         idle_timeout: None,
         max_requests_per_connection: None,
-        thresholds: config::Thresholds {
-            max_connections: 1024,
-            max_pending_requests: 1024,
-            max_requests: 1024,
-            max_retries: 3,
-        },
+        breakers: config::Breakers::default(),
         bind_address: None,
         http2: config::Http2Options::default(),
         dns_family: config::DnsFamily::default(),

@@ -5,6 +5,7 @@
 //! counted on a request's path is looked up by name once and then held in a struct.
 
 mod counter;
+mod derived;
 mod gauge;
 mod histogram;
 mod prometheus;
@@ -13,6 +14,7 @@ mod shard;
 mod transfer;
 
 pub(crate) use counter::Counter;
+pub(crate) use derived::Derived;
 pub(crate) use gauge::{Gauge, Held, Level};
 pub(crate) use histogram::{BOUNDS, Histogram, Snapshot};
 pub(crate) use prometheus::prometheus_name;

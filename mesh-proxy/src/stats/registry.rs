@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::counter::{Allocator, WeakCounter};
 use super::histogram::{Shards, Snapshot};
-use super::{Counter, Gauge, Histogram, Level};
+use super::{Counter, Derived, Gauge, Histogram, Level};
 
 /// Makes statistics when they are first asked for and forgets those that nobody holds any
 /// more: what belongs to a removed cluster goes with it. A clone is the same registry.
@@ -40,6 +40,7 @@ enum Stat {
     Counter(WeakCounter),
     Gauge(Weak<AtomicU64>),
     Level(Weak<AtomicU64>),
+    Derived(Weak<dyn Fn() -> u64 + Send + Sync>),
     Histogram(Weak<Shards>),
     /// What an older process counted, until somebody here asks for it.
     Kept(Kept),
@@ -109,6 +110,18 @@ impl Registry {
         level
     }
 
+    /// A level of this name that is `value` whenever somebody looks, for as long as what is
+    /// given is kept. Of two the later one is told. `value` must not call the registry.
+    pub(crate) fn derived(
+        &self,
+        name: &str,
+        value: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Derived {
+        let derived = Derived::new(value);
+        self.lock().insert(name, Stat::Derived(derived.downgrade()));
+        derived
+    }
+
     /// The histogram of this name; see [`Registry::counter`].
     pub(crate) fn histogram(&self, name: &str) -> Histogram {
         let mut state = self.lock();
@@ -139,7 +152,10 @@ impl Registry {
     /// [`Registry::visit`] without what is of no use to another process: levels.
     pub(super) fn visit_countable(&self, see: &mut dyn FnMut(&str, Value)) {
         let state = self.lock();
-        let countable = state.stats.iter().filter(|(_, stat)| !matches!(stat, Stat::Level(_)));
+        let countable = state
+            .stats
+            .iter()
+            .filter(|(_, stat)| !matches!(stat, Stat::Level(_) | Stat::Derived(_)));
         for (name, stat) in countable {
             if let Some(value) = state.value(name, stat) {
                 see(name, value);
@@ -248,6 +264,7 @@ impl Stat {
             Self::Counter(weak) => weak.upgrade().map(|counter| Value::Counter(counter.value())),
             Self::Gauge(weak) => Gauge::upgrade(weak).map(|gauge| Value::Gauge(gauge.value())),
             Self::Level(weak) => Level::upgrade(weak).map(|level| Value::Gauge(level.value())),
+            Self::Derived(weak) => Derived::value(weak).map(Value::Gauge),
             Self::Histogram(weak) => {
                 Histogram::upgrade(weak).map(|histogram| Value::Histogram(histogram.snapshot()))
             }

@@ -16,10 +16,8 @@ use super::common::{
     socket_ip_and_port, unknown_type,
 };
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
-use super::{http_options, lb_policy, transport_socket};
-use crate::config::{
-    Cluster, Discovery, DnsFamily, DnsName, Error, Name, Path, Thresholds, Transports,
-};
+use super::{breakers, http_options, lb_policy, transport_socket};
+use crate::config::{Cluster, Discovery, DnsFamily, DnsName, Error, Name, Path, Transports};
 
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 
@@ -162,7 +160,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         protocol: upstream.protocol,
         idle_timeout: upstream.idle_timeout,
         max_requests_per_connection: upstream.max_requests_per_connection,
-        thresholds: thresholds(path, circuit_breakers)?,
+        breakers: breakers::breakers(path, circuit_breakers)?,
         bind_address: bind_address(path, upstream_bind_config)?,
         http2: upstream.http2,
         dns_family: found.dns_family,
@@ -304,45 +302,6 @@ fn dns_family(path: &Path, value: i32) -> Result<DnsFamily, Error> {
         Family::V4Preferred => DnsFamily::PreferV4,
         Family::All => DnsFamily::All,
     })
-}
-
-fn thresholds(path: &Path, breakers: Option<proto::CircuitBreakers>) -> Result<Thresholds, Error> {
-    let mut found = Thresholds {
-        max_connections: 1024,
-        max_pending_requests: 1024,
-        max_requests: 1024,
-        max_retries: 3,
-    };
-    let Some(proto::CircuitBreakers { thresholds, per_host_thresholds }) = breakers else {
-        return Ok(found);
-    };
-    let path = path.field("circuit_breakers");
-    refuse_set!(&path, CircuitBreakers, per_host_thresholds);
-    for (index, threshold) in thresholds.into_iter().enumerate() {
-        let path = path.field("thresholds").index(index);
-        let proto::circuit_breakers::Thresholds {
-            priority,
-            max_connections,
-            max_pending_requests,
-            max_requests,
-            max_retries,
-            retry_budget,
-            track_remaining,
-            max_connection_pools,
-        } = threshold;
-        refuse_set!(&path, Thresholds, retry_budget, track_remaining, max_connection_pools);
-        if enumeration::<core::RoutingPriority>(&path, "priority", priority)?
-            == core::RoutingPriority::High
-        {
-            // No route may ask for the high priority, so its limits are never reached.
-            continue;
-        }
-        found.max_connections = max_connections.unwrap_or(found.max_connections);
-        found.max_pending_requests = max_pending_requests.unwrap_or(found.max_pending_requests);
-        found.max_requests = max_requests.unwrap_or(found.max_requests);
-        found.max_retries = max_retries.unwrap_or(found.max_retries);
-    }
-    Ok(found)
 }
 
 fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<IpAddr>, Error> {

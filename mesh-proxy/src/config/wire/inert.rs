@@ -31,7 +31,6 @@ const INERT: &[&str] = &[
     "Route.stat_prefix",
     "Router.dynamic_stats",
     "Router.suppress_grpc_request_failure_code_stats",
-    "Thresholds.track_remaining",
     "VirtualHost.virtual_clusters",
     // How Envoy is built inside: its threads, parsers, allocator, buffers.
     "Admin.ignore_global_conn_limit", // the limit itself is refused

@@ -71,7 +71,9 @@ fn common(
         found.hashing = Hashing { use_hostname, balance_factor };
     }
     if let Some(percent) = healthy_panic_threshold {
-        found.panic_threshold = percent_of(&path.field("healthy_panic_threshold"), percent.value)?;
+        let path = path.field("healthy_panic_threshold");
+        // Rounded, as in Envoy.
+        found.panic_threshold = lb_settings::percent(&path, percent.value)?.round() as u32;
     }
     match locality_config_specifier {
         None => {}
@@ -88,14 +90,6 @@ fn common(
         }
     }
     Ok(found)
-}
-
-/// A `Percent`, rounded as Envoy rounds it.
-fn percent_of(path: &Path, value: f64) -> Result<u32, Error> {
-    match value {
-        0.0..=100.0 => Ok(value.round() as u32),
-        _ => Err(path.field("value").error(format!("found {value}, expected from 0 to 100"))),
-    }
 }
 
 /// `lb_policy` with its settings.

@@ -94,3 +94,11 @@ pub(super) fn no_hash_policy<P>(path: &Path, policies: &[P]) -> Result<(), Error
         _ => Err(not_honoured(&path.field("hash_policy"))),
     }
 }
+
+/// A `Percent`.
+pub(super) fn percent(path: &Path, value: f64) -> Result<f64, Error> {
+    match value {
+        0.0..=100.0 => Ok(value),
+        _ => Err(path.field("value").error(format!("found {value}, expected from 0 to 100"))),
+    }
+}

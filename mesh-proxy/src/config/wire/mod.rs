@@ -7,6 +7,7 @@
 
 mod access_log;
 mod bootstrap;
+mod breakers;
 mod client_cert;
 mod cluster;
 mod common;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Outcome;
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
-use crate::config::{Name, TcpProxy};
+use crate::config::{Name, RoutingPriority, TcpProxy};
 use crate::endpoint::ActiveRequest;
 use crate::network::Connection;
 use crate::random;
@@ -54,7 +54,7 @@ async fn attempt(
         cluster.stats().cx_none_healthy.inc();
         return Err(Flags::NO_HEALTHY_UPSTREAM);
     };
-    let Ok(permit) = cluster.permit_connection(false) else {
+    let Ok(permit) = cluster.permit_connection(&endpoint, RoutingPriority::Default, false) else {
         cluster.stats().cx_overflow.inc();
         return Err(Flags::UPSTREAM_OVERFLOW);
     };

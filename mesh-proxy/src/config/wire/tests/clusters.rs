@@ -28,8 +28,9 @@ typed_extension_protocol_options:
     assert_eq!(found.bind_address, Some("127.0.0.6".parse().unwrap()));
     assert_eq!(found.protocol, HttpProtocol::Downstream);
     assert_eq!(found.idle_timeout, Some(Duration::from_secs(300)));
-    assert_eq!(found.thresholds.max_connections, u32::MAX);
-    assert_eq!(found.thresholds.max_retries, 3);
+    let thresholds = Thresholds { max_connections: u32::MAX, ..Thresholds::default() };
+    let default = Thresholds { track_remaining: true, ..thresholds };
+    assert_eq!(found.breakers, Breakers { default, high: Thresholds::default() });
 
     let eds = cluster("{ name: c, type: EDS, eds_cluster_config: { service_name: s, eds_config: { ads: {}, initial_fetch_timeout: 0s } } }").unwrap();
     assert_eq!(eds.discovery, Discovery::Eds { service_name: "s".into() });
@@ -149,8 +150,12 @@ fn refuses_what_a_cluster_asks_for_in_vain() {
             "transport_socket.typed_config: missing: expected one of envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         ),
         (
-            "circuit_breakers: { thresholds: [{ retry_budget: {} }] }",
-            "circuit_breakers.thresholds[0].retry_budget: field",
+            "circuit_breakers: { thresholds: [{ retry_budget: { budget_percent: { value: -1 } } }] }",
+            "circuit_breakers.thresholds[0].retry_budget.budget_percent.value: found -1, expected from 0",
+        ),
+        (
+            "circuit_breakers: { per_host_thresholds: [{ max_retries: 1 }] }",
+            "circuit_breakers.per_host_thresholds[0].max_retries: field",
         ),
         (
             "http2_protocol_options: { initial_stream_window_size: 3 }",
@@ -218,4 +223,31 @@ endpoints:
 
 fn endpoint(address: &str, weight: u32, health: EndpointHealth) -> Endpoint {
     Endpoint { weight, health, ..Endpoint::at(address.parse().unwrap()) }
+}
+
+#[test]
+fn circuit_breakers_of_both_priorities() {
+    let found = cluster(
+        "
+name: c
+type: ORIGINAL_DST
+lb_policy: CLUSTER_PROVIDED
+circuit_breakers:
+  thresholds:
+  - { priority: HIGH, max_requests: 7, max_connection_pools: 2 }
+  - { max_retries: 9, retry_budget: { min_retry_concurrency: 4 } }
+  - { max_retries: 10 }
+  per_host_thresholds: [{ max_connections: 5 }]
+",
+    )
+    .unwrap();
+    let budget = RetryBudget { percent: 20.0, min: 4 };
+    let default = Thresholds {
+        max_retries: 9,
+        retry_budget: Some(budget),
+        max_connections_per_host: 5,
+        ..Thresholds::default()
+    };
+    let high = Thresholds { max_requests: 7, max_connection_pools: 2, ..Thresholds::default() };
+    assert_eq!(found.breakers, Breakers { default, high });
 }

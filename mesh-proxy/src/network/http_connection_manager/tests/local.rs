@@ -91,7 +91,7 @@ async fn grpc_clients_get_a_grpc_status() {
 async fn a_limit_refuses_at_once() {
     let slow = Upstream::http1(|_| std::future::pending()).await;
     let mut limited = cluster("c", &[slow.address]);
-    limited.thresholds.max_requests = 1;
+    limited.breakers.default.max_requests = 1;
     let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
     let proxy = Proxy::new(manager(), vec![limited], routes);
     let mut first = proxy.http1().await;

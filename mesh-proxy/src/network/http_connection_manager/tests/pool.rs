@@ -14,7 +14,7 @@ use crate::cluster::{Cluster, PickContext};
 use crate::codec::Protocol;
 use crate::config::{HttpProtocol, Thresholds};
 use crate::endpoint::Endpoint;
-use crate::pool::Pools;
+use crate::pool::{Pools, Wanted};
 
 fn proxy(upstream: &Upstream, change: impl FnOnce(&mut config::Cluster)) -> Proxy {
     let mut cluster = cluster("c", &[upstream.address]);
@@ -173,7 +173,7 @@ async fn a_turn_that_comes_too_late_goes_to_the_next() {
     let (cluster, endpoint) = endpoint(&upstream, limited);
     let waits = async {
         let pools = Pools::default();
-        let acquire = || pools.acquire(&cluster, &endpoint, Protocol::Http1, false);
+        let acquire = || pools.acquire(&cluster, &endpoint, Protocol::Http1, Wanted::default());
         let lease = acquire().await.unwrap();
         let (mut gone, mut next) = (Box::pin(acquire()), Box::pin(acquire()));
         assert!(gone.as_mut().now_or_never().is_none());
@@ -206,7 +206,7 @@ async fn an_http2_pool_outlives_those_who_wait_for_it() {
     let (cluster, endpoint) = endpoint(&upstream, |_| {});
     let waits = async {
         let pools = Pools::default();
-        let acquire = || pools.acquire(&cluster, &endpoint, Protocol::Http2, false);
+        let acquire = || pools.acquire(&cluster, &endpoint, Protocol::Http2, Wanted::default());
         let mut waiting = Box::pin(acquire());
         assert!(waiting.as_mut().now_or_never().is_none());
         until("a connection", || cluster.stats().cx_http2_total.value() == 1).await;

@@ -67,7 +67,7 @@ fn with_policy(on: RetryOn, upstreams: &[SocketAddr]) -> Proxy {
 fn at_random(retry: Option<RetryPolicy>, upstreams: &[SocketAddr]) -> Proxy {
     let mut cluster = cluster("c", upstreams);
     cluster.lb.policy = config::LbPolicy::Random;
-    cluster.thresholds.max_retries = 1024;
+    cluster.breakers.default.max_retries = 1024;
     let routes = vec![route("/", Action::Forward(Box::new(Forward { retry, ..forward("c") })))];
     Proxy::new(manager(), vec![cluster], routes)
 }
