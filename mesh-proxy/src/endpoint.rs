@@ -1,5 +1,11 @@
 //! One address of a cluster.
 
+mod monitor;
+mod standing;
+
+pub(crate) use monitor::{Monitor, Rate, Reason, Verdict};
+pub(crate) use standing::{Flag, Standing};
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -21,6 +27,8 @@ pub(crate) struct Endpoint {
     /// The name that DNS was asked for, or that its configuration gives it.
     pub(crate) hostname: Option<Name>,
     pub(crate) stats: EndpointStats,
+    /// Shared with whatever else is at this address in the cluster's other forms.
+    pub(crate) standing: Arc<Standing>,
     is_removed: AtomicBool,
     removal: Notify,
 }
@@ -43,6 +51,9 @@ pub(crate) enum Health {
 
 impl Member {
     pub(crate) fn health(&self) -> Health {
+        if self.endpoint.standing.has(Flag::FailedOutlierCheck) {
+            return Health::Unhealthy;
+        }
         match self.config.health {
             EndpointHealth::Healthy => Health::Healthy,
             EndpointHealth::Degraded => Health::Degraded,
@@ -50,6 +61,24 @@ impl Member {
                 Health::Unhealthy
             }
         }
+    }
+}
+
+impl Member {
+    /// What is wrong with it, in Envoy's words and order.
+    pub(crate) fn flags(&self) -> Vec<&'static str> {
+        let standing = |flag| self.endpoint.standing.has(flag);
+        let discovery = |health| self.config.health == health;
+        let all = [
+            (standing(Flag::FailedOutlierCheck), "failed_outlier_check"),
+            (
+                discovery(EndpointHealth::Unhealthy) || discovery(EndpointHealth::Timeout),
+                "failed_eds_health",
+            ),
+            (discovery(EndpointHealth::Degraded), "degraded_eds_health"),
+            (discovery(EndpointHealth::Draining), "eds_status_draining"),
+        ];
+        all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name).collect()
     }
 }
 
@@ -96,9 +125,15 @@ impl Endpoint {
             tls,
             hostname,
             stats: EndpointStats::default(),
+            standing: Arc::default(),
             is_removed: AtomicBool::new(false),
             removal: Notify::new(),
         }
+    }
+
+    /// Another one at the same address.
+    pub(crate) fn after(self, old: &Self) -> Self {
+        Self { standing: Arc::clone(&old.standing), ..self }
     }
 
     /// Whether it is the one of this configuration, spoken to in this way.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::Pages;
 use super::listeners::address;
 use crate::cluster::Cluster;
-use crate::config::{self, EndpointHealth, Locality, RoutingPriority};
-use crate::endpoint::Endpoint;
+use crate::config::{EndpointHealth, Locality, RoutingPriority};
+use crate::endpoint::{Endpoint, Flag, Member};
 
 /// Writing to a String cannot fail, so the results are dropped.
 macro_rules! line {
@@ -29,13 +29,19 @@ pub(super) fn text(pages: &Pages) -> String {
             }
         }
         line!(page, "{name}::added_via_api::{}", is_dynamic(pages, name));
-        cluster.visit(&mut |endpoint, config| {
+        for (kind, rates) in RATES.into_iter().zip(cluster.success_rates().into_iter().flatten()) {
+            let (average, threshold) = rates.get();
+            line!(page, "{name}::outlier::{kind}_average::{}", rate(average));
+            line!(page, "{name}::outlier::{kind}_ejection_threshold::{}", rate(threshold));
+        }
+        cluster.visit(&mut |member| {
+            let Member { endpoint, config } = member;
             let prefix = format!("{name}::{}", endpoint.address);
             for (property, value, _) in numbers(endpoint) {
                 line!(page, "{prefix}::{property}::{value}");
             }
             line!(page, "{prefix}::hostname::{}", config.hostname.as_deref().unwrap_or_default());
-            line!(page, "{prefix}::health_flags::{}", health_flags(config));
+            line!(page, "{prefix}::health_flags::{}", health_flags(member));
             line!(page, "{prefix}::weight::{}", config.weight);
             let locality = &config.locality;
             line!(page, "{prefix}::region::{}", locality.region);
@@ -43,8 +49,9 @@ pub(super) fn text(pages: &Pages) -> String {
             line!(page, "{prefix}::sub_zone::{}", locality.sub_zone);
             line!(page, "{prefix}::canary::false");
             line!(page, "{prefix}::priority::{}", config.priority);
-            line!(page, "{prefix}::success_rate::-1");
-            line!(page, "{prefix}::local_origin_success_rate::-1");
+            for (kind, value) in RATES.into_iter().zip(success_rates(endpoint)) {
+                line!(page, "{prefix}::{kind}::{}", rate(value));
+            }
         });
     });
     page
@@ -56,7 +63,7 @@ pub(super) fn json(pages: &Pages) -> Value {
     let shared = pages.data_plane.shared();
     shared.clusters.visit(&mut |cluster| {
         let mut hosts = Vec::new();
-        cluster.visit(&mut |endpoint, config| hosts.push(host(endpoint, config)));
+        cluster.visit(&mut |member| hosts.push(host(member)));
         let thresholds = limits(cluster).map(|(_, priority, limits)| {
             let mut limits: serde_json::Map<String, Value> =
                 limits.map(|(name, limit)| (name.to_owned(), limit.into())).into_iter().collect();
@@ -77,7 +84,8 @@ pub(super) fn json(pages: &Pages) -> Value {
     json!({ "cluster_statuses": statuses })
 }
 
-fn host(endpoint: &Endpoint, config: &config::Endpoint) -> Value {
+fn host(member: &Member) -> Value {
+    let Member { endpoint, config } = member;
     let stats = numbers(endpoint).into_iter().map(|(name, value, is_gauge)| {
         // A protobuf number of 64 bits is a text in JSON.
         let value = value.to_string();
@@ -94,16 +102,25 @@ fn host(endpoint: &Endpoint, config: &config::Endpoint) -> Value {
         EndpointHealth::Timeout => "TIMEOUT",
         EndpointHealth::Draining => "DRAINING",
     };
+    let mut status = json!({ "eds_health_status": health });
+    if endpoint.standing.has(Flag::FailedOutlierCheck) {
+        status["failed_outlier_check"] = true.into();
+    }
     let mut host = json!({
         "address": address(endpoint.address),
         "stats": stats.collect::<Vec<_>>(),
-        "health_status": { "eds_health_status": health },
+        "health_status": status,
         "weight": config.weight,
         "locality": locality(&config.locality),
     });
     // What has its default is left out, as in all JSON of protobuf.
     if let Some(hostname) = &config.hostname {
         host["hostname"] = (&**hostname).into();
+    }
+    for (kind, value) in RATES.into_iter().zip(success_rates(endpoint)) {
+        if value >= 0.0 {
+            host[kind] = json!({ "value": value });
+        }
     }
     if config.priority > 0 {
         host["priority"] = config.priority.into();
@@ -120,13 +137,26 @@ fn is_dynamic(pages: &Pages, name: &str) -> bool {
     pages.state().clusters().get(name).is_some_and(|entry| !entry.is_static)
 }
 
-fn health_flags(config: &config::Endpoint) -> &'static str {
-    match config.health {
-        EndpointHealth::Healthy => "healthy",
-        EndpointHealth::Degraded => "/degraded_eds_health",
-        EndpointHealth::Unhealthy | EndpointHealth::Timeout => "/failed_eds_health",
-        EndpointHealth::Draining => "/eds_status_draining",
+fn health_flags(member: &Member) -> String {
+    let flags = member.flags();
+    match flags.is_empty() {
+        true => "healthy".to_owned(),
+        false => flags.iter().map(|flag| format!("/{flag}")).collect(),
     }
+}
+
+/// The names of both success rates.
+const RATES: [&str; 2] = ["success_rate", "local_origin_success_rate"];
+
+/// Of answers and of connections; -1 when there were too few.
+fn success_rates(endpoint: &Endpoint) -> [f64; 2] {
+    let monitor = endpoint.standing.known_monitor();
+    monitor.map_or([-1.0; 2], |monitor| [monitor.external.shown(), monitor.local.shown()])
+}
+
+/// As Envoy writes it.
+fn rate(value: f64) -> String {
+    if value < 0.0 { "-1".to_owned() } else { value.to_string() }
 }
 
 type Limits = [(&'static str, u32); 4];

@@ -41,10 +41,13 @@ impl Manager {
         if old.as_ref().is_some_and(|old| old.config == config) {
             return;
         }
-        let cluster = Arc::new(Cluster::new(config, &self.registry, &self.secrets, old.as_deref()));
+        let cluster = Cluster::new(config, &self.registry, &self.secrets, old.as_deref());
+        let cluster = cluster.detect_outliers();
         discovery::begin(&cluster, &assignments);
         if let Some(old) = old {
             old.retire(Some(&cluster));
+            // What was found about its endpoints until now.
+            cluster.refresh();
         }
         let name = Arc::clone(&cluster.config.name);
         self.change(|map| _ = map.insert(name, cluster));

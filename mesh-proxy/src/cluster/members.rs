@@ -27,13 +27,27 @@ impl Members {
             let tls = transports.of(&config.labels);
             let known = old.all.iter().map(|member| &member.endpoint);
             let known = known.into_iter().find(|endpoint| endpoint.is(&config, tls)).cloned();
-            let new = || Endpoint::new(config.address, tls.cloned(), config.hostname.clone());
+            let new = || {
+                let endpoint = Endpoint::new(config.address, tls.cloned(), config.hostname.clone());
+                let mut others = old.all.iter().map(|member| &member.endpoint);
+                match others.find(|other| other.address == config.address) {
+                    Some(other) => endpoint.after(other),
+                    None => endpoint,
+                }
+            };
             Member { endpoint: known.unwrap_or_else(|| Arc::new(new())), config }
         };
         let all: Vec<_> = assignment.endpoints.into_iter().map(member).collect();
         let policy = assignment.policy;
         let priorities = Priorities::new(all.iter(), lb, &policy, Some(&old.priorities));
         Self { all, policy, priorities }
+    }
+
+    /// The same, by what is known of their health now.
+    pub(super) fn refreshed(&self, lb: &LoadBalancing) -> Self {
+        let Self { all, policy, priorities } = self;
+        let priorities = Priorities::new(all.iter(), lb, policy, Some(priorities));
+        Self { all: all.clone(), policy: *policy, priorities }
     }
 
     /// What they were made of.

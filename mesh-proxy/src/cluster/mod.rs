@@ -10,6 +10,7 @@ mod limits;
 mod manager;
 mod members;
 mod original_dst;
+mod outlier;
 mod stats;
 mod transports;
 
@@ -20,7 +21,7 @@ pub(crate) use transports::Transports;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
@@ -34,6 +35,7 @@ use crate::transport::tls::SslStats;
 use limits::Limits;
 use members::Members;
 use original_dst::OriginalDestinations;
+use outlier::Detection;
 
 /// A cluster at work.
 pub(crate) struct Cluster {
@@ -51,6 +53,10 @@ pub(crate) struct Cluster {
     /// What looks for endpoints, if there is a task for that. It must not go on for a
     /// cluster that was replaced: connections keep that one for as long as they live.
     discovering: OnceLock<AbortHandle>,
+    detection: Option<Detection>,
+    detecting: OnceLock<AbortHandle>,
+    /// Held while endpoints or their health change.
+    changing: Mutex<()>,
 }
 
 struct Membership {
@@ -115,6 +121,9 @@ impl Cluster {
             originals: originals.unwrap_or_default(),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
             discovering: OnceLock::new(),
+            detection: None,
+            detecting: OnceLock::new(),
+            changing: Mutex::default(),
             config,
         }
     }
@@ -159,18 +168,18 @@ impl Cluster {
     }
 
     /// Shows each endpoint with its configuration.
-    pub(crate) fn visit(&self, see: &mut dyn FnMut(&Endpoint, &config::Endpoint)) {
-        for Member { endpoint, config } in &self.members.load().all {
-            see(endpoint, config);
-        }
+    pub(crate) fn visit(&self, see: &mut dyn FnMut(&Member)) {
+        self.members.load().all.iter().for_each(&mut *see);
         self.originals.visit(&mut |endpoint| {
-            see(endpoint, &config::Endpoint::at(endpoint.address));
+            let config = config::Endpoint::at(endpoint.address);
+            see(&Member { endpoint: Arc::clone(endpoint), config });
         });
     }
 
     /// Takes these endpoints: what was there at the same address, and is spoken to in the same
     /// way, stays with all that it counts, what is gone closes its idle connections. Called by the control side alone.
     fn assign(&self, assignment: &LoadAssignment) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.members.load_full();
         let assignment = assignment.clone();
         let new = Arc::new(Members::new(assignment, &self.config.lb, &self.transports, &old));
@@ -182,6 +191,29 @@ impl Cluster {
                 endpoint.remove();
             }
         }
+    }
+
+    /// Chooses anew from the endpoints: the health of one has changed.
+    fn refresh(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let members = Arc::new(self.members.load().refreshed(&self.config.lb));
+        self.show_membership(&members);
+        self.members.store(members);
+    }
+
+    /// Looks for outliers, as a task of the control side.
+    fn detect_outliers(self) -> Arc<Self> {
+        let Some(settings) = self.config.outlier.clone() else {
+            let members = self.members.load();
+            outlier::forgive(members.all.iter().map(|member| &*member.endpoint));
+            return Arc::new(self);
+        };
+        let (detection, events) = Detection::new(&settings);
+        let cluster = Arc::new(Self { detection: Some(detection), ..self });
+        let task = tokio::spawn(outlier::detect(Arc::downgrade(&cluster), events));
+        // Empty until now.
+        let _ = cluster.detecting.set(task.abort_handle());
+        cluster
     }
 
     fn show_membership(&self, members: &Members) {
@@ -202,7 +234,7 @@ impl Cluster {
     /// Looks for no more endpoints, and ends their idle connections, except of those that
     /// `successor` took over.
     fn retire(&self, successor: Option<&Self>) {
-        if let Some(task) = self.discovering.get() {
+        for task in [&self.discovering, &self.detecting].into_iter().filter_map(OnceLock::get) {
             task.abort();
         }
         let kept = successor.map(|successor| successor.members.load_full());
@@ -217,7 +249,7 @@ impl Cluster {
                 && Arc::ptr_eq(&successor.originals, &self.originals)
         });
         if !keeps_originals {
-            self.originals.visit(&mut Endpoint::remove);
+            self.originals.visit(&mut |endpoint| endpoint.remove());
         }
     }
 }
@@ -238,6 +270,7 @@ mod tests {
             idle_timeout: None,
             max_requests_per_connection: None,
             breakers: config::Breakers::default(),
+            outlier: None,
             bind_address: None,
             http2: config::Http2Options::default(),
             dns_family: config::DnsFamily::default(),
@@ -413,7 +446,7 @@ mod tests {
         assert!(cluster.is_warm());
         assert!(cluster.pick(PickContext::default()).is_none());
         let mut seen = 0;
-        cluster.visit(&mut |_, _| seen += 1);
+        cluster.visit(&mut |_| seen += 1);
         assert_eq!(seen, 1);
     }
 

@@ -39,8 +39,8 @@ impl OriginalDestinations {
         endpoint
     }
 
-    pub(super) fn visit(&self, see: &mut dyn FnMut(&Endpoint)) {
-        self.map.load().values().for_each(|endpoint| see(endpoint));
+    pub(super) fn visit(&self, see: &mut dyn FnMut(&Arc<Endpoint>)) {
+        self.map.load().values().for_each(see);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     AssignmentPolicy, Breakers, Endpoint, Labels, LoadAssignment, LoadBalancing, Name,
-    SecretConfig, UpstreamTls,
+    OutlierDetection, SecretConfig, UpstreamTls,
 };
 
 /// Envoy's `Cluster`.
@@ -27,6 +27,8 @@ pub(crate) struct Cluster {
     /// `max_requests_per_connection`.
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) breakers: Breakers,
+    /// `outlier_detection`
+    pub(crate) outlier: Option<Arc<OutlierDetection>>,
     /// `upstream_bind_config.source_address`.
     pub(crate) bind_address: Option<IpAddr>,
     /// Of the HTTP/2 connections to the endpoints.

@@ -16,6 +16,7 @@ mod header;
 mod http;
 mod listener;
 mod load_balancing;
+mod outlier;
 mod regex;
 mod route;
 mod string_match;
@@ -48,6 +49,7 @@ pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter
 pub(crate) use load_balancing::{
     HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash,
 };
+pub(crate) use outlier::{OutlierDetection, VolumeSettings};
 pub(crate) use regex::Regex;
 pub(crate) use route::{
     Action, ClusterName, Destination, Forward, HeaderMatch, HeaderValueMatch, HostRewrite,

@@ -9,7 +9,7 @@ use super::weights::Weighted;
 pub(super) fn host(hosts: &[Weighted], first: usize, hash: u64, factor: u32) -> usize {
     let active = |host: &Weighted| host.endpoint.active_requests();
     let all = hosts.iter().map(active).sum::<u64>();
-    let slots = (((all + 1) * u64::from(factor) + 99) / 100) as f64;
+    let slots = ((all + 1) * u64::from(factor)).div_ceil(100) as f64;
     let load = |index: usize| {
         let host = &hosts[index];
         active(host) as f64 / (slots * host.part).ceil().max(1.0)

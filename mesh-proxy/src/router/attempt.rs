@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Permit, PickContext};
 use crate::codec::client::{SendError, SendErrorKind};
 use crate::codec::{Body, Protocol};
 use crate::config::HttpProtocol;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Verdict};
 use crate::pool::{AcquireError, Lease, Wanted};
 use crate::transport::ConnectError;
 
@@ -92,8 +92,14 @@ pub(super) async fn attempt(
     let wanted = Wanted { fresh: to.fresh, priority: context.priority };
     let mut lease = match pools.acquire(cluster, &endpoint, protocol, wanted).await {
         Ok(lease) => lease,
-        Err(error) => return Err(Failure::connecting(error, endpoint.id, body)),
+        Err(error) => {
+            if !matches!(error, AcquireError::Overflow) {
+                cluster.report(&endpoint, Verdict::Failed);
+            }
+            return Err(Failure::connecting(error, endpoint.id, body));
+        }
     };
+    cluster.report(&endpoint, Verdict::Connected);
     stream.upstream_local = lease.local();
     stream.upstream_protocol = Some(protocol);
     let active = Active::new(cluster, endpoint, permit);
@@ -103,13 +109,14 @@ pub(super) async fn attempt(
             let now = Instant::now();
             stream.responded = Some(now);
             stream.service_time = Some(now - active.started);
-            active.count_response(response.status());
+            active.count_response(&response);
             Ok((response, Exchange { lease, active }))
         }
         Err(error) => {
             tracing::debug!(cluster = %cluster.config.name, %error, "no response");
             active.cluster.stats().rq_rx_reset.inc();
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
+            cluster.report(&active.endpoint, Verdict::Failed);
             // HTTP/2 says with GOAWAY what it did not process.
             let reused = protocol == Protocol::Http1 && lease.is_reused();
             Err(Failure::sending(error, active.endpoint.id, reused))
@@ -136,8 +143,11 @@ impl Active {
         Self { cluster: Arc::clone(cluster), endpoint, started: Instant::now(), _permit: permit }
     }
 
-    fn count_response(&self, status: StatusCode) {
+    fn count_response(&self, response: &Response<Body>) {
+        let status = response.status();
         self.cluster.stats().count_response(status);
+        let verdict = super::grpc_outcome::status(response).unwrap_or(status.as_u16());
+        self.cluster.report(&self.endpoint, Verdict::Status(verdict));
         let stats = &self.endpoint.stats;
         let counter = if status.is_server_error() { &stats.rq_error } else { &stats.rq_success };
         counter.fetch_add(1, Relaxed);
@@ -163,6 +173,7 @@ impl Exchange {
     pub(super) fn reset(self) {
         self.active.cluster.stats().rq_rx_reset.inc();
         self.active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
+        self.active.cluster.report(&self.active.endpoint, Verdict::Failed);
     }
 
     pub(super) fn count_timeout(&self) {

@@ -19,6 +19,7 @@ use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
 use crate::codec::{Body, Recording, Replay};
 use crate::config::{ClusterName, Destination, RetryPolicy, RoutingPriority};
+use crate::endpoint::Verdict;
 use crate::routes::{CompiledForward, Route};
 
 /// What of a body is kept so that a retry policy can be followed.
@@ -132,6 +133,9 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
 fn count_timeout(stream: &Stream) -> Option<u64> {
     let endpoint = stream.upstream_host.as_ref()?;
     endpoint.stats.rq_timeout.fetch_add(1, Relaxed);
+    if let Some(cluster) = &stream.cluster {
+        cluster.report(endpoint, Verdict::TimedOut);
+    }
     Some(endpoint.id)
 }
 

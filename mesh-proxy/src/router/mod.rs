@@ -4,6 +4,7 @@
 
 mod attempt;
 mod forward;
+mod grpc_outcome;
 mod header_changes;
 mod local_reply;
 mod redirect;

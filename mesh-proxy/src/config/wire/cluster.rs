@@ -16,7 +16,7 @@ use super::common::{
     socket_ip_and_port, unknown_type,
 };
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
-use super::{breakers, http_options, lb_policy, transport_socket};
+use super::{breakers, http_options, lb_policy, outlier, transport_socket};
 use crate::config::{Cluster, Discovery, DnsFamily, DnsName, Error, Name, Path, Transports};
 
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
@@ -96,7 +96,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         dns_resolution_config,
         typed_dns_resolver_config,
         wait_for_warm_on_init,
-        outlier_detection,
         cleanup_interval,
         lb_subset_config,
         metadata,
@@ -161,6 +160,10 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         idle_timeout: upstream.idle_timeout,
         max_requests_per_connection: upstream.max_requests_per_connection,
         breakers: breakers::breakers(path, circuit_breakers)?,
+        outlier: outlier_detection
+            .map(|wire| outlier::outlier_detection(&path.field("outlier_detection"), wire))
+            .transpose()?
+            .map(Arc::new),
         bind_address: bind_address(path, upstream_bind_config)?,
         http2: upstream.http2,
         dns_family: found.dns_family,

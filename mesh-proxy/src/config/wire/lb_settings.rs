@@ -73,7 +73,7 @@ pub(super) fn maglev(path: &Path, table_size: Option<u64>) -> Result<LbPolicy, E
 
 fn is_prime(number: u64) -> bool {
     let divisors = (2..).take_while(|divisor| divisor * divisor <= number);
-    number > 1 && divisors.into_iter().all(|divisor| number % divisor != 0)
+    number > 1 && !divisors.into_iter().any(|divisor| number.is_multiple_of(divisor))
 }
 
 /// `hash_balance_factor`

@@ -7,10 +7,10 @@ use super::Outcome;
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
 use crate::config::{Name, RoutingPriority, TcpProxy};
-use crate::endpoint::ActiveRequest;
+use crate::endpoint::{ActiveRequest, Verdict};
 use crate::network::Connection;
 use crate::random;
-use crate::transport::{self, Connected};
+use crate::transport::{self, ConnectError, Connected};
 use crate::worker::Worker;
 
 /// A connection to an endpoint, which counts there as a request (Envoy's `rq_active`).
@@ -64,9 +64,13 @@ async fn attempt(
         Ok(connected) => connected,
         Err(error) => {
             outcome.failure = error.transport_failure();
+            let timed_out = matches!(error, ConnectError::Timeout);
+            let verdict = if timed_out { Verdict::TimedOut } else { Verdict::Failed };
+            cluster.report(&endpoint, verdict);
             return Ok(None);
         }
     };
+    cluster.report(&endpoint, Verdict::ConnectedOnly);
     outcome.upstream_local = connected.local;
     Ok(Some(Upstream { connected, _active: ActiveRequest::new(endpoint) }))
 }

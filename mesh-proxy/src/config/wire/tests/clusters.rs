@@ -138,7 +138,16 @@ fn load_balancing_policies() {
 #[test]
 fn refuses_what_a_cluster_asks_for_in_vain() {
     for (fields, expected) in [
-        ("outlier_detection: {}", "outlier_detection: field is known but not honoured"),
+        ("outlier_detection: { monitors: [{ name: x }] }", "outlier_detection.monitors: field is"),
+        ("outlier_detection: { interval: 0s }", "outlier_detection.interval: found 0s"),
+        (
+            "outlier_detection: { enforcing_success_rate: 101 }",
+            "outlier_detection.enforcing_success_rate: found 101, expected 0 to 100",
+        ),
+        (
+            "outlier_detection: { base_ejection_time: 9s, max_ejection_time: 5s }",
+            "outlier_detection.max_ejection_time: found 5s, expected base_ejection_time or more",
+        ),
         ("health_checks: [{ timeout: 1s, interval: 1s }]", "health_checks: field is known"),
         ("connect_timeout: 0s", "connect_timeout: found 0s"),
         (

@@ -125,7 +125,8 @@ async fn a_request_takes_no_longer_than_its_route_allows() {
     assert_eq!(proxy.stat("cluster.c.upstream_rq_timeout"), 2);
     let mut blamed = 0;
     let cluster = proxy.plane.shared().clusters.get("c").unwrap();
-    cluster.visit(&mut |endpoint, _| {
+    cluster.visit(&mut |member| {
+        let endpoint = &member.endpoint;
         blamed += endpoint.stats.rq_timeout.load(std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(blamed, 2);

@@ -127,6 +127,7 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         idle_timeout: None,
         max_requests_per_connection: None,
         breakers: config::Breakers::default(),
+        outlier: None,
         bind_address: None,
         http2: config::Http2Options::default(),
         dns_family: config::DnsFamily::default(),

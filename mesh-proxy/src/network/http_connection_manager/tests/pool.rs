@@ -26,8 +26,8 @@ fn proxy(upstream: &Upstream, change: impl FnOnce(&mut config::Cluster)) -> Prox
 /// One connection. The request that it is made for counts as waiting, too.
 fn limited(cluster: &mut config::Cluster) {
     let max_connections = 1;
-    cluster.thresholds =
-        Thresholds { max_connections, max_pending_requests: 3, ..cluster.thresholds };
+    cluster.breakers.default =
+        Thresholds { max_connections, max_pending_requests: 3, ..cluster.breakers.default };
 }
 
 #[tokio::test]

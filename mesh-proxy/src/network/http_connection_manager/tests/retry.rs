@@ -123,7 +123,8 @@ async fn a_slow_host_is_avoided_and_blamed() {
     assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
     let mut timeouts = std::collections::HashMap::new();
     let cluster = proxy.plane.shared().clusters.get("c").unwrap();
-    cluster.visit(&mut |endpoint, _| {
+    cluster.visit(&mut |member| {
+        let endpoint = &member.endpoint;
         timeouts.insert(endpoint.address, endpoint.stats.rq_timeout.load(Ordering::Relaxed));
     });
     // About 102 when the other host is looked for, 200 when it is not.

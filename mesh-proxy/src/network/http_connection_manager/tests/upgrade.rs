@@ -83,11 +83,11 @@ async fn a_tunnel_counts_against_the_limits() {
     let upstream = Upstream::http1(websocket).await;
     for (max_connections, max_requests) in [(1, 9), (9, 1)] {
         let mut cluster = cluster("c", &[upstream.address]);
-        cluster.thresholds = config::Thresholds {
+        cluster.breakers.default = config::Thresholds {
             max_connections,
             max_requests,
             max_pending_requests: 1,
-            ..cluster.thresholds
+            ..cluster.breakers.default
         };
         let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
         let proxy = Proxy::new(manager(), vec![cluster], routes);

@@ -1,0 +1,48 @@
+//! What was found out about an endpoint.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use super::Monitor;
+
+/// What outlier detection knows of an address of a cluster, for the whole process. It
+/// survives updates of both.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    flags: AtomicU8,
+    monitor: OnceLock<Box<Monitor>>,
+}
+
+/// Envoy's health flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Flag {
+    /// Ejected by outlier detection.
+    FailedOutlierCheck = 1,
+}
+
+impl Standing {
+    pub(crate) fn has(&self, flag: Flag) -> bool {
+        self.flags.load(Relaxed) & flag as u8 != 0
+    }
+
+    /// Whether that changed it.
+    pub(crate) fn set(&self, flag: Flag) -> bool {
+        self.flags.fetch_or(flag as u8, Relaxed) & flag as u8 == 0
+    }
+
+    /// Whether that changed it.
+    pub(crate) fn clear(&self, flag: Flag) -> bool {
+        self.flags.fetch_and(!(flag as u8), Relaxed) & flag as u8 != 0
+    }
+
+    /// What outlier detection counts, made when it counts first.
+    pub(crate) fn monitor(&self) -> &Monitor {
+        self.monitor.get_or_init(Box::default)
+    }
+
+    /// The same, if it has counted.
+    pub(crate) fn known_monitor(&self) -> Option<&Monitor> {
+        self.monitor.get().map(|monitor| &**monitor)
+    }
+}
