@@ -51,10 +51,12 @@ pub(crate) enum Health {
 
 impl Member {
     pub(crate) fn health(&self) -> Health {
-        if self.endpoint.standing.has(Flag::FailedOutlierCheck) {
+        let has = |flag| self.endpoint.standing.has(flag);
+        if has(Flag::FailedOutlierCheck) || has(Flag::FailedActiveCheck) {
             return Health::Unhealthy;
         }
         match self.config.health {
+            EndpointHealth::Healthy if has(Flag::DegradedActiveCheck) => Health::Degraded,
             EndpointHealth::Healthy => Health::Healthy,
             EndpointHealth::Degraded => Health::Degraded,
             EndpointHealth::Unhealthy | EndpointHealth::Timeout | EndpointHealth::Draining => {
@@ -65,17 +67,29 @@ impl Member {
 }
 
 impl Member {
+    /// Whether it does not count among the endpoints at all.
+    pub(crate) fn is_excluded(&self, ignore_unchecked: bool) -> bool {
+        let has = |flag| self.endpoint.standing.has(flag);
+        has(Flag::Excluded) || (ignore_unchecked && has(Flag::PendingActiveCheck))
+    }
+
     /// What is wrong with it, in Envoy's words and order.
     pub(crate) fn flags(&self) -> Vec<&'static str> {
         let standing = |flag| self.endpoint.standing.has(flag);
         let discovery = |health| self.config.health == health;
         let all = [
+            (standing(Flag::FailedActiveCheck), "failed_active_hc"),
             (standing(Flag::FailedOutlierCheck), "failed_outlier_check"),
             (
                 discovery(EndpointHealth::Unhealthy) || discovery(EndpointHealth::Timeout),
                 "failed_eds_health",
             ),
+            (standing(Flag::DegradedActiveCheck), "degraded_active_hc"),
             (discovery(EndpointHealth::Degraded), "degraded_eds_health"),
+            (standing(Flag::PendingRemoval), "pending_dynamic_removal"),
+            (standing(Flag::PendingActiveCheck), "pending_active_hc"),
+            (standing(Flag::Excluded), "excluded_via_immediate_hc_fail"),
+            (standing(Flag::ActiveCheckTimeout), "active_hc_timeout"),
             (discovery(EndpointHealth::Draining), "eds_status_draining"),
         ];
         all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, name)| name).collect()

@@ -103,8 +103,10 @@ fn host(member: &Member) -> Value {
         EndpointHealth::Draining => "DRAINING",
     };
     let mut status = json!({ "eds_health_status": health });
-    if endpoint.standing.has(Flag::FailedOutlierCheck) {
-        status["failed_outlier_check"] = true.into();
+    for (flag, name) in STATUS {
+        if endpoint.standing.has(flag) {
+            status[name] = true.into();
+        }
     }
     let mut host = json!({
         "address": address(endpoint.address),
@@ -144,6 +146,17 @@ fn health_flags(member: &Member) -> String {
         false => flags.iter().map(|flag| format!("/{flag}")).collect(),
     }
 }
+
+/// What is found out about an endpoint, as `HostHealthStatus` has it.
+const STATUS: [(Flag, &str); 7] = [
+    (Flag::FailedActiveCheck, "failed_active_health_check"),
+    (Flag::FailedOutlierCheck, "failed_outlier_check"),
+    (Flag::DegradedActiveCheck, "failed_active_degraded_check"),
+    (Flag::PendingRemoval, "pending_dynamic_removal"),
+    (Flag::PendingActiveCheck, "pending_active_hc"),
+    (Flag::Excluded, "excluded_via_immediate_hc_fail"),
+    (Flag::ActiveCheckTimeout, "active_hc_timeout"),
+];
 
 /// The names of both success rates.
 const RATES: [&str; 2] = ["success_rate", "local_origin_success_rate"];

@@ -43,6 +43,7 @@ impl Manager {
         }
         let cluster = Cluster::new(config, &self.registry, &self.secrets, old.as_deref());
         let cluster = cluster.detect_outliers();
+        cluster.check_health();
         discovery::begin(&cluster, &assignments);
         if let Some(old) = old {
             old.retire(Some(&cluster));

@@ -6,6 +6,7 @@
 mod breaker_stats;
 mod discovery;
 mod dns;
+mod health;
 mod limits;
 mod manager;
 mod members;
@@ -32,6 +33,7 @@ use crate::load_balancer::Choice;
 use crate::secrets::Secrets;
 use crate::stats::{Level, Registry};
 use crate::transport::tls::SslStats;
+use health::Checks;
 use limits::Limits;
 use members::Members;
 use original_dst::OriginalDestinations;
@@ -55,6 +57,10 @@ pub(crate) struct Cluster {
     discovering: OnceLock<AbortHandle>,
     detection: Option<Detection>,
     detecting: OnceLock<AbortHandle>,
+    checks: Checks,
+    /// Every first endpoint was checked, or there are no checks.
+    checked: AtomicBool,
+    checking: OnceLock<AbortHandle>,
     /// Held while endpoints or their health change.
     changing: Mutex<()>,
 }
@@ -63,6 +69,7 @@ struct Membership {
     total: Level,
     healthy: Level,
     degraded: Level,
+    excluded: Level,
     /// Of the tables of policies that hash.
     tables: OnceLock<Vec<Level>>,
 }
@@ -96,6 +103,7 @@ impl Cluster {
             total: registry.level(&format!("{prefix}.membership_total")),
             healthy: registry.level(&format!("{prefix}.membership_healthy")),
             degraded: registry.level(&format!("{prefix}.membership_degraded")),
+            excluded: registry.level(&format!("{prefix}.membership_excluded")),
             tables: OnceLock::new(),
         };
         let transports =
@@ -108,7 +116,7 @@ impl Cluster {
         let originals = originals.map(|old| Arc::clone(&old.originals));
         let members = old.map(|old| {
             let members = old.members.load();
-            Arc::new(Members::new(members.assignment(), &config.lb, &transports, &members))
+            Arc::new(Members::new(members.assignment(), &config, &transports, &members))
         });
         Self {
             limits: old.map_or_else(Arc::default, |old| Arc::clone(&old.limits)),
@@ -123,6 +131,11 @@ impl Cluster {
             discovering: OnceLock::new(),
             detection: None,
             detecting: OnceLock::new(),
+            checks: Checks::default(),
+            checked: AtomicBool::new(
+                config.health_check.is_none() || old.is_some_and(Self::is_warm),
+            ),
+            checking: OnceLock::new(),
             changing: Mutex::default(),
             config,
         }
@@ -162,9 +175,23 @@ impl Cluster {
         self.config.breakers.of(priority)
     }
 
-    /// Whether its endpoints are known: the first assignment came, or the first DNS answer.
+    /// Whether its endpoints are known, and were checked once if they are to be.
     pub(crate) fn is_warm(&self) -> bool {
+        self.is_known() && self.checked.load(Ordering::Acquire)
+    }
+
+    /// Whether its endpoints are known: the first assignment came, or the first DNS answer.
+    fn is_known(&self) -> bool {
         self.warm.load(Ordering::Acquire)
+    }
+
+    fn has_been_checked(&self) {
+        self.checked.store(true, Ordering::Release);
+    }
+
+    /// Whether there ever was a connection for a request.
+    fn has_had_traffic(&self) -> bool {
+        self.stats.get().is_some_and(|stats| stats.cx_total.value() > 0)
     }
 
     /// Shows each endpoint with its configuration.
@@ -182,23 +209,23 @@ impl Cluster {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.members.load_full();
         let assignment = assignment.clone();
-        let new = Arc::new(Members::new(assignment, &self.config.lb, &self.transports, &old));
+        let new = Members::new(assignment, &self.config, &self.transports, &old);
+        let new = Arc::new(new);
         self.show_membership(&new);
         self.members.store(Arc::clone(&new));
         self.warm.store(true, Ordering::Release);
-        for Member { endpoint, .. } in &old.all {
-            if !new.has(endpoint) {
-                endpoint.remove();
-            }
-        }
+        new.remove_others(&old);
+        self.checks.changed.notify_one();
     }
 
     /// Chooses anew from the endpoints: the health of one has changed.
     fn refresh(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = Arc::new(self.members.load().refreshed(&self.config.lb));
+        let old = self.members.load_full();
+        let members = Arc::new(old.refreshed(&self.config.lb));
         self.show_membership(&members);
-        self.members.store(members);
+        self.members.store(Arc::clone(&members));
+        members.remove_others(&old);
     }
 
     /// Looks for outliers, as a task of the control side.
@@ -216,10 +243,24 @@ impl Cluster {
         cluster
     }
 
+    /// Checks the endpoints' health, as tasks of the control side.
+    fn check_health(self: &Arc<Self>) {
+        let Some(settings) = self.config.health_check.clone() else {
+            let members = self.members.load();
+            return health::forget(members.all.iter().map(|member| &*member.endpoint));
+        };
+        let task = tokio::spawn(health::check(Arc::downgrade(self), settings));
+        // Empty until now.
+        let _ = self.checking.set(task.abort_handle());
+    }
+
     fn show_membership(&self, members: &Members) {
         self.membership.total.set(members.all.len() as u64);
         self.membership.healthy.set(members.count(Health::Healthy));
         self.membership.degraded.set(members.count(Health::Degraded));
+        let ignore_unchecked = self.config.lb.ignore_unchecked;
+        let excluded = members.all.iter().filter(|member| member.is_excluded(ignore_unchecked));
+        self.membership.excluded.set(excluded.count() as u64);
         let stats = members.priorities.table_stats();
         if stats.is_empty() {
             return;
@@ -234,7 +275,8 @@ impl Cluster {
     /// Looks for no more endpoints, and ends their idle connections, except of those that
     /// `successor` took over.
     fn retire(&self, successor: Option<&Self>) {
-        for task in [&self.discovering, &self.detecting].into_iter().filter_map(OnceLock::get) {
+        let tasks = [&self.discovering, &self.detecting, &self.checking];
+        for task in tasks.into_iter().filter_map(OnceLock::get) {
             task.abort();
         }
         let kept = successor.map(|successor| successor.members.load_full());
@@ -270,6 +312,8 @@ mod tests {
             idle_timeout: None,
             max_requests_per_connection: None,
             breakers: config::Breakers::default(),
+            health_check: None,
+            ignore_health_on_removal: false,
             outlier: None,
             bind_address: None,
             http2: config::Http2Options::default(),

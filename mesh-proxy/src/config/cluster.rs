@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AssignmentPolicy, Breakers, Endpoint, Labels, LoadAssignment, LoadBalancing, Name,
+    AssignmentPolicy, Breakers, Endpoint, HealthCheck, Labels, LoadAssignment, LoadBalancing, Name,
     OutlierDetection, SecretConfig, UpstreamTls,
 };
 
@@ -27,6 +27,11 @@ pub(crate) struct Cluster {
     /// `max_requests_per_connection`.
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) breakers: Breakers,
+    /// `health_checks`, of which there is one at most.
+    pub(crate) health_check: Option<Arc<HealthCheck>>,
+    /// `ignore_health_on_host_removal`: an endpoint that discovery removes is gone at once;
+    /// otherwise it stays for as long as its health checks succeed.
+    pub(crate) ignore_health_on_removal: bool,
     /// `outlier_detection`
     pub(crate) outlier: Option<Arc<OutlierDetection>>,
     /// `upstream_bind_config.source_address`.

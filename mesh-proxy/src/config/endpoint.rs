@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Name;
+use super::{EndpointHealthCheck, Name};
 
 /// Envoy's `ClusterLoadAssignment`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) struct Endpoint {
     pub(crate) locality: Arc<Locality>,
     /// `hostname`, or the name that DNS was asked for.
     pub(crate) hostname: Option<Name>,
+    /// `health_check_config`
+    pub(crate) health_check: Option<Arc<EndpointHealthCheck>>,
     /// For the cluster's `transport_socket_matches`.
     pub(crate) labels: Labels,
     /// Under `envoy.lb` in its metadata: for subsets, `hash_key` and `canary`.
@@ -87,6 +89,7 @@ impl Endpoint {
             priority: 0,
             locality: Arc::default(),
             hostname: None,
+            health_check: None,
             labels: Labels::new(),
             lb_labels: Labels::new(),
         }

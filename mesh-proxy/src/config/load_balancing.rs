@@ -9,6 +9,9 @@ pub(crate) struct LoadBalancing {
     pub(crate) panic_threshold: u32,
     /// `locality_weighted_lb_config`
     pub(crate) by_locality: bool,
+    /// `ignore_new_hosts_until_first_hc`: an endpoint that was never checked counts for
+    /// nothing, also not against the health of its priority.
+    pub(crate) ignore_unchecked: bool,
     /// `fail_traffic_on_panic`
     pub(crate) fail_on_panic: bool,
     pub(crate) hashing: Hashing,
@@ -88,6 +91,7 @@ impl LoadBalancing {
             policy,
             panic_threshold: 50,
             by_locality: false,
+            ignore_unchecked: false,
             fail_on_panic: false,
             hashing: Hashing::default(),
         }

@@ -13,6 +13,7 @@ mod error;
 mod format;
 mod fraction;
 mod header;
+mod health_check;
 mod http;
 mod listener;
 mod load_balancing;
@@ -41,6 +42,9 @@ pub(crate) use format::{
 };
 pub(crate) use fraction::Fraction;
 pub(crate) use header::{AppendAction, HeaderAddition, HeaderChanges, HeaderText};
+pub(crate) use health_check::{
+    EndpointHealthCheck, GrpcProbe, HealthCheck, HttpProbe, Intervals, Probe, TcpProbe,
+};
 pub(crate) use http::{
     ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, HttpConnectionManager,
     HttpFilter, RouteSource,

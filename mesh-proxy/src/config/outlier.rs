@@ -29,6 +29,8 @@ pub(crate) struct OutlierDetection {
     pub(crate) failure_percentage_threshold: u32,
     /// In the order of the reasons.
     pub(crate) enforcing: [u32; 7],
+    /// `successful_active_health_check_uneject_host`, true by default.
+    pub(crate) uneject_when_checked: bool,
     /// `split_external_local_origin_errors`
     pub(crate) split_local_errors: bool,
 }
@@ -57,6 +59,7 @@ impl Default for OutlierDetection {
             failure_percentage: VolumeSettings { minimum_hosts: 5, request_volume: 50 },
             failure_percentage_threshold: 85,
             enforcing: [100, 0, 100, 100, 100, 0, 0],
+            uneject_when_checked: true,
             split_local_errors: false,
         }
     }

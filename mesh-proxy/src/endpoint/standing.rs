@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::Monitor;
 
-/// What outlier detection knows of an address of a cluster, for the whole process. It
-/// survives updates of both.
+/// What health checks and outlier detection know of an address of a cluster, for the whole
+/// process. It survives updates of both.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     flags: AtomicU8,
@@ -19,6 +19,18 @@ pub(crate) struct Standing {
 pub(crate) enum Flag {
     /// Ejected by outlier detection.
     FailedOutlierCheck = 1,
+    /// Health checks fail, or there was none yet.
+    FailedActiveCheck = 1 << 1,
+    /// It says of itself in health checks that it is degraded.
+    DegradedActiveCheck = 1 << 2,
+    /// There was no health check yet.
+    PendingActiveCheck = 1 << 3,
+    /// It says in health checks that it is not to be counted.
+    Excluded = 1 << 4,
+    /// Its health checks do not fail, they get no answer.
+    ActiveCheckTimeout = 1 << 5,
+    /// Discovery has removed it, but its health checks still succeed.
+    PendingRemoval = 1 << 6,
 }
 
 impl Standing {

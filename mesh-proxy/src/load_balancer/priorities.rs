@@ -51,8 +51,10 @@ impl Priorities {
             }
             by_priority[at].push(member);
         }
-        let levels: Vec<_> =
-            by_priority.iter().map(|members| Level::of(members.iter().copied())).collect();
+        let levels: Vec<_> = by_priority
+            .iter()
+            .map(|members| Level::of(members.iter().copied(), lb.ignore_unchecked))
+            .collect();
         let shares = priority_load::shares(&levels, policy, lb.panic_threshold);
         let priority = |(at, (members, share)): (usize, (Vec<&Member>, Share))| {
             let old = old.and_then(|old| old.0.get(at));

@@ -10,7 +10,10 @@ use crate::endpoint::{Health, Member};
 /// What is to be known of a priority: numbers of endpoints, and what they weigh.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Level {
+    /// All of them.
     hosts: u64,
+    /// Those that count.
+    counted: u64,
     healthy: u64,
     degraded: u64,
     weight: u64,
@@ -28,12 +31,18 @@ pub(super) struct Share {
 }
 
 impl Level {
-    pub(super) fn of<'m>(members: impl Iterator<Item = &'m Member>) -> Self {
+    pub(super) fn of<'m>(
+        members: impl Iterator<Item = &'m Member>,
+        ignore_unchecked: bool,
+    ) -> Self {
         let mut level = Self::default();
         for member in members {
             let weight = u64::from(member.config.weight);
             level.hosts += 1;
-            level.weight += weight;
+            if !member.is_excluded(ignore_unchecked) {
+                level.counted += 1;
+                level.weight += weight;
+            }
             match member.health() {
                 Health::Healthy => {
                     level.healthy += 1;
@@ -53,7 +62,7 @@ impl Level {
     fn availability(&self, policy: &AssignmentPolicy) -> (u64, u64) {
         let (healthy, degraded, all) = match policy.weighted_priority_health {
             true => (self.healthy_weight, self.degraded_weight, self.weight),
-            false => (self.healthy, self.degraded, self.hosts),
+            false => (self.healthy, self.degraded, self.counted),
         };
         let factor = u64::from(policy.overprovisioning_factor);
         let percent = |part: u64| (factor * part).checked_div(all).unwrap_or_default().min(100);
@@ -62,7 +71,7 @@ impl Level {
 
     fn is_below(&self, threshold: u32) -> bool {
         let usable = 100.0 * (self.healthy + self.degraded) as f64;
-        self.hosts == 0 || usable / (self.hosts as f64) < f64::from(threshold)
+        self.counted == 0 || usable / (self.counted as f64) < f64::from(threshold)
     }
 }
 
@@ -157,6 +166,7 @@ mod tests {
     fn level(hosts: u64, healthy: u64, degraded: u64) -> Level {
         Level {
             hosts,
+            counted: hosts,
             healthy,
             degraded,
             weight: hosts,
@@ -197,7 +207,7 @@ mod tests {
     #[test]
     fn panics_only_where_all_together_are_too_few() {
         let both = |first, second| healthy(&[level(100, first, 0), level(100, second, 0)], 50);
-        assert_eq!(both(5, 65), [(9, true), (91, false)]);
+        assert_eq!(both(5, 65), [(8, true), (92, false)]);
         assert_eq!(both(0, 100), [(0, false), (100, false)]);
         assert_eq!(both(40, 40), [(50, true), (50, true)]);
         assert_eq!(both(0, 0), [(50, true), (50, true)]);

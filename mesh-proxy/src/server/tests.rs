@@ -28,6 +28,8 @@ fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
         idle_timeout: None,
         max_requests_per_connection: None,
         breakers: config::Breakers::default(),
+        health_check: None,
+        ignore_health_on_removal: false,
         outlier: None,
         bind_address: None,
         http2: config::Http2Options::default(),

@@ -64,7 +64,7 @@ pub(crate) async fn connect(
     protocol: Option<Protocol>,
 ) -> Result<Connected, ConnectError> {
     let open = OpenConnection::new(cluster, endpoint, permit);
-    let connecting = establish(cluster, endpoint, protocol);
+    let connecting = establish(cluster, endpoint, endpoint.address, protocol);
     let outcome = match tokio::time::timeout(cluster.config.connect_timeout, connecting).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -84,15 +84,17 @@ pub(crate) async fn connect(
     }
 }
 
-/// The connection with its own address.
-async fn establish(
+/// A connection, spoken to as the endpoint is, with its own address. It is counted nowhere,
+/// and takes as long as it takes.
+pub(crate) async fn establish(
     cluster: &Cluster,
     endpoint: &Endpoint,
+    address: SocketAddr,
     protocol: Option<Protocol>,
 ) -> Result<(Io, Option<SocketAddr>), ConnectError> {
     let tls = endpoint.tls.as_ref().map(|tls| tls.ready(protocol)).transpose();
     let tls = tls.map_err(|error| cluster.ssl_stats().failed(error))?;
-    let io = dial(endpoint.address, cluster.config.bind_address).await;
+    let io = dial(address, cluster.config.bind_address).await;
     let io = io.map_err(|error| ConnectError::Io(Arc::new(error)))?;
     let local = io.local_addr().ok();
     match tls {

@@ -143,7 +143,10 @@ impl Control {
             .filter(|(name, entry)| {
                 let mut configs = entry.configs();
                 shared.clusters.get(name).is_some()
-                    && configs.any(|config| matches!(config.discovery, Discovery::StrictDns { .. }))
+                    && configs.any(|config| {
+                        config.health_check.is_some()
+                            || matches!(config.discovery, Discovery::StrictDns { .. })
+                    })
             })
             .map(|(name, _)| name.clone())
             .collect();

@@ -72,14 +72,27 @@ impl<'a> Ejector<'a> {
             return;
         }
         let monitor = member.endpoint.standing.monitor();
-        let mut ejection = monitor.ejection();
+        let ejection = monitor.ejection();
         let time = self.settings.base_time.saturating_mul(ejection.factor);
         let time = time.min(self.settings.max_time) + ejection.jitter;
         if ejection.since.is_some_and(|since| self.now.duration_since(since) < time) {
             return;
         }
-        ejection.ended = Some(self.now);
         drop(ejection);
+        self.end(member);
+    }
+
+    /// It answers health checks.
+    pub(super) fn is_healthy(&mut self, endpoint: u64) {
+        let mut members = self.members.iter().filter(|member| is_ejected(member));
+        if let Some(member) = members.find(|member| member.endpoint.id == endpoint) {
+            self.end(member);
+        }
+    }
+
+    fn end(&mut self, member: &Member) {
+        let monitor = member.endpoint.standing.monitor();
+        monitor.ejection().ended = Some(self.now);
         member.endpoint.standing.clear(Flag::FailedOutlierCheck);
         for reason in [
             Reason::Consecutive5xx,

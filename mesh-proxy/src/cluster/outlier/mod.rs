@@ -21,8 +21,14 @@ use crate::config::OutlierDetection;
 use crate::endpoint::{Endpoint, Flag, Reason, Verdict};
 use ejector::Ejector;
 
-/// What a worker says: the endpoint's id, and what was too often.
-type Event = (u64, Reason);
+/// What is said of an endpoint, by its id.
+#[derive(Clone, Copy)]
+pub(super) enum Event {
+    /// By a worker.
+    TooOften(u64, Reason),
+    /// By a health check.
+    IsHealthy(u64),
+}
 
 /// The detection of a cluster, as its workers know it.
 pub(super) struct Detection {
@@ -45,8 +51,18 @@ impl Cluster {
         let Some(detection) = &self.detection else { return };
         endpoint.standing.monitor().count(verdict, &detection.settings, &mut |reason| {
             // Whoever listens goes with the cluster.
-            let _ = detection.events.send((endpoint.id, reason));
+            let _ = detection.events.send(Event::TooOften(endpoint.id, reason));
         });
+    }
+
+    /// An ejected endpoint answers health checks.
+    pub(super) fn uneject(&self, endpoint: &Endpoint) {
+        if let Some(detection) = &self.detection
+            && detection.settings.uneject_when_checked
+        {
+            // Whoever listens goes with the cluster.
+            let _ = detection.events.send(Event::IsHealthy(endpoint.id));
+        }
     }
 
     /// Success rates of all endpoints together, of answers and of connections: what
@@ -80,7 +96,8 @@ pub(super) async fn detect(cluster: Weak<Cluster>, mut events: UnboundedReceiver
         let members = cluster.members.load_full();
         let mut ejector = Ejector::new(&settings, &stats, &members.all, Instant::now());
         match event {
-            Some((endpoint, reason)) => ejector.too_often(endpoint, reason),
+            Some(Event::TooOften(endpoint, reason)) => ejector.too_often(endpoint, reason),
+            Some(Event::IsHealthy(endpoint)) => ejector.is_healthy(endpoint),
             None => ejector.interval(&rates),
         }
         if ejector.has_changed() {

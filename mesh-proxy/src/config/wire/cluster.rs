@@ -16,8 +16,10 @@ use super::common::{
     socket_ip_and_port, unknown_type,
 };
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
-use super::{breakers, http_options, lb_policy, outlier, transport_socket};
-use crate::config::{Cluster, Discovery, DnsFamily, DnsName, Error, Name, Path, Transports};
+use super::{breakers, health_check, http_options, lb_policy, outlier, transport_socket};
+use crate::config::{
+    Cluster, Discovery, DnsFamily, DnsName, Error, HttpProtocol, Name, Path, Transports,
+};
 
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 
@@ -86,7 +88,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         stats_matcher,
         per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
-        health_checks,
         upstream_http_protocol_options,
         dns_jitter,
         dns_failure_refresh_rate,
@@ -101,7 +102,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         metadata,
         upstream_connection_options,
         close_connections_on_host_health_failure,
-        ignore_health_on_host_removal,
         filters,
         lrs_server,
         lrs_report_endpoint_metrics,
@@ -160,6 +160,13 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         idle_timeout: upstream.idle_timeout,
         max_requests_per_connection: upstream.max_requests_per_connection,
         breakers: breakers::breakers(path, circuit_breakers)?,
+        health_check: health_check::health_check(
+            path,
+            health_checks,
+            upstream.protocol == HttpProtocol::Http2,
+        )?
+        .map(Arc::new),
+        ignore_health_on_removal: ignore_health_on_host_removal,
         outlier: outlier_detection
             .map(|wire| outlier::outlier_detection(&path.field("outlier_detection"), wire))
             .transpose()?

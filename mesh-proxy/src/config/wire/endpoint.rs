@@ -9,8 +9,8 @@ use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::endpoint::v3 as proto;
 
 use super::common::{enumeration, host_and_port, ip, not_honoured, refuse_set, required_name};
-use super::metadata;
 use super::transport_socket::endpoint_labels;
+use super::{health_check, metadata};
 use crate::config::{
     AssignmentPolicy, Endpoint, EndpointHealth, Error, LoadAssignment, Locality, Path,
 };
@@ -186,12 +186,16 @@ fn endpoint_address(endpoint: proto::Endpoint, path: &Path) -> Result<NamedEndpo
         additional_addresses,
         observability_name,
     } = endpoint;
-    refuse_set!(path, Endpoint, health_check_config, additional_addresses, observability_name);
+    refuse_set!(path, Endpoint, additional_addresses, observability_name);
+    let health_check = health_check_config
+        .map(|config| health_check::of_endpoint(&path.field("health_check_config"), config))
+        .transpose()?;
     let (host, port, path) = host_and_port(&path.field("address"), address)?;
     if port == 0 {
         return Err(path.field("port_value").error("found 0, expected a port from 1 to 65535"));
     }
     let mut template = Endpoint::at(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    template.health_check = health_check.map(Arc::new);
     template.hostname = (!hostname.is_empty()).then(|| hostname.into());
     Ok(NamedEndpoint { path: path.field("address"), host, template })
 }

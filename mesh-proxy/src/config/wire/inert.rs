@@ -46,6 +46,9 @@ const INERT: &[&str] = &[
     "ClusterManager.enable_deferred_cluster_creation",
     "EnvoyGrpc.max_receive_message_length",
     "EnvoyGrpc.skip_envoy_headers",
+    "HealthCheck.always_log_health_check_failures", // no event log: it is refused
+    "HealthCheck.always_log_health_check_success",
+    "HeaderValueOption.keep_empty_value",
     "Http1ProtocolOptions.allow_custom_methods", // ours takes every method
     "Http1ProtocolOptions.use_balsa_parser",
     "Http2ProtocolOptions.enable_huffman_encoding",
@@ -71,12 +74,10 @@ const INERT: &[&str] = &[
     "AccessLogFormat.json_format_options",
     "ApiConfigSource.set_node_on_first_message_only",
     "Cluster.cleanup_interval",
-    "Cluster.ignore_health_on_host_removal", // no active health checks
     "CommonLbConfig.update_merge_window",
     "CertificateValidationContext.only_verify_leaf_cert_crl", // revocation lists are refused
     "DownstreamTlsContext.disable_stateful_session_resumption", // by tickets alone
     "DownstreamTlsContext.full_scan_certs_on_sni_mismatch",   // one certificate
-    "Endpoint.health_check_config",                           // no active health checks
     "HttpConnectionManager.add_proxy_protocol_connection_state",
     "LocalityLbEndpoints.proximity",
     "ZoneAwareLbConfig.min_cluster_size", // no local cluster: no zone to be aware of

@@ -22,9 +22,10 @@ pub(super) fn load_balancing(path: &Path, fields: Fields) -> Result<LoadBalancin
     // The extension wins over `lb_policy`, as in Envoy.
     match fields.extension {
         Some(extension) => {
-            // Of the common settings it heeds only the panic threshold.
+            // Of the common settings it heeds only those about health.
             let defaults = LoadBalancing {
                 panic_threshold: common.panic_threshold,
+                ignore_unchecked: common.ignore_unchecked,
                 ..LoadBalancing::by(LbPolicy::RoundRobin)
             };
             lb_extension::load_balancing(&path.field("load_balancing_policy"), extension, &defaults)
@@ -57,10 +58,10 @@ fn common(
         &path,
         CommonLbConfig,
         update_merge_window,
-        ignore_new_hosts_until_first_hc,
         close_connections_on_host_set_change,
         override_host_status,
     );
+    found.ignore_unchecked = ignore_new_hosts_until_first_hc;
     if let Some(config) = consistent_hashing_lb_config {
         let path = path.field("consistent_hashing_lb_config");
         let proto::cluster::common_lb_config::ConsistentHashingLbConfig {

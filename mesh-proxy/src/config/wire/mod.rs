@@ -17,6 +17,7 @@ mod filter_chain;
 mod format;
 mod fraction;
 mod header;
+mod health_check;
 mod http_connection_manager;
 mod http_options;
 mod inert;

@@ -38,13 +38,7 @@ pub(super) fn outlier_detection(
         detect_degraded_hosts,
     } = wire;
     let detect_degraded_hosts = detect_degraded_hosts == Some(true);
-    refuse_set!(
-        path,
-        OutlierDetection,
-        successful_active_health_check_uneject_host,
-        monitors,
-        detect_degraded_hosts,
-    );
+    refuse_set!(path, OutlierDetection, monitors, detect_degraded_hosts,);
     let default = OutlierDetection::default();
     let percent = |field: &str, value: Option<u32>, default: u32| match value {
         Some(value) if value > 100 => {
@@ -121,6 +115,7 @@ pub(super) fn outlier_detection(
             failure_percentage_threshold,
             default.failure_percentage_threshold,
         )?,
+        uneject_when_checked: successful_active_health_check_uneject_host != Some(false),
         enforcing,
         split_local_errors: split_external_local_origin_errors,
     })

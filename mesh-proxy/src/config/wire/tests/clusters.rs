@@ -148,7 +148,22 @@ fn refuses_what_a_cluster_asks_for_in_vain() {
             "outlier_detection: { base_ejection_time: 9s, max_ejection_time: 5s }",
             "outlier_detection.max_ejection_time: found 5s, expected base_ejection_time or more",
         ),
-        ("health_checks: [{ timeout: 1s, interval: 1s }]", "health_checks: field is known"),
+        (
+            "health_checks: [{ timeout: 1s, interval: 1s }]",
+            "health_checks[0].unhealthy_threshold: missing: it is required",
+        ),
+        (
+            "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, http_health_check: { path: / , expected_statuses: [{ start: 200, end: 700 }] } }]",
+            "health_checks[0].http_health_check.expected_statuses[0]: found 200 to 700, expected a range",
+        ),
+        (
+            "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, grpc_health_check: {} }]",
+            "health_checks[0].grpc_health_check: expected only for a cluster that speaks HTTP/2",
+        ),
+        (
+            "health_checks: [{ timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: { send: { text: '0' } } }]",
+            "tcp_health_check.send.text: found \"0\", expected pairs of hex digits",
+        ),
         ("connect_timeout: 0s", "connect_timeout: found 0s"),
         (
             "connect_timeout: -1s",
