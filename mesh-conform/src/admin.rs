@@ -14,7 +14,7 @@ use crate::wire::{Framing, Wire};
 /// When there is no connection, or another status than 200.
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> Result<String> {
     let io = TcpStream::connect(admin).await?;
-    let mut wire = Wire::new(io);
+    let mut wire = Wire::new(Box::new(io));
     let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
     let ended = |end| anyhow::anyhow!("{path}: {end:?}");
     wire.write(request.as_bytes()).await.map_err(ended)?;

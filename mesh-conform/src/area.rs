@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::config::{self, Plan};
 use crate::diff::{self, Difference};
 use crate::proxy::{Kind, Programs, Proxy};
+use crate::tls::Certificates;
 use crate::upstream::Upstreams;
 use crate::{graphed, normal};
 
@@ -41,6 +42,7 @@ pub(crate) struct Run<'a> {
     pub(crate) area: &'a Area,
     pub(crate) programs: &'a Programs,
     pub(crate) folder: &'a Path,
+    certificates: Certificates,
     plan: Plan,
     upstreams: Upstreams,
 }
@@ -59,10 +61,11 @@ impl<'a> Run<'a> {
         ip: Ipv4Addr,
         programs: &'a Programs,
         folder: &'a Path,
+        certificates: Certificates,
     ) -> Result<Self> {
-        let plan = Plan::new(area, ip)?;
-        let upstreams = Upstreams::start(&plan.hosts).await?;
-        Ok(Self { name, area, programs, folder, plan, upstreams })
+        let plan = Plan::new(area, ip, certificates.folder())?;
+        let upstreams = Upstreams::start(&plan.hosts, certificates.clone()).await?;
+        Ok(Self { name, area, programs, folder, certificates, plan, upstreams })
     }
 
     /// Runs the cases of these numbers.
@@ -185,7 +188,9 @@ impl<'a> Run<'a> {
         let case = &self.area.cases[index];
         let before = admin::stats(self.plan.admin()).await?;
         self.upstreams.begin(&case.answers);
-        let mut client = Client::new(self.plan.listener(index), &self.upstreams, case.keep_alive);
+        let listener = self.plan.listener(index);
+        let mut client =
+            Client::new(listener, &self.upstreams, &self.certificates, case.keep_alive);
         let told = client.ask(&case.requests).await?;
         // Its connection ends.
         drop(client);

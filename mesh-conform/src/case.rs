@@ -18,7 +18,9 @@
 //! A case has a listener of its own, and Envoy and mesh-proxy get the same file with all
 //! cases of the area. Everything but the shorthands is Envoy's configuration, verbatim. A
 //! text `$NAME` in it becomes the socket address of the upstream `NAME`, which the harness
-//! starts because it is named; `$refused` is an address where nobody listens.
+//! starts because it is named; `$refused` is an address where nobody listens. A text
+//! `@NAME.pem` or `@NAME.key` becomes a data source of a certificate or key (see `tls.rs`).
+//! An upstream speaks HTTP/1, HTTP/2 and TLS, as it is spoken to.
 //!
 //! What is compared of a case: the responses and what became of the connection, what each
 //! upstream got, the access log (status, flags, details, cluster, host, route, bytes) and how
@@ -72,13 +74,16 @@ pub(crate) struct Case {
     /// Fields of the one `FilterChain`.
     #[serde(default)]
     pub(crate) filter_chain: Map<String, Value>,
+    /// Fields of Envoy's `DownstreamTlsContext`: the listener speaks TLS.
+    pub(crate) tls: Option<Map<String, Value>>,
     /// Fields of the `Listener`.
     #[serde(default)]
     pub(crate) listener: Map<String, Value>,
     /// Clusters by name, which must be this case's own in its area: fields of Envoy's
-    /// `Cluster`, and two shorthands: `hosts`, a list of upstreams by name, or of
-    /// `LbEndpoint`s with `at: NAME`; and `http2: true`. There are already `a`, `b` and `c`,
-    /// each of one host (`a1`, `b1`, `c1`), and `refused`.
+    /// `Cluster`, and shorthands: `hosts`, a list of upstreams by name, or of `LbEndpoint`s
+    /// with `at: NAME`; `http2: true`; and `tls`, fields of an `UpstreamTlsContext`. There are
+    /// already `a`, `b` and `c`, each of one host (`a1`, `b1`, `c1`), `http2` (`h1`), and
+    /// `refused`.
     #[serde(default)]
     pub(crate) clusters: Map<String, Value>,
     /// What an upstream answers in this case, by its name, whoever asks.
@@ -137,6 +142,12 @@ pub(crate) struct Request {
     pub(crate) chunked: bool,
     /// After a chunked body.
     pub(crate) trailers: Headers,
+    /// By HTTP/2: over TLS when it is asked for there, else with prior knowledge.
+    pub(crate) http2: bool,
+    /// By TLS.
+    pub(crate) tls: Option<Tls>,
+    /// Bytes before anything else, even before TLS; as in `raw`.
+    pub(crate) preface: String,
     /// The bytes that are sent, instead of all this: every character is the byte of its
     /// number, up to `\xff`.
     pub(crate) raw: Option<Raw>,
@@ -149,6 +160,20 @@ pub(crate) struct Request {
     pub(crate) meanwhile: Vec<Request>,
     /// How often it is asked, one after the other.
     pub(crate) repeat: Option<usize>,
+}
+
+/// A client's TLS. It takes every certificate, and tells whose it was.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Tls {
+    /// None unless given.
+    pub(crate) sni: Option<String>,
+    /// None unless given; `h2` for an HTTP/2 request.
+    pub(crate) alpn: Vec<String>,
+    /// The name of the certificate that it shows when it is asked.
+    pub(crate) certificate: Option<String>,
+    /// "1.2" or "1.3" alone.
+    pub(crate) version: Option<String>,
 }
 
 /// Bytes, or steps.
@@ -221,8 +246,10 @@ pub(crate) struct Answer {
     pub(crate) raw: Option<String>,
     /// Answers before the request's body has come.
     pub(crate) early: bool,
-    /// What becomes of the connection then.
+    /// What becomes of the connection then; of an HTTP/2 stream when it is `reset`.
     pub(crate) then: Then,
+    /// The code of HTTP/2's RST_STREAM, such as 7 for REFUSED_STREAM.
+    pub(crate) code: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]

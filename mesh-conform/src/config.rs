@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -18,6 +19,8 @@ const REFUSED: &str = "refused";
 /// else has its ports.
 pub(crate) struct Plan {
     ip: Ipv4Addr,
+    /// Where certificates and keys are.
+    files: PathBuf,
     /// Every upstream that the area's configuration names.
     pub(crate) hosts: BTreeMap<String, SocketAddr>,
 }
@@ -25,8 +28,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// # Errors
     /// When a cluster is there twice, or a shorthand is not understood.
-    pub(crate) fn new(area: &Area, ip: Ipv4Addr) -> Result<Self> {
-        let mut plan = Self { ip, hosts: BTreeMap::new() };
+    pub(crate) fn new(area: &Area, ip: Ipv4Addr, files: &Path) -> Result<Self> {
+        let mut plan = Self { ip, files: files.to_owned(), hosts: BTreeMap::new() };
         let all: Vec<usize> = (0..area.cases.len()).collect();
         let mut names = BTreeSet::new();
         let mut whole = plan.unresolved(area, &all)?;
@@ -69,9 +72,10 @@ impl Plan {
 
     fn unresolved(&self, area: &Area, cases: &[usize]) -> Result<Value> {
         let mut clusters: BTreeMap<&str, Value> = BTreeMap::new();
-        let own = [("a", "a1"), ("b", "b1"), ("c", "c1"), (REFUSED, REFUSED)];
+        let own = [("a", "a1"), ("b", "b1"), ("c", "c1"), ("http2", "h1"), (REFUSED, REFUSED)];
         for (name, host) in own {
-            clusters.insert(name, cluster(name, &json!({"hosts": [host]}))?);
+            let fields = json!({"hosts": [host], "http2": name == "http2"});
+            clusters.insert(name, cluster(name, &fields)?);
         }
         let mut listeners = Vec::new();
         let more = cases.iter().map(|index| &area.cases[*index].clusters);
@@ -98,6 +102,9 @@ impl Plan {
             None => manager(case, index),
         };
         let mut chain = json!({ "filters": [filter] });
+        if let Some(fields) = &case.tls {
+            chain["transport_socket"] = tls("DownstreamTlsContext", fields);
+        }
         merge(&mut chain, &case.filter_chain);
         let mut listener = json!({
             "name": slug(index),
@@ -109,9 +116,14 @@ impl Plan {
     }
 
     fn resolve(&self, value: &mut Value) {
-        hosts_mut(value, &mut |name| match self.hosts.get(name) {
-            Some(at) => address(*at),
-            None => address(SocketAddr::new(IpAddr::V4(self.ip), FIRST_UPSTREAM - 1)),
+        replace(value, &mut |text| {
+            if let Some(name) = host_name(text) {
+                let nobody = SocketAddr::new(IpAddr::V4(self.ip), FIRST_UPSTREAM - 1);
+                return Some(address(*self.hosts.get(name).unwrap_or(&nobody)));
+            }
+            let file = text.strip_prefix('@')?;
+            let is_file = file.ends_with(".pem") || file.ends_with(".key");
+            is_file.then(|| json!({"filename": self.files.join(file).display().to_string()}))
         });
     }
 }
@@ -193,6 +205,9 @@ fn cluster(name: &str, fields: &Value) -> Result<Value> {
         cluster["load_assignment"] =
             json!({"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]});
     }
+    if let Some(Value::Object(context)) = fields.remove("tls") {
+        cluster["transport_socket"] = tls("UpstreamTlsContext", &context);
+    }
     if fields.remove("http2") == Some(json!(true)) {
         cluster["typed_extension_protocol_options"] = json!({
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -203,6 +218,12 @@ fn cluster(name: &str, fields: &Value) -> Result<Value> {
     }
     merge(&mut cluster, &fields);
     Ok(cluster)
+}
+
+fn tls(kind: &str, fields: &Map<String, Value>) -> Value {
+    let mut context = json!({"@type": type_url(&format!("transport_sockets.tls.v3.{kind}"))});
+    merge(&mut context, fields);
+    json!({"name": "envoy.transport_sockets.tls", "typed_config": context})
 }
 
 fn endpoint(host: &Value) -> Result<Value> {
@@ -230,25 +251,26 @@ fn merge(into: &mut Value, fields: &Map<String, Value>) {
 
 /// Calls `found` with the name of every upstream that is to be started.
 fn hosts(value: &mut Value, found: &mut dyn FnMut(&str)) {
-    hosts_mut(value, &mut |name| {
-        if name != REFUSED {
-            found(name);
-        }
-        Value::Null
+    replace(value, &mut |text| {
+        host_name(text).filter(|name| *name != REFUSED).map(&mut *found);
+        None
     });
 }
 
-/// Puts something in the place of every text `$NAME`.
-fn hosts_mut(value: &mut Value, with: &mut dyn FnMut(&str) -> Value) {
+/// The upstream that `$NAME` stands for.
+fn host_name(text: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.strip_prefix('$').filter(|name| !name.is_empty() && name.chars().all(is_name))
+}
+
+/// Puts something in the place of texts.
+fn replace(value: &mut Value, with: &mut dyn FnMut(&str) -> Option<Value>) {
     match value {
-        Value::Object(map) => map.values_mut().for_each(|value| hosts_mut(value, with)),
-        Value::Array(list) => list.iter_mut().for_each(|value| hosts_mut(value, with)),
+        Value::Object(map) => map.values_mut().for_each(|value| replace(value, with)),
+        Value::Array(list) => list.iter_mut().for_each(|value| replace(value, with)),
         Value::String(text) => {
-            let name = text.strip_prefix('$').filter(|name| {
-                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-            });
-            if let Some(name) = name.map(str::to_owned) {
-                *value = with(&name);
+            if let Some(other) = with(text) {
+                *value = other;
             }
         }
         _ => {}

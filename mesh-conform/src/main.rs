@@ -11,6 +11,7 @@ mod graphed;
 mod normal;
 mod proxy;
 mod report;
+mod tls;
 mod upstream;
 mod wanted;
 mod wire;
@@ -29,6 +30,7 @@ use crate::area::{Outcome, Run};
 use crate::case::Area;
 use crate::proxy::Programs;
 use crate::report::Report;
+use crate::tls::Certificates;
 
 /// Compares mesh-proxy with Envoy, case by case.
 #[derive(Parser)]
@@ -167,12 +169,13 @@ fn run(args: &Args, work: Vec<Work>, programs: &Programs, folder: &Path) -> Resu
     let list = wanted::read(&args.wanted)?;
     let mut report = Report::default();
     let mut failed = false;
+    let certificates = Certificates::make(folder)?;
     let queue = Mutex::new(VecDeque::from(work));
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..args.jobs {
-            let (queue, sender) = (&queue, sender.clone());
-            scope.spawn(move || worker(queue, programs, folder, &sender));
+            let (queue, sender, certificates) = (&queue, sender.clone(), &certificates);
+            scope.spawn(move || worker(queue, programs, folder, certificates, &sender));
         }
         drop(sender);
         for done in receiver {
@@ -214,13 +217,14 @@ fn worker(
     queue: &Mutex<VecDeque<Work>>,
     programs: &Programs,
     folder: &Path,
+    certificates: &Certificates,
     done: &mpsc::Sender<Done>,
 ) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(work) = next else { return };
         let start = Instant::now();
-        let outcomes = one(&work, programs, folder);
+        let outcomes = one(&work, programs, folder, certificates.clone());
         let sent = done.send(Done { name: work.name, outcomes, took: start.elapsed() });
         if sent.is_err() {
             return;
@@ -228,13 +232,19 @@ fn worker(
     }
 }
 
-fn one(work: &Work, programs: &Programs, folder: &Path) -> Result<Vec<Outcome>> {
+fn one(
+    work: &Work,
+    programs: &Programs,
+    folder: &Path,
+    certificates: Certificates,
+) -> Result<Vec<Outcome>> {
     let folder = folder.join(&work.name);
     std::fs::create_dir(&folder).with_context(|| folder.display().to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let run = Run::new(&work.name, &work.area, work.ip, programs, &folder).await?;
+        let run =
+            Run::new(&work.name, &work.area, work.ip, programs, &folder, certificates).await?;
         run.cases(&work.indices).await
     })
 }

@@ -4,10 +4,12 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustls::AlertDescription;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::{client, server};
 
 /// After so long without a byte nothing is taken to come any more. Nothing that should come
 /// takes as long on a machine that is busy.
@@ -25,6 +27,18 @@ impl Io for TcpStream {
     }
 }
 
+impl Io for client::TlsStream<TcpStream> {
+    fn reset_on_drop(&self) {
+        self.get_ref().0.reset_on_drop();
+    }
+}
+
+impl Io for server::TlsStream<TcpStream> {
+    fn reset_on_drop(&self) {
+        self.get_ref().0.reset_on_drop();
+    }
+}
+
 /// A connection and what has been read of it ahead.
 pub(crate) struct Wire {
     pub(crate) io: Box<dyn Io>,
@@ -37,6 +51,8 @@ pub(crate) enum End {
     Closed,
     Reset,
     Silent,
+    /// TLS's word for what is wrong.
+    Alert(AlertDescription),
 }
 
 /// A start line and headers.
@@ -60,7 +76,7 @@ pub(crate) struct Body {
     pub(crate) text: String,
     pub(crate) trailers: Vec<(String, String)>,
     /// Why it is not whole.
-    pub(crate) cut: Option<&'static str>,
+    pub(crate) cut: Option<String>,
 }
 
 impl Body {
@@ -72,30 +88,37 @@ impl Body {
         if !self.trailers.is_empty() {
             value["trailers"] = headers(&self.trailers);
         }
-        if let Some(cut) = self.cut {
+        if let Some(cut) = &self.cut {
             value["cut"] = json!(cut);
         }
     }
 }
 
 impl End {
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> String {
         match self {
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-            Self::Silent => "silent",
+            Self::Closed => "closed".to_owned(),
+            Self::Reset => "reset".to_owned(),
+            Self::Silent => "silent".to_owned(),
+            Self::Alert(alert) => format!("alert {alert:?}"),
+        }
+    }
+
+    /// Why reading or writing failed.
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        let tls = error.get_ref().and_then(|error| error.downcast_ref());
+        match tls {
+            Some(rustls::Error::AlertReceived(alert)) => Self::Alert(*alert),
+            // A TLS connection that ends without saying so ends, too.
+            _ if error.kind() == ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Reset,
         }
     }
 }
 
 impl Wire {
-    pub(crate) fn new(io: impl Io + 'static) -> Self {
-        Self { io: Box::new(io), buffer: Vec::new() }
-    }
-
-    /// With bytes that were read before.
-    pub(crate) fn with(io: impl Io + 'static, buffer: Vec<u8>) -> Self {
-        Self { io: Box::new(io), buffer }
+    pub(crate) fn new(io: Box<dyn Io>) -> Self {
+        Self { io, buffer: Vec::new() }
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
@@ -113,9 +136,7 @@ impl Wire {
         match self.io.read_buf(&mut self.buffer).await {
             Ok(0) => Err(End::Closed),
             Ok(_) => Ok(()),
-            // A TLS connection that ends without saying so ends, too.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(End::Closed),
-            Err(_) => Err(End::Reset),
+            Err(error) => Err(End::of(&error)),
         }
     }
 

@@ -151,7 +151,7 @@ impl Responses {
             }
         };
         let mut value = json!({ "responses": told });
-        value["connection"] = json!(end.map_or("open", End::word));
+        value["connection"] = json!(end.map_or_else(|| "open".to_owned(), End::word));
         let rest = wire.rest();
         if !rest.is_empty() {
             value["rest"] = json!(rest);

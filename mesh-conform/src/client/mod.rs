@@ -1,16 +1,19 @@
 //! The clients: they send what a case says and tell what came back.
 
 mod http1;
+pub(crate) mod http2;
 
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::case::Request;
+use crate::tls::Certificates;
 use crate::upstream::Upstreams;
-use crate::wire::Wire;
+use crate::wire::{self, End, Io, Wire};
 
 /// Who asks in a case.
 pub(crate) struct Client<'a> {
@@ -18,12 +21,18 @@ pub(crate) struct Client<'a> {
     pub(crate) upstreams: &'a Upstreams,
     /// Requests share a connection.
     pub(crate) keep_alive: bool,
-    kept: Option<Wire>,
+    certificates: &'a Certificates,
+    kept: Option<Connection>,
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(listener: SocketAddr, upstreams: &'a Upstreams, keep_alive: bool) -> Self {
-        Self { listener, upstreams, keep_alive, kept: None }
+    pub(crate) fn new(
+        listener: SocketAddr,
+        upstreams: &'a Upstreams,
+        certificates: &'a Certificates,
+        keep_alive: bool,
+    ) -> Self {
+        Self { listener, upstreams, keep_alive, certificates, kept: None }
     }
 
     /// Asks all of this in turn, and tells what came of each.
@@ -47,11 +56,12 @@ impl<'a> Client<'a> {
         }
         let before = self.upstreams.arrived();
         self.upstreams.hold();
-        let (listener, upstreams) = (self.listener, self.upstreams);
+        let (listener, upstreams, certificates) =
+            (self.listener, self.upstreams, self.certificates);
         let others = async {
             let arrived = upstreams.more_than(before).await;
             upstreams.hold_no_more();
-            let mut other = Client::new(listener, upstreams, false);
+            let mut other = Client::new(listener, upstreams, certificates, false);
             let told = Box::pin(other.ask(&request.meanwhile)).await;
             upstreams.release();
             arrived.and(told)
@@ -63,20 +73,53 @@ impl<'a> Client<'a> {
     }
 
     async fn exchange(&mut self, request: &Request) -> Result<Value> {
-        let mut wire = match self.kept.take() {
-            Some(wire) => wire,
-            None => connect(self.listener).await?,
+        let (mut connection, tls) = match self.kept.take() {
+            Some(kept) => (kept, None),
+            None => match self.connect(request).await? {
+                (Ok(connection), tls) => (connection, tls),
+                (Err(end), _) => return Ok(json!({"tls": end.word(), "responses": []})),
+            },
         };
-        let (told, reusable) = http1::exchange(&mut wire, request, self.upstreams).await?;
+        let (mut told, reusable) = match &mut connection {
+            Connection::Http1(wire) => http1::exchange(wire, request, self.upstreams).await?,
+            Connection::Http2(sender) => http2::exchange(sender, request).await?,
+        };
+        if let Some(tls) = tls {
+            told["tls"] = tls;
+        }
         if self.keep_alive && reusable {
-            self.kept = Some(wire);
+            self.kept = Some(connection);
         }
         Ok(told)
     }
+
+    /// A new connection and what the handshake told, or why there is none.
+    async fn connect(
+        &self,
+        request: &Request,
+    ) -> Result<(std::result::Result<Connection, End>, Option<Value>)> {
+        let to = self.listener;
+        let mut io = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
+        io.set_nodelay(true)?;
+        // It may be refused before it is written.
+        let _ = io.write_all(&wire::bytes(&request.preface)?).await;
+        let (io, tls): (Box<dyn Io>, _) = match &request.tls {
+            None => (Box::new(io), None),
+            Some(tls) => match self.certificates.connect(io, tls, request.http2).await? {
+                Ok((io, facts)) => (Box::new(io), Some(facts)),
+                Err(end) => return Ok((Err(end), None)),
+            },
+        };
+        let connection = match request.http2 {
+            true => Connection::Http2(http2::start(io).await?),
+            false => Connection::Http1(Wire::new(io)),
+        };
+        Ok((Ok(connection), tls))
+    }
 }
 
-async fn connect(to: SocketAddr) -> Result<Wire> {
-    let io = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
-    io.set_nodelay(true)?;
-    Ok(Wire::new(io))
+/// What requests may follow each other on.
+enum Connection {
+    Http1(Wire),
+    Http2(http2::Sender),
 }

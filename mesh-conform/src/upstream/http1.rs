@@ -1,25 +1,24 @@
 //! An HTTP/1 upstream, which lets through what others would set right.
 
-use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use super::Upstreams;
+use super::Peer;
 use crate::case::{Answer, Then};
 use crate::wire::{self, Body, End, Head, Wire};
 
-pub(super) async fn serve(all: &Upstreams, name: &str, mut wire: Wire) {
+pub(super) async fn serve(peer: &Peer, mut wire: Wire) {
     while let Ok(head) = wire.head().await {
-        if one(all, name, &mut wire, &head).await.is_err() {
+        if one(peer, &mut wire, &head).await.is_err() {
             return;
         }
     }
 }
 
-async fn one(all: &Upstreams, name: &str, wire: &mut Wire, head: &Head) -> Result<(), End> {
-    let answer = all.next(name);
+async fn one(peer: &Peer, wire: &mut Wire, head: &Head) -> Result<(), End> {
+    let answer = peer.next();
     let mut body = Body::default();
     if answer.early {
-        all.note(request(name, head, &body)).await;
+        peer.note(&head.start, &head.headers, &body).await;
     } else {
         if head.get("expect").is_some() {
             wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
@@ -27,7 +26,7 @@ async fn one(all: &Upstreams, name: &str, wire: &mut Wire, head: &Head) -> Resul
         if let Some(framing) = head.framing() {
             body = wire.body(framing).await;
         }
-        all.note(request(name, head, &body)).await;
+        peer.note(&head.start, &head.headers, &body).await;
     }
     if answer.status != Some(0) || answer.raw.is_some() {
         wire.write(&bytes(&answer, head.start.starts_with("HEAD "))).await?;
@@ -46,16 +45,6 @@ async fn one(all: &Upstreams, name: &str, wire: &mut Wire, head: &Head) -> Resul
             wire.fill_forever().await?;
         },
     }
-}
-
-fn request(name: &str, head: &Head, body: &Body) -> Value {
-    let mut seen = json!({
-        "host": name,
-        "request": head.start,
-        "headers": wire::headers(&head.headers),
-    });
-    body.add_to(&mut seen);
-    seen
 }
 
 fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! The upstreams: they note what they get and answer what the case says.
 
 mod http1;
+mod http2;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{BTreeMap, HashMap};
@@ -9,15 +10,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use crate::case::{Answer, Answers};
-use crate::wire::Wire;
+use crate::tls::{self, Certificates};
+use crate::wire::{self, Body, Io, Wire};
 
 /// How long a request may take to its upstream, on a machine that is busy.
 const ARRIVAL: Duration = Duration::from_secs(5);
@@ -27,6 +28,7 @@ const ARRIVAL: Duration = Duration::from_secs(5);
 pub(crate) struct Upstreams(Rc<Inner>);
 
 struct Inner {
+    certificates: Certificates,
     state: RefCell<State>,
     /// How many requests have come.
     arrived: watch::Sender<usize>,
@@ -67,8 +69,12 @@ impl Upstreams {
     ///
     /// # Errors
     /// When an address cannot be listened on.
-    pub(crate) async fn start(hosts: &BTreeMap<String, SocketAddr>) -> Result<Self> {
+    pub(crate) async fn start(
+        hosts: &BTreeMap<String, SocketAddr>,
+        certificates: Certificates,
+    ) -> Result<Self> {
         let all = Self(Rc::new(Inner {
+            certificates,
             state: RefCell::default(),
             arrived: watch::channel(0).0,
             holds: Cell::new(false),
@@ -167,9 +173,49 @@ async fn accept(all: Upstreams, name: String, listener: TcpListener) {
     }
 }
 
-async fn serve(all: Upstreams, name: String, mut io: TcpStream) {
-    let mut first = Vec::new();
-    if io.read_buf(&mut first).await.is_ok_and(|count| count > 0) {
-        http1::serve(&all, &name, Wire::with(io, first)).await;
+async fn serve(all: Upstreams, name: String, io: TcpStream) {
+    let mut first = [0; 3];
+    let Ok(1..) = io.peek(&mut first).await else { return };
+    if first[0] == tls::HANDSHAKE {
+        let Ok((io, facts)) = all.0.certificates.accept(io).await else { return };
+        let is_http2 = facts["alpn"] == "h2";
+        speak(&Peer { all, name, tls: facts }, Box::new(io), is_http2).await;
+    } else {
+        let is_http2 = first == *b"PRI";
+        speak(&Peer { all, name, tls: Value::Null }, Box::new(io), is_http2).await;
+    }
+}
+
+async fn speak(peer: &Peer, io: Box<dyn Io>, is_http2: bool) {
+    match is_http2 {
+        true => http2::serve(peer, io).await,
+        false => http1::serve(peer, Wire::new(io)).await,
+    }
+}
+
+/// Whom a connection is with.
+#[derive(Clone)]
+struct Peer {
+    all: Upstreams,
+    /// The upstream's own name.
+    name: String,
+    /// What the handshake told; null in plain.
+    tls: Value,
+}
+
+impl Peer {
+    fn next(&self) -> Answer {
+        self.all.next(&self.name)
+    }
+
+    /// What is compared of a request.
+    async fn note(&self, line: &str, headers: &[(String, String)], body: &Body) {
+        let headers = wire::headers(headers);
+        let mut seen = json!({"host": self.name, "request": line, "headers": headers});
+        body.add_to(&mut seen);
+        if !self.tls.is_null() {
+            seen["tls"] = self.tls.clone();
+        }
+        self.all.note(seen).await;
     }
 }
