@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::breaker_stats::BreakerStats;
 use super::limits::Limits;
 use crate::config::Breakers;
-use crate::stats::{Counter, Gauge, Histogram, Registry};
+use crate::stats::{ByCode, Counter, Gauge, Histogram, Registry};
 
 /// `cluster.<name>.*`
 pub(crate) struct ClusterStats {
@@ -25,8 +25,10 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_active: Gauge,
     pub(crate) rq_completed: Counter,
     pub(crate) rq_by_class: [Counter; 5],
+    rq_by_code: ByCode,
     pub(crate) rq_pending_total: Counter,
     pub(crate) rq_pending_active: Gauge,
+    pub(crate) rq_pending_failure_eject: Counter,
     pub(crate) rq_pending_overflow: Counter,
     pub(crate) rq_per_try_timeout: Counter,
     pub(crate) rq_retry: Counter,
@@ -56,6 +58,7 @@ impl ClusterStats {
             rq_completed: counter("rq_completed"),
             rq_by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|class| registry.counter(&full(&format!("rq_{class}")))),
+            rq_by_code: ByCode::new(registry, &full("rq")),
             cx_total: counter("cx_total"),
             cx_active: gauge("cx_active"),
             cx_http1_total: counter("cx_http1_total"),
@@ -71,6 +74,7 @@ impl ClusterStats {
             rq_active: gauge("rq_active"),
             rq_pending_total: counter("rq_pending_total"),
             rq_pending_active: gauge("rq_pending_active"),
+            rq_pending_failure_eject: counter("rq_pending_failure_eject"),
             rq_pending_overflow: counter("rq_pending_overflow"),
             rq_per_try_timeout: counter("rq_per_try_timeout"),
             rq_retry: counter("rq_retry"),
@@ -85,11 +89,13 @@ impl ClusterStats {
         }
     }
 
-    /// Counts a response of this status.
+    /// Counts what a request to this cluster was answered with in the end, be it by an upstream
+    /// or in its stead.
     pub(crate) fn count_response(&self, status: http::StatusCode) {
         self.rq_completed.inc();
         if let Some(class) = self.rq_by_class.get(usize::from(status.as_u16() / 100) - 1) {
             class.inc();
         }
+        self.rq_by_code.count(status);
     }
 }

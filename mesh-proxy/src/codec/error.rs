@@ -20,3 +20,10 @@ pub(crate) enum BodyError {
     #[error("the request was given to another try")]
     Superseded,
 }
+
+impl BodyError {
+    /// Whether an HTTP/2 peer has reset the stream.
+    pub(crate) fn is_stream_reset(&self) -> bool {
+        matches!(self, Self::Http2(error) if error.is_reset())
+    }
+}

@@ -11,7 +11,7 @@ use super::Stream;
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit, PickContext};
 use crate::codec::client::{SendError, SendErrorKind};
-use crate::codec::{Body, Protocol};
+use crate::codec::{Body, BodyError, Protocol};
 use crate::config::HttpProtocol;
 use crate::endpoint::{Endpoint, Verdict};
 use crate::pool::{AcquireError, Lease, Wanted};
@@ -95,6 +95,7 @@ pub(super) async fn attempt(
         Err(error) => {
             if !matches!(error, AcquireError::Overflow) {
                 cluster.report(&endpoint, Verdict::Failed);
+                cluster.stats().rq_pending_failure_eject.inc();
             }
             return Err(Failure::connecting(error, endpoint.id, body));
         }
@@ -114,7 +115,9 @@ pub(super) async fn attempt(
         }
         Err(error) => {
             tracing::debug!(cluster = %cluster.config.name, %error, "no response");
-            active.cluster.stats().rq_rx_reset.inc();
+            if matches!(error.kind, SendErrorKind::Refused | SendErrorKind::Reset) {
+                active.cluster.stats().rq_rx_reset.inc();
+            }
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
             cluster.report(&active.endpoint, Verdict::Failed);
             // HTTP/2 says with GOAWAY what it did not process.
@@ -145,7 +148,6 @@ impl Active {
 
     fn count_response(&self, response: &Response<Body>) {
         let status = response.status();
-        self.cluster.stats().count_response(status);
         let verdict = super::grpc_outcome::status(response).unwrap_or(status.as_u16());
         self.cluster.report(&self.endpoint, Verdict::Status(verdict));
         let stats = &self.endpoint.stats;
@@ -170,8 +172,10 @@ impl Exchange {
     }
 
     /// The upstream ended the response early.
-    pub(super) fn reset(self) {
-        self.active.cluster.stats().rq_rx_reset.inc();
+    pub(super) fn reset(self, error: &BodyError) {
+        if error.is_stream_reset() {
+            self.active.cluster.stats().rq_rx_reset.inc();
+        }
         self.active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
         self.active.cluster.report(&self.active.endpoint, Verdict::Failed);
     }
@@ -278,7 +282,8 @@ impl Failure {
             ),
         };
         let mut text = format!("{HEAD}reset reason: {reason}");
-        if let Some(failure) = &self.transport_failure {
+        // What the reset reason says of TCP is enough.
+        if let Some(failure) = self.transport_failure.as_ref().filter(|it| it.starts_with("TLS")) {
             text.push_str(", transport failure reason: ");
             text.push_str(failure);
         }

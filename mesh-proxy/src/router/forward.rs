@@ -62,6 +62,7 @@ pub(super) async fn forward(
             unprocessed::remove_mark(&mut response);
             stream.details = "via_upstream";
             timers.last = std::time::Instant::now();
+            cluster.stats().count_response(response.status());
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
         }
         Ok(Err(_)) if stream.is_broken() => {
@@ -71,6 +72,7 @@ pub(super) async fn forward(
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply();
             stream.fail(flags, details);
+            cluster.stats().count_response(status);
             let mut response = local_reply(stream, status, text.into_owned());
             unprocessed::mark(stream, &failure, &mut response);
             stream.upstream_failure = failure.transport_failure;
@@ -118,6 +120,7 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
         }
         Expired::Response => {
             cluster.stats().rq_timeout.inc();
+            cluster.stats().count_response(status);
             count_timeout(stream);
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
             local_reply(stream, status, "upstream request timeout")

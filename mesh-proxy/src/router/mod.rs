@@ -19,7 +19,7 @@ pub(crate) use attempt::Exchange;
 use header_changes::{change_request, change_response};
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;
-pub(crate) use stream::{Downstream, Stream};
+pub(crate) use stream::{Downstream, Routed, Stream};
 
 use http::{Response, StatusCode};
 
@@ -30,6 +30,7 @@ use crate::routes::CompiledAction;
 /// Answers a request as its route says. Always gives a response: one of the proxy's own
 /// when there is none from an upstream.
 pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseBody> {
+    stream.routed = Some(Routed::Other);
     let Some(route) = stream.route.clone() else {
         stream.fail(Flags::NO_ROUTE, "route_not_found");
         return local_reply(stream, StatusCode::NOT_FOUND, "");
@@ -38,10 +39,12 @@ pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseB
     let mut response = match &rule.action {
         CompiledAction::Forward(forward) => forward::forward(stream, &route, forward, body).await,
         CompiledAction::Redirect(redirect) => {
+            stream.routed = Some(Routed::Direct);
             stream.details = "direct_response";
             redirect::respond(stream, rule, redirect)
         }
         CompiledAction::Direct(status, body) => {
+            stream.routed = Some(Routed::Direct);
             stream.details = "direct_response";
             local_reply(stream, *status, body.clone())
         }

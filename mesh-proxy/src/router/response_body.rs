@@ -134,7 +134,7 @@ impl http_body::Body for ResponseBody {
             }
             Poll::Ready(Some(Err(error))) => {
                 if let Some(upstream) = this.upstream.take() {
-                    upstream.exchange.reset();
+                    upstream.exchange.reset(&error);
                 }
                 Poll::Ready(Some(Err(error)))
             }

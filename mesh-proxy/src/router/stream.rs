@@ -37,6 +37,14 @@ pub(crate) struct Downstream {
 /// See [`Downstream::timer`].
 pub(crate) type Timer = RefCell<Option<Pin<Box<Sleep>>>>;
 
+/// What the router does with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Routed {
+    /// Answers itself, as the route says.
+    Direct,
+    Other,
+}
+
 /// A request, from its head to the end of its response.
 pub(crate) struct Stream {
     pub(crate) downstream: Rc<Downstream>,
@@ -44,6 +52,8 @@ pub(crate) struct Stream {
     /// the authority is in Host.
     pub(crate) head: Parts,
     pub(crate) route: Option<Route>,
+    /// What the router did, once the request has come to it.
+    pub(crate) routed: Option<Routed>,
     pub(crate) started: Instant,
     /// The request's body; `None` when it has none.
     pub(crate) request_meter: Option<Rc<Meter>>,

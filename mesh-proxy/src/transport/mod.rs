@@ -30,11 +30,16 @@ pub(crate) enum ConnectError {
 }
 
 impl ConnectError {
-    /// Envoy's transport failure reason, when TLS failed.
+    /// Envoy's transport failure reason.
     pub(crate) fn transport_failure(&self) -> Option<Arc<str>> {
         match self {
             Self::Tls(failure) => Some(Arc::clone(&failure.reason)),
-            Self::Timeout | Self::Io(_) => None,
+            Self::Timeout => None,
+            Self::Io(error) => {
+                let text = error.to_string();
+                let words = text.split(" (os error").next().unwrap_or(&text);
+                Some(format!("delayed connect error: {words}").into())
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ impl Ending {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
             BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),
             BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
-            BodyError::Http2(error) if error.is_reset() => (
+            error if error.is_stream_reset() => (
                 Flags::UPSTREAM_REMOTE_RESET,
                 "upstream_reset_after_response_started{remote_reset}",
             ),
@@ -148,8 +148,19 @@ impl Ending {
                 class.inc();
             }
         }
+        match self.stream.routed {
+            None => {}
+            Some(Routed::Direct) => {
+                stats.router_total.inc();
+                stats.direct_response.inc();
+            }
+            Some(Routed::Other) => stats.router_total.inc(),
+        }
         if self.stream.flags.contains(Flags::NO_ROUTE) {
             stats.no_route.inc();
+        }
+        if self.stream.flags.contains(Flags::NO_CLUSTER) {
+            stats.no_cluster.inc();
         }
         if self.stream.flags.contains(Flags::DURATION_TIMEOUT) {
             stats.rq_timeout.inc();

@@ -191,6 +191,7 @@ impl Client {
             downstream: Rc::clone(&self.downstream),
             head,
             route: None,
+            routed: None,
             started: Instant::now(),
             request_meter,
             request_timeout: self.manager.config.request_timeout,
