@@ -230,6 +230,13 @@ impl<'a> Run<'a> {
             "log": log(&folder.join(config::log_file(index))),
             "stats": graphed::growth(before, after, &config::slug(index), &case.stats),
         });
+        if case.requests.iter().any(|request| !request.meanwhile.is_empty()) {
+            // Several end at a time.
+            let lines = outcome["log"].as_array_mut();
+            lines
+                .into_iter()
+                .for_each(|lines| lines.sort_by_key(|line| line["request"].to_string()));
+        }
         if case.tcp.is_some() {
             // What a connection carries is in the requests.
             outcome["log"].as_array_mut().into_iter().flatten().for_each(|line| {

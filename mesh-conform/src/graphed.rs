@@ -92,9 +92,6 @@ const CLUSTER: &[&str] = &[
     "upstream_rq_tx_reset",
 ];
 
-/// What holds at a moment; the others only go up.
-const GAUGES: &[&str] = &["_open", "ejections_active"];
-
 /// What says that something is still going on.
 const ACTIVE: &[&str] = &[
     "downstream_cx_active",
@@ -117,8 +114,7 @@ pub(crate) fn growth(before: &Stats, after: &Stats, prefix: &str, more: &[String
     for (name, value) in after {
         let more = || more.contains(name).then(|| name.clone());
         let Some(shown) = shown(name, prefix).or_else(more) else { continue };
-        let is_gauge = GAUGES.iter().any(|end| name.ends_with(end));
-        let by = value - if is_gauge { 0 } else { before.get(name).copied().unwrap_or_default() };
+        let by = value - before.get(name).copied().unwrap_or_default();
         if by != 0 {
             grown.insert(shown, json!(by));
         }

@@ -247,6 +247,14 @@ impl Head {
         self.start.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
+    /// A response's status, with the version when it is not HTTP/1.1. The reason is for nobody
+    /// (RFC 9112, section 4).
+    pub(crate) fn shown_status(&self) -> String {
+        let (version, rest) = self.start.split_once(' ').unwrap_or((&self.start, ""));
+        let code = rest.split(' ').next().unwrap_or_default();
+        if version == "HTTP/1.1" { code.to_owned() } else { format!("{version} {code}") }
+    }
+
     /// How its body ends, by what the headers say; `None` when they say nothing.
     pub(crate) fn framing(&self) -> Option<Framing> {
         if self.get("transfer-encoding").is_some_and(|value| value.ends_with("chunked")) {

@@ -128,7 +128,7 @@ impl Responses {
             };
             let status = head.status();
             let mut response = json!({
-                "status": head.start.strip_prefix("HTTP/1.1 ").unwrap_or(&head.start),
+                "status": head.shown_status(),
                 "headers": wire::headers(&head.headers),
             });
             let is_upgrade = status == 101;

@@ -56,7 +56,7 @@ fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {
     let has_body = status >= 200 && ![204, 304].contains(&status);
     let body = answer.body.as_deref().unwrap_or(if has_body { "ok" } else { "" });
     let chunked = answer.chunked || !answer.trailers.0.is_empty();
-    let mut text = format!("HTTP/1.1 {status} {}\r\n", reason(status));
+    let mut text = format!("HTTP/1.1 {status} Reason\r\n");
     for (name, value) in &answer.headers.0 {
         text += &format!("{name}: {value}\r\n");
     }
@@ -83,29 +83,6 @@ fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {
         text += body;
     }
     to_bytes(&text)
-}
-
-fn reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        404 => "Not Found",
-        409 => "Conflict",
-        429 => "Too Many Requests",
-        500 => "Internal Server Error",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        _ => "Unknown",
-    }
 }
 
 /// What an upgraded connection gets comes back.

@@ -14,7 +14,7 @@ use super::Manager;
 use super::serve::Activity;
 use crate::codec::{BodyError, Pace};
 use crate::formatter::{Flags, LogType};
-use crate::router::{ResponseBody, Stream};
+use crate::router::{ResponseBody, Routed, Stream};
 
 /// A request with what is told of it when it is dropped.
 pub(super) struct Ending {
