@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::client::Http2Body;
+use super::tee::{Copied, Tee};
 use super::{BodyError, Replay};
 
 /// The body of a request or a response.
@@ -28,6 +29,8 @@ enum Kind {
     Hyper(hyper::body::Incoming),
     Http2(Http2Body),
     Replay(Replay),
+    Tee(Box<Tee>),
+    Copied(Copied),
 }
 
 /// What has passed through a body, for those that do not own it.
@@ -63,6 +66,14 @@ impl Body {
         Self { kind: Kind::Replay(replay), meter: None }
     }
 
+    pub(super) fn tee(tee: Tee) -> Self {
+        Self { kind: Kind::Tee(Box::new(tee)), meter: None }
+    }
+
+    pub(super) fn copied(copied: Copied) -> Self {
+        Self { kind: Kind::Copied(copied), meter: None }
+    }
+
     /// Whether there is nothing to come, as far as is known now.
     pub(crate) fn is_empty(&self) -> bool {
         self.is_end_stream()
@@ -85,6 +96,8 @@ impl Body {
             Kind::Hyper(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Hyper),
             Kind::Http2(body) => body.poll_frame(cx),
             Kind::Replay(replay) => replay.poll_frame(cx),
+            Kind::Tee(tee) => tee.poll_frame(cx),
+            Kind::Copied(copied) => copied.poll_frame(cx),
         }
     }
 }
@@ -118,6 +131,8 @@ impl http_body::Body for Body {
             Kind::Hyper(incoming) => incoming.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
             Kind::Replay(replay) => replay.is_end_stream(),
+            Kind::Tee(tee) => tee.is_end_stream(),
+            Kind::Copied(copied) => copied.is_end_stream(),
         }
     }
 
@@ -126,7 +141,9 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Hyper(incoming) => incoming.size_hint(),
-            Kind::Http2(_) | Kind::Replay(_) => SizeHint::default(),
+            Kind::Http2(_) | Kind::Replay(_) | Kind::Tee(_) | Kind::Copied(_) => {
+                SizeHint::default()
+            }
         }
     }
 }

@@ -13,9 +13,15 @@ pub(crate) enum BodyError {
     /// The request did not arrive in time.
     #[error("request timeout")]
     RequestTimeout,
+    /// The stream took longer than its route allows.
+    #[error("stream duration timeout")]
+    DurationTimeout,
     /// Nothing came for too long.
     #[error("stream timeout")]
     StreamIdleTimeout,
+    /// A copy of a body that was not read to its end, or not soon enough.
+    #[error("the copy is not whole")]
+    Uncopied,
     /// A request's body is read by another try, from its beginning.
     #[error("the request was given to another try")]
     Superseded,

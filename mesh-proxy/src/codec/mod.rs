@@ -14,14 +14,16 @@ mod pace;
 mod preface;
 mod replay;
 pub(crate) mod server;
+mod tee;
 mod tunnel;
 mod watched;
 
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
-pub(crate) use grpc::is_grpc;
+pub(crate) use grpc::{grpc_timeout, grpc_timeout_value, is_grpc};
 pub(crate) use pace::Pace;
 pub(crate) use replay::{Recording, Replay};
+pub(crate) use tee::Tee;
 pub(crate) use tunnel::{Upgrade, tunnel};
 pub(crate) use watched::Stall;
 

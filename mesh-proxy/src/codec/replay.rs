@@ -37,7 +37,8 @@ struct State {
     waker: Option<Waker>,
 }
 
-enum Kept {
+/// A frame that is kept.
+pub(super) enum Kept {
     Data(Bytes),
     Trailers(http::HeaderMap),
 }
@@ -129,12 +130,8 @@ impl State {
         if self.too_large {
             return;
         }
-        if let Some(data) = frame.data_ref() {
-            self.size += data.len();
-            self.kept.push(Kept::Data(data.clone()));
-        } else if let Some(trailers) = frame.trailers_ref() {
-            self.kept.push(Kept::Trailers(trailers.clone()));
-        }
+        self.size += frame.data_ref().map_or(0, Bytes::len);
+        self.kept.extend(Kept::of(frame));
         if self.size > self.limit {
             self.too_large = true;
             self.kept = Vec::new();
@@ -143,7 +140,13 @@ impl State {
 }
 
 impl Kept {
-    fn frame(&self) -> Frame<Bytes> {
+    /// What is to be kept of a frame.
+    pub(super) fn of(frame: &Frame<Bytes>) -> Option<Self> {
+        let data = frame.data_ref().cloned().map(Self::Data);
+        data.or_else(|| frame.trailers_ref().cloned().map(Self::Trailers))
+    }
+
+    pub(super) fn frame(&self) -> Frame<Bytes> {
         match self {
             Self::Data(data) => Frame::data(data.clone()),
             Self::Trailers(trailers) => Frame::trailers(trailers.clone()),

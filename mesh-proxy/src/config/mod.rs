@@ -12,13 +12,16 @@ mod endpoint;
 mod error;
 mod format;
 mod fraction;
+mod hash_policy;
 mod header;
+mod header_match;
 mod health_check;
 mod http;
 mod listener;
 mod load_balancing;
 mod outlier;
 mod regex;
+mod retry;
 mod route;
 mod string_match;
 mod substitution;
@@ -41,7 +44,9 @@ pub(crate) use format::{
     Peer, Span, TimeFormat, TimePart, TlsField,
 };
 pub(crate) use fraction::Fraction;
+pub(crate) use hash_policy::{HashCookie, HashPolicy, HashSource};
 pub(crate) use header::{AppendAction, HeaderAddition, HeaderChanges, HeaderText};
+pub(crate) use header_match::{HeaderField, HeaderMatch, HeaderValueMatch};
 pub(crate) use health_check::{
     EndpointHealthCheck, GrpcProbe, HealthCheck, HttpProbe, Intervals, Probe, TcpProbe,
 };
@@ -55,10 +60,11 @@ pub(crate) use load_balancing::{
 };
 pub(crate) use outlier::{OutlierDetection, VolumeSettings};
 pub(crate) use regex::Regex;
+pub(crate) use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub(crate) use route::{
-    Action, ClusterName, Destination, Forward, HeaderMatch, HeaderValueMatch, HostRewrite,
-    PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, RetryOn, RetryPolicy, Rewrite,
-    Route, RouteMatch, RouteTable, Target, VirtualHost, WeightedCluster,
+    Action, AttemptHeaders, ClusterName, Destination, Forward, GrpcTimeout, HostRewrite, Mirror,
+    MirrorHost, PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, Rewrite, Route,
+    RouteMatch, RouteTable, StreamDuration, Target, VirtualHost, WeightedCluster,
 };
 pub(crate) use string_match::{StringMatch, StringPattern};
 pub(crate) use substitution::{Substitution, Wrong};

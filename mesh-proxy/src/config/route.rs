@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Fraction, HeaderChanges, Name, Regex, StringMatch, Substitution};
+use super::{
+    Fraction, HashPolicy, HeaderChanges, HeaderMatch, Labels, Name, Regex, RetryPolicy,
+    RoutingPriority, StringMatch, Substitution,
+};
 
 /// Envoy's `RouteConfiguration`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +36,19 @@ pub(crate) struct VirtualHost {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
-    /// `include_request_attempt_count`: say which attempt this is to the upstream, in
-    /// `x-envoy-attempt-count`.
-    pub(crate) include_request_attempt_count: bool,
+    pub(crate) attempts: AttemptHeaders,
+}
+
+/// Who is told how often a request was tried, in `x-envoy-attempt-count`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AttemptHeaders {
+    /// `include_request_attempt_count`: the upstream.
+    pub(crate) in_request: bool,
+    /// `include_attempt_count_in_response`: the client.
+    pub(crate) in_response: bool,
+    /// `include_is_timeout_retry_header`: the upstream also, in `x-envoy-is-timeout-retry`,
+    /// whether a retry is made because the try before it took too long.
+    pub(crate) is_timeout: bool,
 }
 
 /// Envoy's `Route`.
@@ -89,28 +102,6 @@ pub(crate) enum PathMatch {
     Regex(Regex),
 }
 
-/// Envoy's `HeaderMatcher`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HeaderMatch {
-    /// `:authority`, `:method`, `:path` and `:scheme` are understood too.
-    pub(crate) name: String,
-    pub(crate) value: HeaderValueMatch,
-    /// `invert_match`.
-    pub(crate) invert: bool,
-    /// `treat_missing_header_as_empty`.
-    pub(crate) missing_is_empty: bool,
-}
-
-/// What a header must look like. Several values of one name are joined by a comma first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HeaderValueMatch {
-    /// `present_match`: true for there, false for absent.
-    Present(bool),
-    String(StringMatch),
-    /// `range_match`: an integer from the first (inclusive) to the second (exclusive).
-    Range(i64, i64),
-}
-
 /// Envoy's `QueryParameterMatcher`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryMatch {
@@ -143,9 +134,19 @@ pub(crate) struct Forward {
     pub(crate) not_found: StatusCode,
     /// `timeout`: until the whole response is there. Envoy's default is 15 s, 0 is `None`.
     pub(crate) timeout: Option<Duration>,
+    /// `max_stream_duration`.
+    pub(crate) stream_duration: Option<StreamDuration>,
+    /// `max_grpc_timeout`: what takes the place of `timeout` for gRPC.
+    pub(crate) grpc_timeout: Option<GrpcTimeout>,
     /// `idle_timeout` of the stream; takes the place of the connection manager's.
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) retry: Option<RetryPolicy>,
+    /// `hash_policy`.
+    pub(crate) hash: Vec<HashPolicy>,
+    /// `priority`: which of the cluster's circuit breakers count.
+    pub(crate) priority: RoutingPriority,
+    /// `request_mirror_policies`.
+    pub(crate) mirrors: Vec<Mirror>,
     pub(crate) path_rewrite: Option<Rewrite>,
     pub(crate) host_rewrite: Option<HostRewrite>,
     /// `append_x_forwarded_host`: a host that is rewritten is told in `x-forwarded-host`.
@@ -154,10 +155,30 @@ pub(crate) struct Forward {
     pub(crate) websocket: Option<bool>,
 }
 
+/// Envoy's `MaxStreamDuration`: from a request's beginning to the end of its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamDuration {
+    /// `max_stream_duration`; `None` or 0 for no limit.
+    pub(crate) max: Option<Duration>,
+    /// `grpc_timeout_header_max`: a request's `grpc-timeout` counts instead.
+    pub(crate) grpc: Option<GrpcTimeout>,
+}
+
+/// How a request's `grpc-timeout` is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GrpcTimeout {
+    /// The most; `None` for any.
+    pub(crate) max: Option<Duration>,
+    /// How much less than the client waits.
+    pub(crate) offset: Duration,
+}
+
 /// One of the clusters that a request can go to, and what that changes of the request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Destination {
     pub(crate) cluster: ClusterName,
+    /// `metadata_match` under `envoy.lb`: what is asked of the endpoint.
+    pub(crate) subset: Labels,
     /// `host_rewrite_literal` of a weighted cluster.
     pub(crate) host_rewrite: Option<HeaderValue>,
     /// A weighted cluster's own, before the route's.
@@ -170,11 +191,32 @@ impl Destination {
     pub(crate) fn to(cluster: ClusterName) -> Self {
         Self {
             cluster,
+            subset: Labels::new(),
             host_rewrite: None,
             request_headers: Arc::default(),
             response_headers: Arc::default(),
         }
     }
+}
+
+/// Envoy's `RequestMirrorPolicy`: a copy of a request, whose answer nobody sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mirror {
+    pub(crate) cluster: ClusterName,
+    /// `runtime_fraction`: the share of the requests that is copied; all by default.
+    pub(crate) fraction: Option<Fraction>,
+    pub(crate) host: MirrorHost,
+}
+
+/// What Host is in the copy of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MirrorHost {
+    /// The request's, with `-shadow` behind its name.
+    Suffixed,
+    /// `disable_shadow_host_suffix_append`: the request's.
+    Same,
+    /// `host_rewrite_literal`.
+    Literal(HeaderValue),
 }
 
 /// Which cluster.
@@ -249,6 +291,8 @@ pub(crate) enum HostRewrite {
     Header(HeaderName),
     /// `host_rewrite_path_regex`: the path, without its query, rewritten.
     Path(Substitution),
+    /// `auto_host_rewrite`: the name of the endpoint, if it has one.
+    Endpoint,
 }
 
 /// Envoy's `RedirectAction`.
@@ -273,37 +317,6 @@ pub(crate) enum RedirectPath {
     Literal(Name),
     /// `prefix_rewrite` or `regex_rewrite`.
     Rewrite(Rewrite),
-}
-
-/// Envoy's `RetryPolicy`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RetryPolicy {
-    pub(crate) on: RetryOn,
-    /// `num_retries`, 1 by default.
-    pub(crate) retries: u32,
-    /// `per_try_timeout`.
-    pub(crate) per_try_timeout: Option<Duration>,
-    /// `retriable_status_codes`, with the condition of that name.
-    pub(crate) status_codes: Vec<StatusCode>,
-    /// `retry_back_off`: base and maximum interval; 25 ms and ten times that by default.
-    pub(crate) back_off: (Duration, Duration),
-}
-
-/// The conditions of `retry_on`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RetryOn {
-    pub(crate) connect_failure: bool,
-    pub(crate) refused_stream: bool,
-    pub(crate) reset: bool,
-    pub(crate) reset_before_request: bool,
-    pub(crate) gateway_error: bool,
-    pub(crate) server_error: bool,
-    pub(crate) retriable_4xx: bool,
-    pub(crate) retriable_status_codes: bool,
-    /// gRPC status UNAVAILABLE in the response's headers.
-    pub(crate) grpc_unavailable: bool,
-    /// gRPC status CANCELLED.
-    pub(crate) grpc_cancelled: bool,
 }
 
 #[cfg(test)]

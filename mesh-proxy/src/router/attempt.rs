@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use http::{Response, StatusCode, Version};
 
-use super::Stream;
+use super::{Stream, rewrite};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit, PickContext};
 use crate::codec::client::{SendError, SendErrorKind};
 use crate::codec::{Body, BodyError, Protocol};
-use crate::config::HttpProtocol;
+use crate::config::{HttpProtocol, Labels, RoutingPriority};
 use crate::endpoint::{Endpoint, Verdict};
 use crate::pool::{AcquireError, Lease, Wanted};
 use crate::transport::ConnectError;
@@ -62,6 +62,17 @@ pub(super) struct Try<'a> {
     pub(super) tried: &'a [u64],
     /// A connection that was never used.
     pub(super) fresh: bool,
+    pub(super) choice: Choice<'a>,
+}
+
+/// What a request and its route say of the endpoint.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Choice<'a> {
+    pub(super) hash: Option<u64>,
+    pub(super) subset: Option<&'a Labels>,
+    pub(super) priority: RoutingPriority,
+    /// Host becomes the endpoint's name; true to tell the one before in `x-forwarded-host`.
+    pub(super) host: Option<bool>,
 }
 
 /// Chooses an endpoint, gets a connection to it, sends the request and waits for the head
@@ -76,7 +87,9 @@ pub(super) async fn attempt(
     let context = PickContext {
         destination: stream.downstream.original_destination,
         tried: to.tried,
-        ..PickContext::default()
+        hash: to.choice.hash,
+        subset: to.choice.subset,
+        priority: to.choice.priority,
     };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
@@ -87,6 +100,9 @@ pub(super) async fn attempt(
         cluster.stats().rq_pending_overflow.inc();
         return Err(Failure::new(FailureKind::Overflow, None, body));
     };
+    if let (Some(append), Some(name)) = (to.choice.host, &endpoint.hostname) {
+        rewrite::host_of_endpoint(&mut stream.head.headers, name, append);
+    }
     let protocol = protocol(stream, cluster);
     let pools = stream.downstream.worker.pools.clone();
     let wanted = Wanted { fresh: to.fresh, priority: context.priority };
@@ -223,8 +239,17 @@ impl Failure {
         }
     }
 
-    /// Status, flag, Envoy's reset reason (or whole text) and response code details.
-    pub(super) fn reply(&self) -> (StatusCode, Flags, Cow<'static, str>, &'static str) {
+    /// Whether a try took too long.
+    pub(super) fn is_timeout(&self) -> bool {
+        self.kind == FailureKind::PerTryTimeout
+    }
+
+    /// Status, flag, text and response code details, in Envoy's words; `retried` if other tries
+    /// have failed before.
+    pub(super) fn reply(
+        &self,
+        retried: bool,
+    ) -> (StatusCode, Flags, Cow<'static, str>, &'static str) {
         const HEAD: &str = "upstream connect error or disconnect/reset before headers. ";
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let (status, flags, reason, details) = match self.kind {
@@ -281,7 +306,8 @@ impl Failure {
                 "upstream_reset_before_response_started{protocol_error}",
             ),
         };
-        let mut text = format!("{HEAD}reset reason: {reason}");
+        let again = if retried { "retried and the latest " } else { "" };
+        let mut text = format!("{HEAD}{again}reset reason: {reason}");
         // What the reset reason says of TCP is enough.
         if let Some(failure) = self.transport_failure.as_ref().filter(|it| it.starts_with("TLS")) {
             text.push_str(", transport failure reason: ");

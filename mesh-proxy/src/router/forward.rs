@@ -4,32 +4,21 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use super::attempt::{Exchange, Failure, FailureKind, Try, attempt};
+use super::attempt::Choice;
+use super::attempts::{ATTEMPT_COUNT, Attempts, count_timeout};
+use super::hash::Hash;
+use super::timeouts::Limits;
 use super::timers::{Expired, Timers};
-use super::unprocessed::MAX_REFUSALS;
-use super::{ResponseBody, Stream, change_request, local_reply, retry, rewrite, unprocessed};
+use super::{ResponseBody, Stream, change_request, local_reply, mirror, rewrite, unprocessed};
 use crate::access_log::Flags;
-use crate::cluster::{Cluster, Permit};
-use crate::codec::client::SendErrorKind;
-use crate::codec::{Body, Recording, Replay};
-use crate::config::{ClusterName, Destination, RetryPolicy, RoutingPriority};
-use crate::endpoint::Verdict;
+use crate::cluster::Cluster;
+use crate::codec::Body;
+use crate::config::{ClusterName, HostRewrite};
 use crate::routes::{CompiledForward, Route};
-
-/// What of a body is kept so that a retry policy can be followed.
-const MAX_REPLAY: usize = 64 * 1024;
-
-/// How many closed connections a request may meet.
-const MAX_STALE: u32 = 3;
-
-const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
-const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 /// Sends the request to a cluster of the route, and again where that is safe or asked for.
 pub(super) async fn forward(
@@ -39,28 +28,45 @@ pub(super) async fn forward(
     body: Body,
 ) -> Response<ResponseBody> {
     let destination = route.destination();
-    let Some(cluster) = destination.and_then(|destination| cluster(stream, destination)) else {
+    let Some(cluster) = destination.and_then(|to| cluster(stream, &to.cluster)) else {
         stream.fail(Flags::NO_CLUSTER, "cluster_not_found");
         return local_reply(stream, forward.config.not_found, "");
     };
     stream.cluster = Some(Arc::clone(&cluster));
     prepare(stream, route, forward);
     let idle = forward.config.idle_timeout.unwrap_or(stream.idle_timeout);
-    // A WebSocket lasts as long as it does.
-    let timeout = forward.config.timeout.filter(|_| stream.upgrade.is_none());
-    let mut timers = Timers::new(stream, timeout, idle);
+    let mut limits = Limits::new(stream, forward);
+    if stream.upgrade.is_some() {
+        // A WebSocket lasts as long as it does.
+        limits.response = None;
+    }
+    let body = match forward.config.mirrors.as_slice() {
+        [] => body,
+        // What is a tunnel soon is not copied.
+        _ if stream.upgrade.is_some() => body,
+        mirrors => mirror::send(stream, mirrors, limits.response, body),
+    };
+    let hash = match forward.config.hash.as_slice() {
+        [] => Hash::default(),
+        _ if !cluster.config.lb.policy.hashes() => Hash::default(),
+        policies => Hash::new(policies, &stream.head, &stream.downstream),
+    };
+    let choice = choice(route, forward, hash.value);
+    let mut timers = Timers::new(stream, limits, idle);
     let outcome = {
-        let mut attempts = pin!(Attempts::new(forward, &cluster, &body).run(stream, body));
+        let mut attempts =
+            pin!(Attempts::new(forward, limits, choice, &cluster, &body).run(stream, body));
         poll_fn(|cx| match attempts.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
             Poll::Pending => timers.poll(cx).map(Err),
         })
         .await
     };
-    match outcome {
+    let mut response = match outcome {
         Ok(Ok((mut response, exchange))) => {
             unprocessed::remove_mark(&mut response);
             stream.details = "via_upstream";
+            hash.give(response.headers_mut());
             timers.last = std::time::Instant::now();
             cluster.stats().count_response(response.status());
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
@@ -70,7 +76,7 @@ pub(super) async fn forward(
             local_reply(stream, StatusCode::BAD_REQUEST, "")
         }
         Ok(Err(failure)) => {
-            let (status, flags, text, details) = failure.reply();
+            let (status, flags, text, details) = failure.reply(stream.retries > 0);
             stream.fail(flags, details);
             cluster.stats().count_response(status);
             let mut response = local_reply(stream, status, text.into_owned());
@@ -78,17 +84,36 @@ pub(super) async fn forward(
             stream.upstream_failure = failure.transport_failure;
             response
         }
+        // As in Envoy, where it is not the router's, without the router's headers.
+        Err(Expired::Whole) => return too_long(stream),
         Err(expired) => timed_out(stream, &cluster, expired),
+    };
+    if forward.attempts.in_response {
+        response.headers_mut().insert(ATTEMPT_COUNT, HeaderValue::from(stream.attempts));
     }
+    response
 }
 
-/// The cluster that a request goes to, if it exists.
-fn cluster(stream: &Stream, destination: &Destination) -> Option<Arc<Cluster>> {
-    let name = match &destination.cluster {
+/// The cluster of this name, or of the name that the request says, if it exists.
+pub(super) fn cluster(stream: &Stream, name: &ClusterName) -> Option<Arc<Cluster>> {
+    let name = match name {
         ClusterName::Fixed(name) => name,
         ClusterName::Header(name) => stream.head.headers.get(name)?.to_str().ok()?,
     };
     stream.downstream.worker.shared.clusters.get(name)
+}
+
+/// What the route and the request's hash say of the endpoint.
+fn choice<'a>(route: &'a Route, forward: &CompiledForward, hash: Option<u64>) -> Choice<'a> {
+    let config = &forward.config;
+    let subset = route.destination().map(|to| &to.subset);
+    Choice {
+        hash,
+        subset: subset.filter(|subset| !subset.is_empty()),
+        priority: config.priority,
+        host: (config.host_rewrite == Some(HostRewrite::Endpoint))
+            .then_some(config.append_forwarded_host),
+    }
 }
 
 /// Changes the head as the route says, in Envoy's order.
@@ -106,9 +131,22 @@ fn prepare(stream: &mut Stream, route: &Route, forward: &CompiledForward) {
     if let Some(rewrite) = &forward.config.path_rewrite {
         rewrite::path(head, &rule.matcher, rewrite);
     }
-    if let Some(timeout) = &forward.expected_timeout {
-        head.headers.insert(EXPECTED_TIMEOUT, timeout.clone());
+}
+
+/// The stream has lasted as long as it may.
+fn too_long(stream: &mut Stream) -> Response<ResponseBody> {
+    let has_request = stream.request_meter.as_ref().is_none_or(|meter| meter.ended().is_some());
+    let status = match has_request {
+        true => StatusCode::GATEWAY_TIMEOUT,
+        false => StatusCode::REQUEST_TIMEOUT,
+    };
+    stream.details = "max_duration_timeout";
+    let mut response = local_reply(stream, status, "downstream duration timeout");
+    if stream.is_grpc() {
+        // DEADLINE_EXCEEDED, as the client itself would find.
+        response.headers_mut().insert("grpc-status", HeaderValue::from(4));
     }
+    response
 }
 
 fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Response<ResponseBody> {
@@ -125,215 +163,10 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
             local_reply(stream, status, "upstream request timeout")
         }
+        Expired::Whole => too_long(stream),
         Expired::Idle => {
             stream.fail(Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout");
             local_reply(stream, status, "stream timeout")
-        }
-    }
-}
-
-/// Counts it to the endpoint whose answer did not come in time, and gives its id.
-fn count_timeout(stream: &Stream) -> Option<u64> {
-    let endpoint = stream.upstream_host.as_ref()?;
-    endpoint.stats.rq_timeout.fetch_add(1, Relaxed);
-    if let Some(cluster) = &stream.cluster {
-        cluster.report(endpoint, Verdict::TimedOut);
-    }
-    Some(endpoint.id)
-}
-
-/// How a try ended.
-type Outcome = Result<(Response<Body>, Exchange), Failure>;
-
-/// Another try.
-struct Again {
-    body: Body,
-    /// How long to wait before it.
-    back_off: Option<Duration>,
-}
-
-/// The tries of one request.
-struct Attempts<'a> {
-    forward: &'a CompiledForward,
-    cluster: &'a Arc<Cluster>,
-    /// There is no body: it can always be sent again.
-    is_bodiless: bool,
-    recording: Option<Recording>,
-    tried: Vec<u64>,
-    /// Retries by policy so far.
-    retries: u32,
-    /// Whether the try that is always safe was made.
-    repeated: bool,
-    /// How many connections had closed before the request came to them.
-    stale: u32,
-    /// How many endpoints' own proxies have said that it came to nobody.
-    refusals: u32,
-    fresh: bool,
-}
-
-impl<'a> Attempts<'a> {
-    fn new(forward: &'a CompiledForward, cluster: &'a Arc<Cluster>, body: &Body) -> Self {
-        Self {
-            forward,
-            cluster,
-            is_bodiless: body.is_empty(),
-            recording: None,
-            tried: Vec::new(),
-            retries: 0,
-            repeated: false,
-            stale: 0,
-            refusals: 0,
-            fresh: false,
-        }
-    }
-
-    async fn run(mut self, stream: &mut Stream, mut body: Body) -> Outcome {
-        let policy = self.forward.config.retry.as_ref();
-        if policy.is_some() && !self.is_bodiless && stream.upgrade.is_none() {
-            let recording = Replay::record(body, MAX_REPLAY);
-            body = recording.body().unwrap_or_default();
-            self.recording = Some(recording);
-        }
-        // Held until the retry is over: the limit is on retries at work.
-        let mut permit = None;
-        loop {
-            if self.forward.count_attempts {
-                let number = 1 + self.retries + self.refusals + u32::from(self.repeated);
-                stream.head.headers.insert(ATTEMPT_COUNT, HeaderValue::from(number));
-            }
-            let mut outcome = self.attempt(stream, body, policy).await;
-            let Some(again) = self.again(stream, policy, &mut outcome, &mut permit) else {
-                if self.retries > 0 && matches!(&outcome, Ok((r, _)) if r.status().is_success()) {
-                    self.cluster.stats().rq_retry_success.inc();
-                }
-                return outcome;
-            };
-            // Whoever is still at work on the old try need not go on.
-            drop(outcome);
-            body = again.body;
-            if let Some(back_off) = again.back_off {
-                // Boxed: a retry is rare, and a timer large.
-                Box::pin(tokio::time::sleep(back_off)).await;
-            }
-        }
-    }
-
-    async fn attempt(
-        &self,
-        stream: &mut Stream,
-        body: Body,
-        policy: Option<&RetryPolicy>,
-    ) -> Outcome {
-        let to = Try { cluster: self.cluster, tried: &self.tried, fresh: self.fresh };
-        let Some(timeout) = policy.and_then(|policy| policy.per_try_timeout) else {
-            return attempt(stream, body, &to).await;
-        };
-        match tokio::time::timeout(timeout, attempt(stream, body, &to)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.cluster.stats().rq_per_try_timeout.inc();
-                let endpoint = count_timeout(stream);
-                let kind = FailureKind::PerTryTimeout;
-                let transport_failure = None;
-                Err(Failure { kind, endpoint, reused: false, body: None, transport_failure })
-            }
-        }
-    }
-
-    /// Whether a connection had closed before the request came to it. Trying again costs
-    /// nothing then: it does not count as the try that is always safe.
-    fn may_be_stale(&self, failure: &Failure) -> bool {
-        failure.kind == FailureKind::Send(SendErrorKind::NotSent) && self.stale < MAX_STALE
-    }
-
-    /// Another try, if there is to be one; otherwise this outcome stands. The old try gets
-    /// no more of the request's body when there is.
-    fn again(
-        &mut self,
-        stream: &mut Stream,
-        policy: Option<&RetryPolicy>,
-        outcome: &mut Outcome,
-        permit: &mut Option<Permit>,
-    ) -> Option<Again> {
-        let can_resend = self.can_resend(outcome) && !stream.is_broken();
-        if let Err(failure) = outcome
-            && (!self.repeated || self.may_be_stale(failure))
-            && retry::is_provably_safe(failure, &stream.head.method, can_resend)
-        {
-            if matches!(failure.kind, FailureKind::Connect | FailureKind::ConnectTimeout) {
-                self.tried.extend(failure.endpoint);
-            }
-            match self.may_be_stale(failure) {
-                true => self.stale += 1,
-                false => self.repeated = true,
-            }
-            let body = self.body_again(outcome)?;
-            self.fresh = true;
-            self.cluster.stats().rq_retry.inc();
-            return Some(Again { body, back_off: None });
-        }
-        let method = &stream.head.method;
-        if let Some(endpoint) = self.refused_by(outcome, method).filter(|_| can_resend) {
-            self.tried.push(endpoint);
-            self.refusals += 1;
-            let body = self.body_again(outcome)?;
-            self.cluster.stats().rq_retry.inc();
-            return Some(Again { body, back_off: None });
-        }
-        let policy = policy?;
-        let (wanted, endpoint) = match outcome {
-            Ok((response, exchange)) => (
-                policy.wants_after_response(response.status(), response.headers()),
-                Some(exchange.endpoint()),
-            ),
-            Err(failure) => (policy.wants_after_failure(failure), failure.endpoint),
-        };
-        if !wanted || !can_resend {
-            return None;
-        }
-        let stats = self.cluster.stats();
-        if self.retries >= policy.retries {
-            stream.flags.insert(Flags::UPSTREAM_RETRY_LIMIT);
-            stats.rq_retry_limit_exceeded.inc();
-            return None;
-        }
-        *permit = None;
-        let Ok(held) = self.cluster.permit_retry(RoutingPriority::default()) else {
-            stats.rq_retry_overflow.inc();
-            return None;
-        };
-        *permit = Some(held);
-        let body = self.body_again(outcome)?;
-        stats.rq_retry.inc();
-        self.tried.extend(endpoint);
-        let back_off = policy.back_off_after(self.retries);
-        self.retries += 1;
-        Some(Again { body, back_off: Some(back_off) })
-    }
-
-    /// The endpoint whose own proxy says that nobody has answered, if another may be asked.
-    fn refused_by(&self, outcome: &Outcome, method: &Method) -> Option<u64> {
-        let Ok((response, exchange)) = outcome else { return None };
-        let again = self.refusals < MAX_REFUSALS && unprocessed::allows(response, exchange, method);
-        again.then(|| exchange.endpoint())
-    }
-
-    /// Whether the whole body can be had once more.
-    fn can_resend(&self, outcome: &Outcome) -> bool {
-        let unsent = matches!(outcome, Err(Failure { body: Some(_), .. }));
-        unsent || self.recording.as_ref().map_or(self.is_bodiless, Recording::is_kept)
-    }
-
-    /// The whole body once more, if it can be had.
-    fn body_again(&self, outcome: &mut Outcome) -> Option<Body> {
-        if let Err(failure) = outcome
-            && let Some(unsent) = failure.body.take()
-        {
-            return Some(unsent);
-        }
-        match &self.recording {
-            Some(recording) => recording.body(),
-            None => self.is_bodiless.then(Body::empty),
         }
     }
 }

@@ -3,15 +3,19 @@
 //! The connection manager has looked up the request's route; [`route`] does what it says.
 
 mod attempt;
+mod attempts;
 mod forward;
 mod grpc_outcome;
+mod hash;
 mod header_changes;
 mod local_reply;
+mod mirror;
 mod redirect;
 mod response_body;
 mod retry;
 mod rewrite;
 mod stream;
+mod timeouts;
 mod timers;
 mod unprocessed;
 

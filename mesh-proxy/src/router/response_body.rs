@@ -145,12 +145,15 @@ impl http_body::Body for ResponseBody {
             Poll::Pending => {
                 let Some(upstream) = &mut this.upstream else { return Poll::Pending };
                 let Poll::Ready(expired) = upstream.timers.poll(cx) else { return Poll::Pending };
-                upstream.exchange.count_timeout();
+                if expired == Expired::Response {
+                    upstream.exchange.count_timeout();
+                }
                 this.upstream = None;
                 Poll::Ready(Some(Err(match expired {
                     Expired::Response => BodyError::ResponseTimeout,
                     Expired::Idle => BodyError::StreamIdleTimeout,
                     Expired::Request => BodyError::RequestTimeout,
+                    Expired::Whole => BodyError::DurationTimeout,
                 })))
             }
         }

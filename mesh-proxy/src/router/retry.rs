@@ -1,13 +1,17 @@
 //! Whether a request may be tried again.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, Method, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::attempt::{Failure, FailureKind};
 use crate::codec::client::SendErrorKind;
-use crate::config::RetryPolicy;
+use crate::config::{RateLimitedBackOff, ResetFormat, RetryOn, RetryPolicy};
 use crate::random;
+
+/// An Envoy's word for a response that a rate limit of its own has made.
+const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 
 /// Whether nobody can have processed a request that failed so, or whether it does not
 /// matter if somebody did: such a request is tried again without any policy, once.
@@ -58,28 +62,65 @@ impl RetryPolicy {
     /// Whether the policy wants another try after this response.
     pub(super) fn wants_after_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let on = &self.on;
-        let grpc = |code: &str| headers.get("grpc-status").is_some_and(|value| value == code);
+        if headers.contains_key(RATE_LIMITED) {
+            return on.envoy_ratelimited;
+        }
         (on.server_error && status.is_server_error())
             || (on.gateway_error && matches!(status.as_u16(), 502..=504))
             || (on.retriable_4xx && status == StatusCode::CONFLICT)
             || (on.retriable_status_codes && self.status_codes.contains(&status))
-            || (on.grpc_unavailable && grpc("14"))
-            || (on.grpc_cancelled && grpc("1"))
+            || (on.retriable_headers
+                && self.headers.iter().any(|header| header.matches_response(status, headers)))
+            || (on.grpc != 0 && grpc_status(headers).is_some_and(|code| on.grpc >> code & 1 == 1))
     }
 
-    /// How long to wait before the try after `retries` retries: exponential, with full
-    /// jitter.
-    pub(super) fn back_off_after(&self, retries: u32) -> Duration {
+    /// Whether a request may be tried again at all.
+    pub(super) fn allows(&self, head: &Parts) -> bool {
+        self.on != RetryOn::default()
+            && (self.request_headers.is_empty()
+                || self.request_headers.iter().any(|header| header.matches(head)))
+    }
+
+    /// How long to wait before the try after `retries` retries: what the response says, if
+    /// the policy looks for that, or exponential, with full jitter.
+    pub(super) fn back_off_after(&self, retries: u32, headers: Option<&HeaderMap>) -> Duration {
+        let limited = self.rate_limited.as_ref().zip(headers);
+        if let Some(wait) = limited.and_then(|(limited, headers)| limited.interval(headers)) {
+            return wait + wait.mul_f64(random::share() / 2.0);
+        }
         let (base, max) = self.back_off;
         let ceiling = base.saturating_mul(1 << retries.min(16)).min(max).as_micros() as u64;
         Duration::from_micros(random::below(ceiling.max(1)))
     }
 }
 
+impl RateLimitedBackOff {
+    fn interval(&self, headers: &HeaderMap) -> Option<Duration> {
+        self.headers.iter().find_map(|header| {
+            let number = headers.get(&header.name)?.to_str().ok()?.trim().parse().ok()?;
+            let wait = match header.format {
+                ResetFormat::Seconds => Duration::from_secs(number),
+                ResetFormat::UnixTimestamp => {
+                    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+                    Duration::from_secs(number).checked_sub(now)?
+                }
+            };
+            (wait <= self.max).then_some(wait)
+        })
+    }
+}
+
+/// The status of a gRPC response that has no more than headers.
+fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    let status = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    (status < u32::BITS).then_some(status)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RetryOn;
+    use crate::config::ResetHeader;
+    use http::HeaderValue;
 
     fn failure(kind: SendErrorKind, reused: bool) -> Failure {
         let kind = FailureKind::Send(kind);
@@ -108,9 +149,12 @@ mod tests {
     #[test]
     fn a_policy_names_its_conditions() {
         let policy = RetryPolicy {
-            on: RetryOn { gateway_error: true, grpc_unavailable: true, ..RetryOn::default() },
+            on: RetryOn { gateway_error: true, grpc: 1 << 14, ..RetryOn::default() },
             retries: 2,
             per_try_timeout: None,
+            headers: Vec::new(),
+            request_headers: Vec::new(),
+            rate_limited: None,
             status_codes: vec![StatusCode::IM_A_TEAPOT],
             back_off: (Duration::from_millis(25), Duration::from_millis(250)),
         };
@@ -118,11 +162,38 @@ mod tests {
         assert!(policy.wants_after_response(StatusCode::BAD_GATEWAY, &headers));
         assert!(!policy.wants_after_response(StatusCode::INTERNAL_SERVER_ERROR, &headers));
         assert!(!policy.wants_after_response(StatusCode::IM_A_TEAPOT, &headers));
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("grpc-status"),
-            http::HeaderValue::from_static("14"),
-        )]);
-        assert!(policy.wants_after_response(StatusCode::OK, &headers));
-        assert!((0..100).all(|n| policy.back_off_after(n) <= Duration::from_millis(250)));
+        let status = |code| HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), code)]);
+        let of = |code| policy.wants_after_response(StatusCode::OK, &status(code));
+        assert!(of(HeaderValue::from_static("14")));
+        assert!(!of(HeaderValue::from_static("13")) && !of(HeaderValue::from_static("46")));
+        let mut limited = HeaderMap::new();
+        limited.insert(RATE_LIMITED, HeaderValue::from_static("true"));
+        assert!(!policy.wants_after_response(StatusCode::BAD_GATEWAY, &limited));
+        let longest = Duration::from_millis(250);
+        assert!((0..100).all(|retries| policy.back_off_after(retries, None) <= longest));
+    }
+
+    #[test]
+    fn an_upstream_can_say_when_to_come_again() {
+        let header = |name, format| ResetHeader { name: HeaderName::from_static(name), format };
+        let limited = RateLimitedBackOff {
+            headers: vec![
+                header("retry-after", ResetFormat::Seconds),
+                header("x-reset", ResetFormat::UnixTimestamp),
+            ],
+            max: Duration::from_secs(60),
+        };
+        let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 30;
+        let interval = |after: &str, at: u64| {
+            let mut headers = HeaderMap::new();
+            headers.insert("retry-after", HeaderValue::try_from(after).unwrap());
+            headers.insert("x-reset", HeaderValue::from(at));
+            limited.interval(&headers)
+        };
+        assert_eq!(interval("5", soon), Some(Duration::from_secs(5)));
+        let by_timestamp = interval("61", soon).unwrap();
+        assert!((20..=30).contains(&by_timestamp.as_secs()), "{by_timestamp:?}");
+        assert_eq!(interval("later", soon + 3600), None);
+        assert_eq!(interval("", 0), None);
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn path(head: &mut Parts, matcher: &Matcher, rewrite: &Rewrite) {
 /// Changes Host as the route says, and tells the one before.
 pub(super) fn host(head: &mut Parts, config: &Forward) {
     let host = match &config.host_rewrite {
-        None => return,
+        None | Some(HostRewrite::Endpoint) => return,
         Some(HostRewrite::Literal(host)) => Some(host.clone()),
         Some(HostRewrite::Header(name)) => head.headers.get(name).cloned(),
         Some(HostRewrite::Path(substitution)) => {
@@ -57,6 +57,13 @@ pub(super) fn host(head: &mut Parts, config: &Forward) {
     let host = host.filter(|host| http::uri::Authority::try_from(host.as_bytes()).is_ok());
     if let Some(host) = host {
         set_host(&mut head.headers, host, config.append_forwarded_host);
+    }
+}
+
+/// Makes Host the name of the endpoint that was chosen.
+pub(super) fn host_of_endpoint(headers: &mut HeaderMap, name: &str, append_forwarded: bool) {
+    if let Ok(host) = HeaderValue::from_str(name) {
+        set_host(headers, host, append_forwarded);
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) flags: Flags,
     /// Envoy's response code details.
     pub(crate) details: &'static str,
+    /// How many of its tries were retries by the route's policy.
+    pub(crate) retries: u32,
     pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) upstream_host: Option<Arc<Endpoint>>,
     pub(crate) upstream_local: Option<SocketAddr>,
@@ -83,6 +85,33 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// A copy of the request, with a head of its own: what becomes of it is nobody's matter.
+    pub(super) fn shadow(&self, head: Parts) -> Self {
+        Self {
+            downstream: Rc::clone(&self.downstream),
+            head,
+            route: None,
+            started: Instant::now(),
+            request_meter: None,
+            request_timeout: None,
+            idle_timeout: None,
+            upgrade: None,
+            flags: Flags::NONE,
+            details: "",
+            routed: None,
+            retries: 0,
+            cluster: None,
+            upstream_host: None,
+            upstream_local: None,
+            upstream_protocol: None,
+            attempts: 0,
+            sent: None,
+            responded: None,
+            upstream_failure: None,
+            service_time: None,
+        }
+    }
+
     /// Notes why there is no response from an upstream.
     pub(crate) fn fail(&mut self, flags: Flags, details: &'static str) {
         self.flags.insert(flags);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::timeouts::Limits;
 use super::{Downstream, Stream};
 use crate::codec::Meter;
 
@@ -16,6 +17,8 @@ use crate::codec::Meter;
 pub(super) enum Expired {
     /// The route's timeout: from the end of the request to the end of the response.
     Response,
+    /// The route's limit from the beginning of the request to the end of the response.
+    Whole,
     /// Nothing happened on the stream.
     Idle,
     /// The connection manager's timeout: until the end of the request.
@@ -26,6 +29,7 @@ pub(super) enum Expired {
 /// there is something to wait for.
 pub(super) struct Timers {
     response: Option<Duration>,
+    whole: Option<Duration>,
     idle: Option<Duration>,
     /// For a request that has a body.
     whole_request: Option<Duration>,
@@ -38,9 +42,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    pub(super) fn new(stream: &Stream, response: Option<Duration>, idle: Option<Duration>) -> Self {
+    /// `idle` is how long the stream may be silent.
+    pub(super) fn new(stream: &Stream, limits: Limits, idle: Option<Duration>) -> Self {
         Self {
-            response,
+            response: limits.response,
+            whole: limits.whole,
             idle,
             whole_request: stream.request_timeout.filter(|_| stream.request_meter.is_some()),
             started: stream.started,
@@ -88,7 +94,8 @@ impl Timers {
         let idle = self.idle.map(|timeout| self.last_activity() + timeout);
         let request = self.whole_request.filter(|_| !self.has_request_ended());
         let request = request.map(|timeout| self.started + timeout);
-        [response, idle, request].into_iter().flatten().min()
+        let whole = self.whole.map(|timeout| self.started + timeout);
+        [response, whole, idle, request].into_iter().flatten().min()
     }
 
     fn expired(&self, now: Instant) -> Option<Expired> {
@@ -100,6 +107,9 @@ impl Timers {
             && ended + timeout <= now
         {
             return Some(Expired::Response);
+        }
+        if self.whole.is_some_and(|timeout| self.started + timeout <= now) {
+            return Some(Expired::Whole);
         }
         if let Some(timeout) = self.whole_request
             && !self.has_request_ended()

@@ -90,6 +90,7 @@ pub(crate) fn without_port(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AttemptHeaders;
 
     fn domains(lists: &[&[&str]]) -> Domains {
         let hosts: Vec<_> = lists
@@ -100,7 +101,7 @@ mod tests {
                 routes: Vec::new(),
                 request_headers: Default::default(),
                 response_headers: Default::default(),
-                include_request_attempt_count: false,
+                attempts: AttemptHeaders::default(),
             })
             .collect();
         Domains::new(hosts.iter())

@@ -2,9 +2,8 @@
 
 use http::request::Parts;
 
-use super::headers::HeaderMatcher;
 use crate::codec::is_grpc;
-use crate::config::{Fraction, PathMatch, QueryMatch, QueryValueMatch, RouteMatch};
+use crate::config::{Fraction, HeaderMatch, PathMatch, QueryMatch, QueryValueMatch, RouteMatch};
 
 /// Envoy's `RouteMatch`, ready to be asked.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(crate) struct Matcher {
 struct More {
     fraction: Option<Fraction>,
     grpc: bool,
-    headers: Box<[HeaderMatcher]>,
+    headers: Box<[HeaderMatch]>,
     query: Box<[QueryMatch]>,
 }
 
@@ -31,7 +30,7 @@ impl Matcher {
             Box::new(More {
                 fraction: *fraction,
                 grpc: *grpc,
-                headers: headers.iter().map(HeaderMatcher::new).collect(),
+                headers: headers.clone().into(),
                 query: query.clone().into(),
             })
         });
@@ -86,13 +85,17 @@ impl More {
     }
 }
 
-/// As in Envoy nothing is decoded, and of several parameters of one name the first counts.
-fn matches_query(config: &QueryMatch, query: Option<&str>) -> bool {
+/// The first parameter of this name in a query. As in Envoy nothing is decoded.
+pub(crate) fn query_parameter<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
     let mut parameters = query.unwrap_or_default().split('&').filter(|text| !text.is_empty());
-    let value = parameters.find_map(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        (name == config.name).then_some(value)
-    });
+    parameters.find_map(|parameter| {
+        let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (found == name).then_some(value)
+    })
+}
+
+fn matches_query(config: &QueryMatch, query: Option<&str>) -> bool {
+    let value = query_parameter(query, &config.name);
     match &config.value {
         QueryValueMatch::Present(wanted) => value.is_some() == *wanted,
         QueryValueMatch::String(text) => value.is_some_and(|value| text.matches(value.as_bytes())),

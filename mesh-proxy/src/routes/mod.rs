@@ -4,11 +4,10 @@
 //! that is in force just then.
 
 mod domains;
-mod headers;
 mod index;
 mod matcher;
 mod table;
 
 pub(crate) use domains::without_port;
-pub(crate) use matcher::Matcher;
+pub(crate) use matcher::{Matcher, query_parameter};
 pub(crate) use table::{CompiledAction, CompiledForward, Route, Rule, Slot, Tables};

@@ -13,7 +13,7 @@ use super::domains::Domains;
 use super::index::Index;
 use super::matcher::Matcher;
 use crate::config::{
-    self, Action, Destination, Forward, HeaderChanges, Name, Redirect, RouteTable,
+    self, Action, AttemptHeaders, Destination, Forward, HeaderChanges, Name, Redirect, RouteTable,
 };
 use crate::random;
 
@@ -70,9 +70,9 @@ pub(crate) enum CompiledAction {
 
 pub(crate) struct CompiledForward {
     pub(crate) config: Forward,
-    /// The timeout in milliseconds, for `x-envoy-expected-rq-timeout-ms`.
+    /// For `x-envoy-expected-rq-timeout-ms`: the time for a try, or else for all of them.
     pub(crate) expected_timeout: Option<HeaderValue>,
-    pub(crate) count_attempts: bool,
+    pub(crate) attempts: AttemptHeaders,
 }
 
 impl Tables {
@@ -217,10 +217,8 @@ impl Rule {
     fn new(route: &config::Route, host: &config::VirtualHost, table: &RouteTable) -> Self {
         let action = match &route.action {
             Action::Forward(forward) => CompiledAction::Forward(Box::new(CompiledForward {
-                expected_timeout: forward
-                    .timeout
-                    .map(|timeout| HeaderValue::from(timeout.as_millis() as u64)),
-                count_attempts: host.include_request_attempt_count,
+                expected_timeout: expected_timeout(forward),
+                attempts: host.attempts,
                 config: Forward::clone(forward),
             })),
             Action::Redirect(redirect) => CompiledAction::Redirect(redirect.clone()),
@@ -248,4 +246,10 @@ impl Rule {
             ]),
         }
     }
+}
+
+fn expected_timeout(forward: &Forward) -> Option<HeaderValue> {
+    let per_try = forward.retry.as_ref().and_then(|retry| retry.per_try_timeout);
+    let shorter = per_try.into_iter().chain(forward.timeout).min()?;
+    Some(HeaderValue::from(shorter.as_millis() as u64))
 }

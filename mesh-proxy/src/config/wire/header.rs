@@ -79,6 +79,16 @@ pub(super) fn header_name(path: &Path, name: &str) -> Result<HeaderName, Error> 
     name.parse().map_err(|_| path.error(format!("found {name:?}, which is no header name")))
 }
 
+/// The name of a header that is looked at. `:authority` is in Host, whatever the protocol.
+pub(super) fn name_of_header(path: &Path, name: &str) -> Result<HeaderName, Error> {
+    match name {
+        ":authority" => Ok(http::header::HOST),
+        name => {
+            name.parse().map_err(|_| path.error(format!("found {name:?}, which is no header name")))
+        }
+    }
+}
+
 /// A text with command operators; `%%` is a percent sign.
 fn header_text(path: &Path, value: &str) -> Result<HeaderText, Error> {
     let format = format(path, value)?;

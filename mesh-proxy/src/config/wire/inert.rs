@@ -82,7 +82,9 @@ const INERT: &[&str] = &[
     "LocalityLbEndpoints.proximity",
     "ZoneAwareLbConfig.min_cluster_size", // no local cluster: no zone to be aware of
     "ZoneAwareLbConfig.routing_enabled",
-    "Route.tracing", // no tracer
+    "RequestMirrorPolicy.trace_sampled",             // no tracer
+    "Route.tracing",                                 // no tracer
+    "RetryPolicy.host_selection_retry_max_attempts", // ours looks until it has another one
     "Router.reject_connect_request_early_data",
     "UpstreamTlsContext.enforce_rsa_key_usage", // keys only sign: no suite encrypts with them
     "WeightedCluster.runtime_key_prefix",       // no runtime

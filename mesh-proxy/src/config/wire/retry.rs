@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use mesh_proto::any;
 use mesh_proto::envoy::config::route::v3 as proto;
+use mesh_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use prost::Name as _;
 
-use super::common::{positive, refuse_set, timeout};
-use crate::config::{Error, Path, RetryOn, RetryPolicy};
+use super::common::{decode, enumeration, positive, refuse_set, timeout, unknown_type};
+use super::header::name_of_header;
+use super::route_match::header_match;
+use crate::config::{
+    Error, HeaderMatch, Path, RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy,
+};
 
 /// Envoy's default base interval; the maximum is ten times the base.
 const DEFAULT_BASE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Envoy's default for what an upstream may ask to wait.
+const DEFAULT_MAX_RESET: Duration = Duration::from_secs(300);
 
 /// Envoy's `RetryPolicy`.
 pub(super) fn retry_policy(policy: proto::RetryPolicy, path: &Path) -> Result<RetryPolicy, Error> {
@@ -34,21 +44,50 @@ pub(super) fn retry_policy(policy: proto::RetryPolicy, path: &Path) -> Result<Re
         RetryPolicy,
         per_try_idle_timeout,
         retry_priority,
-        retry_host_predicate,
         retry_options_predicates,
         host_selection_retry_max_attempts,
-        rate_limited_retry_back_off,
-        retriable_headers,
-        retriable_request_headers,
         refresh_cluster_on_retry,
     );
+    host_predicates(&path.field("retry_host_predicate"), retry_host_predicate)?;
     Ok(RetryPolicy {
         on: conditions(&path.field("retry_on"), &retry_on)?,
         retries: num_retries.unwrap_or(1),
         per_try_timeout: timeout(path, "per_try_timeout", per_try_timeout, None)?,
         status_codes: status_codes(&path.field("retriable_status_codes"), &retriable_status_codes)?,
+        headers: header_matches(&path.field("retriable_headers"), retriable_headers)?,
+        request_headers: header_matches(
+            &path.field("retriable_request_headers"),
+            retriable_request_headers,
+        )?,
         back_off: back_off(&path.field("retry_back_off"), retry_back_off)?,
+        rate_limited: rate_limited(
+            &path.field("rate_limited_retry_back_off"),
+            rate_limited_retry_back_off,
+        )?,
     })
+}
+
+/// `previous_hosts` is all that is honoured: a retry never goes back to an endpoint that it
+/// has tried when there is another.
+fn host_predicates(
+    path: &Path,
+    predicates: Vec<proto::retry_policy::RetryHostPredicate>,
+) -> Result<(), Error> {
+    use proto::retry_policy::retry_host_predicate::ConfigType;
+    for (index, predicate) in predicates.into_iter().enumerate() {
+        let path = path.index(index).field("typed_config");
+        let proto::retry_policy::RetryHostPredicate { name: _, config_type } = predicate;
+        let any = config_type.map(|ConfigType::TypedConfig(any)| any);
+        let any = any.as_ref();
+        match any.filter(|any| any::type_name(&any.type_url) == PreviousHostsPredicate::full_name())
+        {
+            Some(any) => {
+                let PreviousHostsPredicate {} = decode(&path, any)?;
+            }
+            None => return Err(unknown_type(&path, any, &[PreviousHostsPredicate::full_name()])),
+        }
+    }
+    Ok(())
 }
 
 fn conditions(path: &Path, list: &str) -> Result<RetryOn, Error> {
@@ -63,19 +102,43 @@ fn conditions(path: &Path, list: &str) -> Result<RetryOn, Error> {
             "5xx" => &mut on.server_error,
             "retriable-4xx" => &mut on.retriable_4xx,
             "retriable-status-codes" => &mut on.retriable_status_codes,
-            "unavailable" => &mut on.grpc_unavailable,
-            "cancelled" => &mut on.grpc_cancelled,
+            "retriable-headers" => &mut on.retriable_headers,
+            "envoy-ratelimited" => &mut on.envoy_ratelimited,
+            // Of HTTP/3, which no cluster speaks.
+            "http3-post-connect-failure" => continue,
             other => {
-                return Err(path.error(format!(
-                    "found {other:?}, expected one of connect-failure, refused-stream, reset, \
-                     reset-before-request, gateway-error, 5xx, retriable-4xx, \
-                     retriable-status-codes, unavailable, cancelled"
-                )));
+                on.grpc |= 1 << grpc_status(path, other)?;
+                continue;
             }
         };
         *flag = true;
     }
     Ok(on)
+}
+
+/// The number of a gRPC status that can be retried (gRPC's "Status codes").
+fn grpc_status(path: &Path, condition: &str) -> Result<u32, Error> {
+    Ok(match condition {
+        "cancelled" => 1,
+        "deadline-exceeded" => 4,
+        "resource-exhausted" => 8,
+        "internal" => 13,
+        "unavailable" => 14,
+        other => {
+            return Err(path.error(format!(
+                "found {other:?}, expected one of 5xx, gateway-error, reset, \
+                 reset-before-request, connect-failure, refused-stream, retriable-4xx, \
+                 retriable-status-codes, retriable-headers, envoy-ratelimited, \
+                 http3-post-connect-failure, cancelled, deadline-exceeded, internal, \
+                 resource-exhausted, unavailable"
+            )));
+        }
+    })
+}
+
+fn header_matches(path: &Path, wire: Vec<proto::HeaderMatcher>) -> Result<Vec<HeaderMatch>, Error> {
+    let one = |(index, wire)| header_match(wire, &path.index(index));
+    wire.into_iter().enumerate().map(one).collect()
 }
 
 fn status_codes(path: &Path, codes: &[u32]) -> Result<Vec<StatusCode>, Error> {
@@ -105,4 +168,30 @@ fn back_off(
             .error(format!("found {max:?}, expected at least the base_interval, {base:?}")));
     }
     Ok((base, max))
+}
+
+fn rate_limited(
+    path: &Path,
+    wire: Option<proto::retry_policy::RateLimitedRetryBackOff>,
+) -> Result<Option<RateLimitedBackOff>, Error> {
+    use proto::retry_policy::{RateLimitedRetryBackOff, ResetHeaderFormat};
+    let Some(RateLimitedRetryBackOff { reset_headers, max_interval }) = wire else {
+        return Ok(None);
+    };
+    let list = path.field("reset_headers");
+    if reset_headers.is_empty() {
+        return Err(list.error("missing: at least one is required"));
+    }
+    let mut headers = Vec::with_capacity(reset_headers.len());
+    for (index, header) in reset_headers.into_iter().enumerate() {
+        let path = list.index(index);
+        let proto::retry_policy::ResetHeader { name, format } = header;
+        let format = match enumeration(&path, "format", format)? {
+            ResetHeaderFormat::Seconds => ResetFormat::Seconds,
+            ResetHeaderFormat::UnixTimestamp => ResetFormat::UnixTimestamp,
+        };
+        headers.push(ResetHeader { name: name_of_header(&path.field("name"), &name)?, format });
+    }
+    let max = positive(path, "max_interval", max_interval)?;
+    Ok(Some(RateLimitedBackOff { headers, max: max.unwrap_or(DEFAULT_MAX_RESET) }))
 }

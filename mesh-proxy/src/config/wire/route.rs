@@ -11,16 +11,22 @@ use super::header::header_changes;
 use super::route_action::forward;
 use super::route_match::{route_match, substitution};
 use crate::config::{
-    Action, Error, Name, Path, Redirect, RedirectPath, RetryPolicy, Rewrite, Route,
+    Action, Error, Mirror, Name, Path, Redirect, RedirectPath, RetryPolicy, Rewrite, Route,
 };
 
-/// Envoy's `Route`; `retry` is the virtual host's policy, and a direct response may have
-/// `body_limit` bytes.
+/// What a route takes from its virtual host and its table.
+pub(super) struct Inherited {
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) mirrors: Vec<Mirror>,
+    /// How many bytes a direct response may have.
+    pub(super) body_limit: usize,
+}
+
+/// Envoy's `Route`.
 pub(super) fn route(
     route: proto::Route,
     path: &Path,
-    retry: Option<&RetryPolicy>,
-    body_limit: usize,
+    inherited: &Inherited,
 ) -> Result<Route, Error> {
     use proto::route::Action as Wire;
     let proto::Route {
@@ -55,13 +61,13 @@ pub(super) fn route(
     let matcher = route_match(required(path, "match", matcher)?, &path.field("match"))?;
     let action = match action {
         Some(Wire::Route(action)) => {
-            Action::Forward(Box::new(forward(action, &path.field("route"), retry)?))
+            Action::Forward(Box::new(forward(action, &path.field("route"), inherited)?))
         }
         Some(Wire::Redirect(action)) => {
             Action::Redirect(redirect(action, &path.field("redirect"))?)
         }
         Some(Wire::DirectResponse(action)) => {
-            direct(action, &path.field("direct_response"), body_limit)?
+            direct(action, &path.field("direct_response"), inherited.body_limit)?
         }
         Some(Wire::FilterAction(_)) => return Err(not_honoured(&path.field("filter_action"))),
         Some(Wire::NonForwardingAction(_)) => {

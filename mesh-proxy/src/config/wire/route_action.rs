@@ -2,31 +2,39 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
+use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::route::v3 as proto;
 use proto::route_action as parts;
 
 use super::common::{
     duration, enumeration, not_honoured, refuse_set, required, required_name, timeout,
 };
-use super::header::header_changes;
+use super::hash_policy::hash_policies;
+use super::header::{header_changes, name_of_header};
 use super::http_connection_manager::is_websocket;
+use super::metadata;
+use super::mirror::mirrors;
 use super::retry::retry_policy;
+use super::route::Inherited;
 use super::route_match::substitution;
 use super::tcp_proxy::weighted_target;
 use crate::config::{
-    ClusterName, Destination, Error, Forward, HostRewrite, Path, RetryPolicy, Rewrite, Target,
-    WeightedCluster,
+    ClusterName, Destination, Error, Forward, GrpcTimeout, HostRewrite, Labels, Path, Rewrite,
+    RoutingPriority, StreamDuration, Target, WeightedCluster,
 };
+
+/// Where a route's metadata says what it asks of an endpoint.
+const SUBSET: &str = "envoy.lb";
 
 /// Envoy's default `timeout`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Envoy's `RouteAction`; `retry` is the virtual host's policy.
+/// Envoy's `RouteAction`.
 pub(super) fn forward(
     action: proto::RouteAction,
     path: &Path,
-    retry: Option<&RetryPolicy>,
+    inherited: &Inherited,
 ) -> Result<Forward, Error> {
     let proto::RouteAction {
         cluster_not_found_response_code,
@@ -62,29 +70,26 @@ pub(super) fn forward(
     refuse_set!(
         path,
         RouteAction,
-        metadata_match,
         path_rewrite_policy,
         path_rewrite,
         flush_timeout,
         early_data_policy,
         retry_policy_typed_config,
-        request_mirror_policies,
-        priority,
         rate_limits,
         include_vh_rate_limits,
-        hash_policy,
         cors,
-        max_grpc_timeout,
-        grpc_timeout_offset,
         internal_redirect_policy,
         internal_redirect_action,
         max_internal_redirects,
         hedge_policy,
     );
-    stream_duration(&path.field("max_stream_duration"), max_stream_duration)?;
+    let duration_path = path.field("max_stream_duration");
+    let stream_duration = stream_duration(&duration_path, max_stream_duration)?;
+    let grpc_offset = duration(path, "grpc_timeout_offset", grpc_timeout_offset)?;
+    let grpc_timeout = grpc_timeout(path, "max_grpc_timeout", max_grpc_timeout, grpc_offset)?;
     let retry = match own_retry {
         Some(policy) => Some(retry_policy(policy, &path.field("retry_policy"))?),
-        None => retry.cloned(),
+        None => inherited.retry.clone(),
     };
     let idle_timeout = match duration(path, "idle_timeout", idle_timeout)? {
         None => None,
@@ -92,11 +97,20 @@ pub(super) fn forward(
         some => Some(some),
     };
     Ok(Forward {
-        target: target(path, cluster_specifier)?,
+        target: target(path, cluster_specifier, metadata_match.as_ref())?,
+        hash: hash_policies(&path.field("hash_policy"), hash_policy)?,
+        priority: match enumeration(path, "priority", priority)? {
+            core::RoutingPriority::Default => RoutingPriority::Default,
+            core::RoutingPriority::High => RoutingPriority::High,
+        },
         not_found: not_found(path, cluster_not_found_response_code)?,
         timeout: timeout(path, "timeout", whole, Some(DEFAULT_TIMEOUT))?,
+        // Envoy: the newer field excludes the older.
+        grpc_timeout: grpc_timeout.filter(|_| stream_duration.is_none()),
+        stream_duration,
         idle_timeout,
         retry,
+        mirrors: mirrors(path, request_mirror_policies, &inherited.mirrors)?,
         path_rewrite: path_rewrite_of(path, prefix_rewrite, regex_rewrite)?,
         host_rewrite: host_rewrite(path, host_rewrite_specifier)?,
         append_forwarded_host: append_x_forwarded_host,
@@ -107,19 +121,21 @@ pub(super) fn forward(
 fn target(
     path: &Path,
     specifier: Option<parts::ClusterSpecifier>,
+    metadata_match: Option<&core::Metadata>,
 ) -> Result<Target<Destination>, Error> {
     use parts::ClusterSpecifier;
+    let subset = metadata::of_filter(metadata_match, SUBSET);
     match specifier {
         Some(ClusterSpecifier::Cluster(name)) => {
             let name = ClusterName::Fixed(required_name(path, "cluster", &name)?);
-            Ok(Target::Cluster(Destination::to(name)))
+            Ok(Target::Cluster(Destination { subset, ..Destination::to(name) }))
         }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => {
-            weighted_clusters(&path.field("weighted_clusters"), weighted)
+            weighted_clusters(&path.field("weighted_clusters"), weighted, &subset)
         }
         Some(ClusterSpecifier::ClusterHeader(name)) => {
             let name = ClusterName::Header(name_of_header(&path.field("cluster_header"), &name)?);
-            Ok(Target::Cluster(Destination::to(name)))
+            Ok(Target::Cluster(Destination { subset, ..Destination::to(name) }))
         }
         Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
             Err(not_honoured(&path.field("cluster_specifier_plugin")))
@@ -134,6 +150,7 @@ fn target(
 fn weighted_clusters(
     path: &Path,
     weighted: proto::WeightedCluster,
+    subset: &Labels,
 ) -> Result<Target<Destination>, Error> {
     let proto::WeightedCluster {
         clusters,
@@ -145,7 +162,7 @@ fn weighted_clusters(
     let list = path.field("clusters");
     let mut found = Vec::with_capacity(clusters.len());
     for (index, cluster) in clusters.into_iter().enumerate() {
-        found.push(cluster_weight(&list.index(index), cluster)?);
+        found.push(cluster_weight(&list.index(index), cluster, subset)?);
     }
     let target = weighted_target(&list, found)?;
     match (total_weight, &target) {
@@ -160,6 +177,7 @@ fn weighted_clusters(
 fn cluster_weight(
     path: &Path,
     cluster: proto::weighted_cluster::ClusterWeight,
+    subset: &Labels,
 ) -> Result<WeightedCluster<Destination>, Error> {
     use proto::weighted_cluster::cluster_weight::HostRewriteSpecifier;
     let proto::weighted_cluster::ClusterWeight {
@@ -174,7 +192,10 @@ fn cluster_weight(
         typed_per_filter_config,
         host_rewrite_specifier,
     } = cluster;
-    refuse_set!(path, ClusterWeight, metadata_match, typed_per_filter_config,);
+    refuse_set!(path, ClusterWeight, typed_per_filter_config);
+    // The cluster's own over the route's.
+    let mut subset = subset.clone();
+    subset.extend(metadata::of_filter(metadata_match.as_ref(), SUBSET));
     let name = match (name.is_empty(), cluster_header.is_empty()) {
         (true, false) => {
             let path = path.field("cluster_header");
@@ -190,6 +211,7 @@ fn cluster_weight(
     Ok(WeightedCluster {
         cluster: Destination {
             cluster: name,
+            subset,
             host_rewrite,
             request_headers: header_changes(
                 path,
@@ -254,9 +276,7 @@ fn host_rewrite(
         Some(HostRewriteSpecifier::HostRewriteHeader(_))
         | Some(HostRewriteSpecifier::AutoHostRewrite(false))
         | None => None,
-        Some(HostRewriteSpecifier::AutoHostRewrite(true)) => {
-            return Err(not_honoured(&path.field("auto_host_rewrite")));
-        }
+        Some(HostRewriteSpecifier::AutoHostRewrite(true)) => Some(HostRewrite::Endpoint),
         Some(HostRewriteSpecifier::HostRewrite(_)) => {
             return Err(not_honoured(&path.field("host_rewrite")));
         }
@@ -265,7 +285,7 @@ fn host_rewrite(
 
 /// A `host_rewrite_literal`, which becomes the authority of an HTTP/2 request, too; `None`
 /// when empty.
-fn literal_host(path: &Path, host: &str) -> Result<Option<HeaderValue>, Error> {
+pub(super) fn literal_host(path: &Path, host: &str) -> Result<Option<HeaderValue>, Error> {
     if host.is_empty() {
         return Ok(None);
     }
@@ -278,33 +298,34 @@ fn literal_host(path: &Path, host: &str) -> Result<Option<HeaderValue>, Error> {
     }
 }
 
-fn name_of_header(path: &Path, name: &str) -> Result<HeaderName, Error> {
-    match name {
-        // The authority is in Host, whatever the protocol.
-        ":authority" => Ok(http::header::HOST),
-        name => {
-            name.parse().map_err(|_| path.error(format!("found {name:?}, which is no header name")))
-        }
-    }
-}
-
-/// Zero, which is no limit, is all that is honoured.
-fn stream_duration(path: &Path, wire: Option<parts::MaxStreamDuration>) -> Result<(), Error> {
-    let Some(wire) = wire else { return Ok(()) };
+fn stream_duration(
+    path: &Path,
+    wire: Option<parts::MaxStreamDuration>,
+) -> Result<Option<StreamDuration>, Error> {
+    let Some(wire) = wire else { return Ok(None) };
     let parts::MaxStreamDuration {
         max_stream_duration,
         grpc_timeout_header_max,
         grpc_timeout_header_offset,
     } = wire;
-    let max_stream_duration = timeout(path, "max_stream_duration", max_stream_duration, None)?;
-    refuse_set!(
-        path,
-        MaxStreamDuration,
-        max_stream_duration,
-        grpc_timeout_header_max,
-        grpc_timeout_header_offset,
-    );
-    Ok(())
+    let offset = duration(path, "grpc_timeout_header_offset", grpc_timeout_header_offset)?;
+    Ok(Some(StreamDuration {
+        max: timeout(path, "max_stream_duration", max_stream_duration, None)?,
+        grpc: grpc_timeout(path, "grpc_timeout_header_max", grpc_timeout_header_max, offset)?,
+    }))
+}
+
+fn grpc_timeout(
+    path: &Path,
+    field: &str,
+    max: Option<prost_types::Duration>,
+    offset: Option<Duration>,
+) -> Result<Option<GrpcTimeout>, Error> {
+    let max = duration(path, field, max)?;
+    Ok(max.map(|max| GrpcTimeout {
+        max: Some(max).filter(|max| !max.is_zero()),
+        offset: offset.unwrap_or_default(),
+    }))
 }
 
 fn websocket(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<Option<bool>, Error> {

@@ -6,9 +6,10 @@ use proto::header_matcher::HeaderMatchSpecifier as Specifier;
 
 use super::common::{not_honoured, refuse_set, required, required_name};
 use super::fraction::runtime_fraction;
+use super::header::name_of_header;
 use crate::config::{
-    Error, HeaderMatch, HeaderValueMatch, Path, PathMatch, QueryMatch, QueryValueMatch, Regex,
-    RouteMatch, StringMatch, StringPattern, Substitution, Wrong,
+    Error, HeaderField, HeaderMatch, HeaderValueMatch, Path, PathMatch, QueryMatch,
+    QueryValueMatch, Regex, RouteMatch, StringMatch, StringPattern, Substitution, Wrong,
 };
 
 /// Envoy's `RouteMatch`.
@@ -86,7 +87,7 @@ pub(super) fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<He
         treat_missing_header_as_empty,
         header_match_specifier,
     } = wire;
-    required_name(path, "name", &name)?;
+    let field = header_field(path, &name)?;
     let string = |pattern| HeaderValueMatch::String(StringMatch { pattern, ignore_case: false });
     let value = match header_match_specifier {
         // Without a specifier the header must be there.
@@ -105,10 +106,22 @@ pub(super) fn header_match(wire: proto::HeaderMatcher, path: &Path) -> Result<He
         }
     };
     Ok(HeaderMatch {
-        name: name.to_ascii_lowercase(),
+        field,
         value,
         invert: invert_match,
         missing_is_empty: treat_missing_header_as_empty,
+    })
+}
+
+fn header_field(path: &Path, name: &str) -> Result<HeaderField, Error> {
+    required_name(path, "name", name)?;
+    Ok(match name {
+        ":method" => HeaderField::Method,
+        ":path" => HeaderField::Path,
+        ":status" => HeaderField::Status,
+        // A request's scheme is what the connection manager says of it there.
+        ":scheme" => HeaderField::Named(http::HeaderName::from_static("x-forwarded-proto")),
+        name => HeaderField::Named(name_of_header(&path.field("name"), name)?),
     })
 }
 

@@ -8,9 +8,12 @@ use mesh_proto::envoy::config::route::v3 as proto;
 use super::KnownClusters;
 use super::common::{refuse_set, required_name};
 use super::header::header_changes;
+use super::mirror::mirrors;
 use super::retry::retry_policy;
-use super::route::route;
-use crate::config::{Action, ClusterName, Error, Name, Path, RetryPolicy, RouteTable, VirtualHost};
+use super::route::{Inherited, route};
+use crate::config::{
+    Action, AttemptHeaders, ClusterName, Error, Mirror, Name, Path, RouteTable, VirtualHost,
+};
 
 /// Envoy's `RouteConfiguration`, as RDS brings it: clusters are looked for only when
 /// `validate_clusters` says so.
@@ -51,7 +54,9 @@ fn unknown_cluster(table: &RouteTable, path: &Path, known: KnownClusters<'_>) ->
     for (host, virtual_host) in table.virtual_hosts.iter().enumerate() {
         for (index, route) in virtual_host.routes.iter().enumerate() {
             let Action::Forward(forward) = &route.action else { continue };
-            let mut names = forward.target.all().filter_map(|to| match &to.cluster {
+            let targets = forward.target.all().map(|to| &to.cluster);
+            let all = targets.chain(forward.mirrors.iter().map(|mirror| &mirror.cluster));
+            let mut names = all.filter_map(|cluster| match cluster {
                 ClusterName::Fixed(name) => Some(name),
                 ClusterName::Header(_) => None,
             });
@@ -94,7 +99,6 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
         vhds,
         internal_only_headers,
         cluster_specifier_plugins,
-        request_mirror_policies,
         vhost_header,
         typed_per_filter_config,
         metadata,
@@ -102,11 +106,12 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
     );
     // Envoy's default.
     let body_limit = max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
+    let mirrored = mirrors(path, request_mirror_policies, &[])?;
     let mut domains = HashSet::new();
     let mut hosts = Vec::with_capacity(virtual_hosts.len());
     for (index, host) in virtual_hosts.into_iter().enumerate() {
         let path = path.field("virtual_hosts").index(index);
-        let host = virtual_host(host, &path, body_limit)?;
+        let host = virtual_host(host, &path, &mirrored, body_limit)?;
         for (index, domain) in host.domains.iter().enumerate() {
             if !domains.insert(domain.clone()) {
                 return Err(path.field("domains").index(index).error(format!(
@@ -140,6 +145,7 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
 fn virtual_host(
     host: proto::VirtualHost,
     path: &Path,
+    mirrored: &[Mirror],
     body_limit: usize,
 ) -> Result<VirtualHost, Error> {
     let proto::VirtualHost {
@@ -177,13 +183,10 @@ fn virtual_host(
         rate_limits,
         cors,
         typed_per_filter_config,
-        include_attempt_count_in_response,
         retry_policy_typed_config,
         hedge_policy,
-        include_is_timeout_retry_header,
         per_request_buffer_limit_bytes,
         request_body_buffer_limit,
-        request_mirror_policies,
         metadata,
         route_specifiers,
     );
@@ -191,10 +194,12 @@ fn virtual_host(
     // A route without a retry policy takes that of its virtual host.
     let retry =
         retry.map(|policy| retry_policy(policy, &path.field("retry_policy"))).transpose()?;
+    let mirrors = mirrors(path, request_mirror_policies, mirrored)?;
+    let inherited = Inherited { retry, mirrors, body_limit };
     Ok(VirtualHost {
         name,
         domains: domains_of(&path.field("domains"), domains)?,
-        routes: routes_of(&path.field("routes"), routes, retry.as_ref(), body_limit)?,
+        routes: routes_of(&path.field("routes"), routes, &inherited)?,
         request_headers: header_changes(
             path,
             "request",
@@ -207,19 +212,22 @@ fn virtual_host(
             response_headers_to_add,
             &response_headers_to_remove,
         )?,
-        include_request_attempt_count,
+        attempts: AttemptHeaders {
+            in_request: include_request_attempt_count,
+            in_response: include_attempt_count_in_response,
+            is_timeout: include_is_timeout_retry_header,
+        },
     })
 }
 
 fn routes_of(
     path: &Path,
     routes: Vec<proto::Route>,
-    retry: Option<&RetryPolicy>,
-    body_limit: usize,
+    inherited: &Inherited,
 ) -> Result<Vec<Arc<crate::config::Route>>, Error> {
     let mut found = Vec::with_capacity(routes.len());
     for (index, wire) in routes.into_iter().enumerate() {
-        found.push(Arc::new(route(wire, &path.index(index), retry, body_limit)?));
+        found.push(Arc::new(route(wire, &path.index(index), inherited)?));
     }
     Ok(found)
 }

@@ -122,12 +122,16 @@ impl Ending {
         let (flags, details) = match error {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
             BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),
+            BodyError::DurationTimeout => (Flags::NONE, "max_duration_timeout"),
             BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
             error if error.is_stream_reset() => (
                 Flags::UPSTREAM_REMOTE_RESET,
                 "upstream_reset_after_response_started{remote_reset}",
             ),
-            BodyError::Http2(_) | BodyError::Hyper(_) | BodyError::Superseded => (
+            BodyError::Http2(_)
+            | BodyError::Hyper(_)
+            | BodyError::Superseded
+            | BodyError::Uncopied => (
                 Flags::UPSTREAM_CONNECTION_TERMINATION,
                 "upstream_reset_after_response_started{connection_termination}",
             ),

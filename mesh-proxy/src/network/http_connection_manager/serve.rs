@@ -199,6 +199,7 @@ impl Client {
             upgrade: None,
             flags: Flags::NONE,
             details: "",
+            retries: 0,
             cluster: None,
             upstream_host: None,
             upstream_local: None,

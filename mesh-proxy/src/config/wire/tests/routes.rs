@@ -24,7 +24,8 @@ fn routes_in_their_forms() {
     let values: Vec<_> = matched.query.into_iter().map(|query| query.value).collect();
     assert_eq!(values, [QueryValueMatch::Present(true), QueryValueMatch::Present(false)]);
     assert_eq!(found.matcher.path, PathMatch::SeparatedPrefix("/a".to_owned()));
-    assert_eq!(found.matcher.headers[0].name, "end-user");
+    let user = ::http::HeaderName::from_static("end-user");
+    assert_eq!(found.matcher.headers[0].field, HeaderField::Named(user));
     assert_eq!(found.matcher.headers[1].value, HeaderValueMatch::Present(true));
     assert_eq!(found.request_headers.removed(), ["x-c"]);
     let added = &found.request_headers.added()[0];
@@ -34,7 +35,7 @@ fn routes_in_their_forms() {
     assert!(matches!(&forward.target, Target::Weighted { total: 100, .. }));
     assert_eq!(forward.timeout, None);
     let retry = forward.retry.as_ref().unwrap();
-    assert!(retry.on.connect_failure && retry.on.grpc_unavailable && !retry.on.server_error);
+    assert!(retry.on.connect_failure && retry.on.grpc == 1 << 14 && !retry.on.server_error);
 
     let direct = route(
         "{ match: { path: / }, direct_response: { status: 418, body: { inline_string: hi } } }",
@@ -161,11 +162,172 @@ fn a_route_takes_the_retry_policy_of_its_virtual_host() {
     )
     .unwrap();
     let host: &config::VirtualHost = &table.virtual_hosts[0];
-    assert!(host.include_request_attempt_count);
+    assert!(host.attempts.in_request && !host.attempts.in_response);
     let on = |index: usize| match &host.routes[index].action {
         Action::Forward(forward) => forward.retry.as_ref().unwrap().on,
         _ => panic!(),
     };
     assert!(on(0).server_error);
     assert!(on(1).reset && !on(1).server_error);
+}
+
+#[test]
+fn retry_policies_in_full() {
+    let policy = |fields: &str| {
+        let fields = format!("cluster: c, retry_policy: {{ {fields} }}");
+        let found = route(&format!("{{ match: {{ prefix: / }}, route: {{ {fields} }} }}"));
+        found.map(|route| match route.action {
+            Action::Forward(forward) => forward.retry.unwrap(),
+            _ => panic!(),
+        })
+    };
+    let previous = "{ name: p, typed_config: { '@type': type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate } }";
+    let found = policy(&format!(
+        "retry_on: 'retriable-headers,envoy-ratelimited,internal,http3-post-connect-failure', retriable_headers: [{{ name: ':status', string_match: {{ prefix: '4' }} }}],
+         retriable_request_headers: [{{ name: ':method', string_match: {{ exact: GET }} }}], retry_host_predicate: [{previous}], host_selection_retry_max_attempts: 3,
+         rate_limited_retry_back_off: {{ reset_headers: [{{ name: Retry-After }}, {{ name: x-reset, format: UNIX_TIMESTAMP }}] }}"
+    ))
+    .unwrap();
+    assert!(found.on.retriable_headers && found.on.envoy_ratelimited && found.on.grpc == 1 << 13);
+    assert_eq!(found.headers[0].field, HeaderField::Status);
+    assert_eq!(found.request_headers[0].field, HeaderField::Method);
+    let limited = found.rate_limited.unwrap();
+    assert_eq!(limited.max, Duration::from_secs(300));
+    assert_eq!(limited.headers[1].format, ResetFormat::UnixTimestamp);
+    let omit = previous
+        .replace("previous_hosts", "omit_canary_hosts")
+        .replace("PreviousHosts", "OmitCanaryHosts");
+    for (fields, expected) in [
+        (
+            format!("retry_host_predicate: [{omit}]"),
+            "retry_host_predicate[0].typed_config: found envoy.extensions.retry.host.omit_canary_hosts",
+        ),
+        (
+            "rate_limited_retry_back_off: {}".to_owned(),
+            "rate_limited_retry_back_off.reset_headers: missing",
+        ),
+        (
+            "retriable_headers: [{ name: 'a b' }]".to_owned(),
+            "retriable_headers[0].name: found \"a b\"",
+        ),
+    ] {
+        refused(policy(&fields), expected);
+    }
+}
+
+#[test]
+fn time_limits_of_grpc() {
+    let forward = |fields: &str| {
+        let found =
+            route(&format!("{{ match: {{ prefix: / }}, route: {{ cluster: c, {fields} }} }}"));
+        found.map(|route| match route.action {
+            Action::Forward(forward) => *forward,
+            _ => panic!(),
+        })
+    };
+    let old = forward("max_grpc_timeout: 0s, grpc_timeout_offset: 1s").unwrap();
+    let limit = |max| Some(GrpcTimeout { max, offset: Duration::from_secs(1) });
+    assert_eq!((old.grpc_timeout, old.stream_duration), (limit(None), None));
+    let new = forward(
+        "max_grpc_timeout: 2s, max_stream_duration: { max_stream_duration: 3s, grpc_timeout_header_max: 4s, grpc_timeout_header_offset: 1s }",
+    )
+    .unwrap();
+    let (max, grpc) = (Some(Duration::from_secs(3)), limit(Some(Duration::from_secs(4))));
+    let expected = (None, Some(StreamDuration { max, grpc }));
+    assert_eq!((new.grpc_timeout, new.stream_duration), expected);
+}
+
+#[test]
+fn copies_of_requests() {
+    let table = routes(
+        "request_mirror_policies: [{ cluster: table }]
+virtual_hosts:
+- name: a
+  domains: [a]
+  routes: [{ match: { prefix: / }, route: { cluster: c } }]
+- name: b
+  domains: [b]
+  request_mirror_policies: [{ cluster: host, disable_shadow_host_suffix_append: true }]
+  routes:
+  - { match: { prefix: /own }, route: { cluster: c, request_mirror_policies: [{ cluster_header: x-to, host_rewrite_literal: h, runtime_fraction: { default_value: { numerator: 1 } } }] } }
+  - { match: { prefix: / }, route: { cluster: c } }",
+    )
+    .unwrap();
+    let mirrors = |host: usize, index: usize| match &table.virtual_hosts[host].routes[index].action
+    {
+        Action::Forward(forward) => forward.mirrors.clone(),
+        _ => panic!(),
+    };
+    let fixed = |name: &str, host| {
+        vec![Mirror { cluster: ClusterName::Fixed(name.into()), fraction: None, host }]
+    };
+    assert_eq!(mirrors(0, 0), fixed("table", MirrorHost::Suffixed));
+    assert_eq!(mirrors(1, 1), fixed("host", MirrorHost::Same));
+    let own = Mirror {
+        cluster: ClusterName::Header(::http::HeaderName::from_static("x-to")),
+        fraction: Some(Fraction { numerator: 1, denominator: 100 }),
+        host: MirrorHost::Literal(::http::HeaderValue::from_static("h")),
+    };
+    assert_eq!(mirrors(1, 0), vec![own]);
+    for (fields, expected) in [
+        ("{ cluster: a, cluster_header: b }", "[0]: has both cluster and cluster_header"),
+        ("{}", "request_mirror_policies[0].cluster: missing"),
+        (
+            "{ cluster: a, request_headers_mutations: [{ remove: a }] }",
+            "request_mirror_policies[0].request_headers_mutations: field is known",
+        ),
+    ] {
+        let fields = format!("cluster: c, request_mirror_policies: [{fields}]");
+        let found = route(&format!("{{ match: {{ prefix: / }}, route: {{ {fields} }} }}"));
+        refused(found, expected);
+    }
+}
+
+#[test]
+fn endpoints_are_chosen_by_the_request() {
+    let forward = |fields: &str| {
+        let found = route(&format!("{{ match: {{ prefix: / }}, route: {{ {fields} }} }}"));
+        found.map(|route| match route.action {
+            Action::Forward(forward) => *forward,
+            _ => panic!(),
+        })
+    };
+    let found = forward(
+        "cluster: c, priority: HIGH, auto_host_rewrite: true, metadata_match: { filter_metadata: { envoy.lb: { version: v1 }, other: { a: b } } },
+         hash_policy: [{ header: { header_name: X-A }, terminal: true }, { cookie: { name: k, ttl: 60s, path: /p, attributes: [{ name: Secure }] } },
+                       { connection_properties: { source_ip: true } }, { query_parameter: { name: q } }]",
+    )
+    .unwrap();
+    assert_eq!(found.priority, RoutingPriority::High);
+    assert_eq!(found.host_rewrite, Some(HostRewrite::Endpoint));
+    let Target::Cluster(to) = &found.target else { panic!() };
+    assert_eq!(to.subset, Labels::from([("version".into(), "v1".into())]));
+    let sources: Vec<_> = found.hash.iter().map(|policy| &policy.source).collect();
+    let header = HashSource::Header(::http::HeaderName::from_static("x-a"), None);
+    let cookie = HashSource::Cookie(HashCookie {
+        name: "k".into(),
+        ttl: Some(Duration::from_secs(60)),
+        path: "/p".into(),
+        attributes: vec![("Secure".into(), String::new())],
+    });
+    assert_eq!(sources, [&header, &cookie, &HashSource::SourceIp, &HashSource::Query("q".into())]);
+    assert!(found.hash[0].terminal && !found.hash[1].terminal);
+    let weighted = forward(
+        "metadata_match: { filter_metadata: { envoy.lb: { a: route, b: route } } },
+         weighted_clusters: { clusters: [{ name: c, weight: 1, metadata_match: { filter_metadata: { envoy.lb: { b: own } } } }] }",
+    )
+    .unwrap();
+    let to = weighted.target.choose(0).unwrap();
+    let labels = [("a".into(), "route".into()), ("b".into(), "own".into())];
+    assert_eq!(to.subset, Labels::from(labels));
+    for (fields, expected) in [
+        ("hash_policy: [{}]", "route.hash_policy[0]: missing: expected header"),
+        ("hash_policy: [{ cookie: { name: \"a\\u0001\" } }]", "hash_policy[0].cookie: found"),
+        (
+            "hash_policy: [{ filter_state: { key: a } }]",
+            "hash_policy[0].filter_state: field is known",
+        ),
+    ] {
+        refused(forward(&format!("cluster: c, {fields}")), expected);
+    }
 }

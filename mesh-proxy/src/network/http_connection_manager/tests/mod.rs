@@ -21,8 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use crate::config::{
-    self, Action, ClusterName, CodecType, Destination, Forward, HttpFilter, NetworkFilter,
-    PathMatch, RouteMatch, RouteSource, RouteTable, Target, VirtualHost,
+    self, Action, AttemptHeaders, ClusterName, CodecType, Destination, Forward, HttpFilter,
+    NetworkFilter, PathMatch, RouteMatch, RouteSource, RouteTable, Target, VirtualHost,
 };
 use crate::server::DataPlane;
 use crate::worker::Shared;
@@ -53,8 +53,13 @@ fn to(target: Target<Destination>) -> Forward {
         target,
         not_found: StatusCode::SERVICE_UNAVAILABLE,
         timeout: Some(Duration::from_secs(15)),
+        stream_duration: None,
+        grpc_timeout: None,
         idle_timeout: None,
         retry: None,
+        mirrors: Vec::new(),
+        hash: Vec::new(),
+        priority: config::RoutingPriority::Default,
         path_rewrite: None,
         host_rewrite: None,
         append_forwarded_host: false,
@@ -81,7 +86,7 @@ fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
             routes: routes.into_iter().map(Arc::new).collect(),
             request_headers: Arc::default(),
             response_headers: Arc::default(),
-            include_request_attempt_count: true,
+            attempts: AttemptHeaders { in_request: true, ..AttemptHeaders::default() },
         })],
         request_headers: Arc::default(),
         response_headers: Arc::default(),

@@ -10,7 +10,7 @@ use hyper::body::Frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::config::{RetryOn, RetryPolicy};
+use crate::config::{HeaderField, HeaderMatch, HeaderValueMatch, RetryOn, RetryPolicy};
 use upstream::nobody;
 
 /// Answers the first request of each connection, and closes it when the second one comes,
@@ -52,7 +52,10 @@ fn policy(on: RetryOn) -> RetryPolicy {
         on,
         retries: 2,
         per_try_timeout: None,
+        headers: Vec::new(),
+        request_headers: Vec::new(),
         status_codes: Vec::new(),
+        rate_limited: None,
         back_off: (Duration::from_millis(1), Duration::from_millis(10)),
     }
 }
@@ -275,4 +278,63 @@ async fn retries_come_to_an_end() {
     let (head, body) = proxy.get("/").await;
     assert_eq!((head.status(), &*body), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
     assert_eq!(proxy.stat("cluster.c.upstream_rq_total"), 3);
+}
+
+#[tokio::test]
+async fn a_policy_can_ask_for_headers() {
+    let answer = |again: &'static str| {
+        let mut response = Response::new(text("x"));
+        response.headers_mut().insert("x-again", HeaderValue::from_static(again));
+        response
+    };
+    let upstream = Upstream::http1(move |_| async move { answer("please") }).await;
+    let present = |name| HeaderMatch {
+        field: HeaderField::Named(HeaderName::from_static(name)),
+        value: HeaderValueMatch::Present(true),
+        invert: false,
+        missing_is_empty: false,
+    };
+    let on = RetryOn { retriable_headers: true, ..RetryOn::default() };
+    let policy = RetryPolicy {
+        headers: vec![present("x-none"), present("x-again")],
+        request_headers: vec![present("x-may")],
+        ..policy(on)
+    };
+    let forward = Forward { retry: Some(policy), ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster("c", &[upstream.address])], routes);
+    proxy.get("/").await;
+    assert_eq!(proxy.stat("cluster.c.upstream_rq_total"), 1);
+    let may = Request::get("/").header("host", "a").header("x-may", "").body(text("")).unwrap();
+    proxy.ask(may).await;
+    assert_eq!(proxy.stat("cluster.c.upstream_rq_total"), 4);
+}
+
+#[tokio::test]
+async fn both_sides_hear_how_often_a_request_was_tried() {
+    let upstream = Upstream::http1(|request| async move {
+        let told = |name: &str| request.headers().get(name).cloned();
+        let mut response = Response::new(text("x"));
+        if told("x-envoy-attempt-count").unwrap() == "1" {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        } else {
+            let is_timeout = told("x-envoy-is-timeout-retry").unwrap();
+            response.headers_mut().insert("x-timeout", is_timeout);
+        }
+        response
+    })
+    .await;
+    let on = RetryOn { server_error: true, ..RetryOn::default() };
+    let forward = Forward { retry: Some(policy(on)), ..forward("c") };
+    let mut table = RouteTable::clone(&table(vec![route("/", Action::Forward(Box::new(forward)))]));
+    let all = AttemptHeaders { in_request: true, in_response: true, is_timeout: true };
+    let mut host = VirtualHost::clone(&table.virtual_hosts[0]);
+    host.attempts = all;
+    table.virtual_hosts = vec![Arc::new(host)];
+    let proxy = Proxy::to(&[upstream.address]);
+    proxy.plane.shared().routes.put(Arc::new(table));
+    let (head, _) = proxy.get("/").await;
+    assert_eq!(head.status(), StatusCode::OK);
+    assert_eq!(head.headers()["x-envoy-attempt-count"], "2");
+    assert_eq!(head.headers()["x-timeout"], "false");
 }

@@ -155,3 +155,144 @@ async fn a_header_can_name_the_cluster() {
     }
     assert_eq!(proxy.get("/").await.0.status(), StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_stream_ends_when_it_has_lasted_long_enough() {
+    let upstream = Upstream::http1(|_| std::future::pending()).await;
+    let limit = Duration::from_millis(100);
+    let grpc = config::GrpcTimeout { max: None, offset: Duration::ZERO };
+    let duration = config::StreamDuration { max: Some(limit), grpc: Some(grpc) };
+    let forward = Forward { stream_duration: Some(duration), timeout: None, ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster("c", &[upstream.address])], routes);
+    let (head, body) = proxy.get("/").await;
+    assert_eq!(head.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(body, "downstream duration timeout");
+    let request = Request::post("/")
+        .header("host", "a")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "50m");
+    let (head, _) = proxy.ask(request.body(text("")).unwrap()).await;
+    assert_eq!(
+        (head.status(), &head.headers()["grpc-status"]),
+        (StatusCode::OK, &"4".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn upstreams_are_told_how_long_they_have() {
+    let upstream = mirror().await;
+    let grpc = config::GrpcTimeout { max: Some(Duration::from_secs(2)), offset: Duration::ZERO };
+    let forward = Forward { grpc_timeout: Some(grpc), ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster("c", &[upstream.address])], routes);
+    let (_, body) = proxy.get("/").await;
+    assert!(body.contains("x-envoy-expected-rq-timeout-ms: 15000\n"), "{body}");
+    let request = Request::get("/")
+        .header("host", "a")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "5S");
+    let (_, body) = proxy.ask(request.body(text("")).unwrap()).await;
+    assert!(body.contains("x-envoy-expected-rq-timeout-ms: 2000\n"), "{body}");
+    assert!(body.contains("grpc-timeout: 2000m\n"), "{body}");
+}
+
+#[tokio::test]
+async fn a_copy_goes_elsewhere_and_nobody_waits_for_it() {
+    let (sender, mut copies) = tokio::sync::mpsc::unbounded_channel();
+    let elsewhere = Upstream::http1(move |request| {
+        let sender = sender.clone();
+        async move {
+            let host = request.headers()["host"].to_str().unwrap().to_owned();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            sender.send((host, body)).unwrap();
+            std::future::pending().await
+        }
+    })
+    .await;
+    let upstream = Upstream::http1(|request| async move {
+        Response::new(text(request.into_body().collect().await.unwrap().to_bytes()))
+    })
+    .await;
+    let mirror = |cluster: &str, host| config::Mirror {
+        cluster: ClusterName::Fixed(cluster.into()),
+        fraction: None,
+        host,
+    };
+    let none = Some(config::Fraction { numerator: 0, denominator: 100 });
+    let mirrors = vec![
+        mirror("copies", config::MirrorHost::Suffixed),
+        mirror("copies", config::MirrorHost::Same),
+        mirror("nobody", config::MirrorHost::Same),
+        config::Mirror { fraction: none, ..mirror("copies", config::MirrorHost::Same) },
+    ];
+    let forward = Forward { mirrors, ..forward("c") };
+    let clusters = vec![cluster("c", &[upstream.address]), cluster("copies", &[elsewhere.address])];
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), clusters, routes);
+    for body in ["", "hello"] {
+        let post = Request::post("/").header("host", "a:1").body(text(body)).unwrap();
+        let (head, answer) = proxy.ask(post).await;
+        assert_eq!((head.status(), &*answer), (StatusCode::OK, body));
+        let mut found = [copies.recv().await.unwrap(), copies.recv().await.unwrap()];
+        found.sort();
+        let expected = |host: &str| (host.to_owned(), Bytes::from(body));
+        assert_eq!(found, [expected("a-shadow:1"), expected("a:1")]);
+    }
+    assert_eq!(proxy.stat("cluster.copies.upstream_rq_total"), 4);
+}
+
+#[tokio::test]
+async fn a_client_with_a_cookie_stays_where_it_is() {
+    let names = ["a", "b", "c", "d"];
+    let mut upstreams = Vec::new();
+    for name in names {
+        upstreams.push(Upstream::named(name).await);
+    }
+    let cookie = config::HashCookie {
+        name: "at".into(),
+        ttl: Some(Duration::ZERO),
+        path: String::new(),
+        attributes: Vec::new(),
+    };
+    let policy = config::HashPolicy { source: config::HashSource::Cookie(cookie), terminal: false };
+    let forward = Forward { hash: vec![policy], ..forward("c") };
+    let addresses: Vec<_> = upstreams.iter().map(|upstream| upstream.address).collect();
+    let mut cluster = cluster("c", &addresses);
+    let ring =
+        config::RingHash { minimum: 1024, maximum: 4096, function: config::HashFunction::Xx };
+    cluster.lb = config::LoadBalancing::by(config::LbPolicy::RingHash(ring));
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster], routes);
+    let (head, first) = proxy.get("/").await;
+    let cookie = head.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    assert!(cookie.starts_with("at=\""), "{cookie}");
+    for _ in 0..20 {
+        let request = Request::get("/").header("host", "a").header("cookie", cookie);
+        let (head, body) = proxy.ask(request.body(text("")).unwrap()).await;
+        assert_eq!(body, first);
+        assert!(!head.headers().contains_key("set-cookie"));
+    }
+}
+
+#[tokio::test]
+async fn host_can_be_the_name_of_the_endpoint() {
+    let upstream = mirror().await;
+    let mut cluster = cluster("c", &[upstream.address]);
+    let named = config::Endpoint {
+        hostname: Some("endpoint.test".into()),
+        ..config::Endpoint::at(upstream.address)
+    };
+    let assignment = config::LoadAssignment { endpoints: vec![named], ..Default::default() };
+    cluster.discovery = config::Discovery::Static(Arc::new(assignment));
+    let rewrite = Some(HostRewrite::Endpoint);
+    let forward = Forward { host_rewrite: rewrite, append_forwarded_host: true, ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
+    let proxy = Proxy::new(manager(), vec![cluster], routes);
+    let (_, body) = proxy.get("/").await;
+    for line in
+        ["host: endpoint.test", "x-forwarded-host: mesh.test", "x-envoy-original-host: mesh.test"]
+    {
+        assert!(body.contains(&format!("{line}\n")), "{body}");
+    }
+}
