@@ -132,7 +132,8 @@ pub(crate) struct Forward {
     pub(crate) target: Target<Destination>,
     /// `cluster_not_found_response_code`.
     pub(crate) not_found: StatusCode,
-    /// `timeout`: until the whole response is there. Envoy's default is 15 s, 0 is `None`.
+    /// `timeout`: until the whole response is there. Envoy's default is 15 s; `None` for 0 and
+    /// where there is a `max_stream_duration`.
     pub(crate) timeout: Option<Duration>,
     /// `max_stream_duration`.
     pub(crate) stream_duration: Option<StreamDuration>,

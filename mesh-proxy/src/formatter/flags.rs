@@ -2,55 +2,67 @@
 
 /// A set of Envoy's response flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags(u32);
+pub(crate) struct Flags {
+    set: u32,
+    /// The one that was there first, which is told first.
+    first: u32,
+}
 
 impl Flags {
     /// Nothing to tell.
-    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self::one(0);
     /// LH: the local service failed its health check.
-    pub(crate) const FAILED_LOCAL_HEALTH_CHECK: Self = Self(1);
+    pub(crate) const FAILED_LOCAL_HEALTH_CHECK: Self = Self::one(1);
     /// UH: the cluster has no healthy endpoint.
-    pub(crate) const NO_HEALTHY_UPSTREAM: Self = Self(1 << 1);
+    pub(crate) const NO_HEALTHY_UPSTREAM: Self = Self::one(1 << 1);
     /// UT: the upstream did not answer in time.
-    pub(crate) const UPSTREAM_REQUEST_TIMEOUT: Self = Self(1 << 2);
+    pub(crate) const UPSTREAM_REQUEST_TIMEOUT: Self = Self::one(1 << 2);
     /// LR: reset by the proxy itself.
-    pub(crate) const LOCAL_RESET: Self = Self(1 << 3);
+    pub(crate) const LOCAL_RESET: Self = Self::one(1 << 3);
     /// UR: reset by the upstream.
-    pub(crate) const UPSTREAM_REMOTE_RESET: Self = Self(1 << 4);
+    pub(crate) const UPSTREAM_REMOTE_RESET: Self = Self::one(1 << 4);
     /// UF: no connection to the upstream could be made.
-    pub(crate) const UPSTREAM_CONNECTION_FAILURE: Self = Self(1 << 5);
+    pub(crate) const UPSTREAM_CONNECTION_FAILURE: Self = Self::one(1 << 5);
     /// UC: the connection to the upstream ended.
-    pub(crate) const UPSTREAM_CONNECTION_TERMINATION: Self = Self(1 << 6);
+    pub(crate) const UPSTREAM_CONNECTION_TERMINATION: Self = Self::one(1 << 6);
     /// UO: a circuit breaker is open.
-    pub(crate) const UPSTREAM_OVERFLOW: Self = Self(1 << 7);
+    pub(crate) const UPSTREAM_OVERFLOW: Self = Self::one(1 << 7);
     /// NR: no route, or no filter chain.
-    pub(crate) const NO_ROUTE: Self = Self(1 << 8);
+    pub(crate) const NO_ROUTE: Self = Self::one(1 << 8);
     /// DC: the downstream ended the connection.
-    pub(crate) const DOWNSTREAM_CONNECTION_TERMINATION: Self = Self(1 << 13);
+    pub(crate) const DOWNSTREAM_CONNECTION_TERMINATION: Self = Self::one(1 << 13);
     /// URX: no try is left.
-    pub(crate) const UPSTREAM_RETRY_LIMIT: Self = Self(1 << 14);
+    pub(crate) const UPSTREAM_RETRY_LIMIT: Self = Self::one(1 << 14);
     /// SI: nothing happened on the stream for too long.
-    pub(crate) const STREAM_IDLE_TIMEOUT: Self = Self(1 << 15);
+    pub(crate) const STREAM_IDLE_TIMEOUT: Self = Self::one(1 << 15);
     /// DPE: the downstream broke its protocol.
-    pub(crate) const DOWNSTREAM_PROTOCOL_ERROR: Self = Self(1 << 17);
+    pub(crate) const DOWNSTREAM_PROTOCOL_ERROR: Self = Self::one(1 << 17);
     /// DT: the request or connection took longer than it may.
-    pub(crate) const DURATION_TIMEOUT: Self = Self(1 << 21);
+    pub(crate) const DURATION_TIMEOUT: Self = Self::one(1 << 21);
     /// UPE: the upstream broke its protocol.
-    pub(crate) const UPSTREAM_PROTOCOL_ERROR: Self = Self(1 << 22);
+    pub(crate) const UPSTREAM_PROTOCOL_ERROR: Self = Self::one(1 << 22);
     /// NC: the route's cluster is not known.
-    pub(crate) const NO_CLUSTER: Self = Self(1 << 23);
+    pub(crate) const NO_CLUSTER: Self = Self::one(1 << 23);
+
+    const fn one(flag: u32) -> Self {
+        Self { set: flag, first: flag }
+    }
 
     /// Adds the flags of `other`.
     pub(crate) fn insert(&mut self, other: Self) {
-        self.0 |= other.0;
+        if self.set == 0 {
+            self.first = other.first;
+        }
+        self.set |= other.set;
     }
 
     /// Whether all flags of `other` are there.
     pub(crate) fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+        self.set & other.set == other.set
     }
 
-    /// The letters of each flag that is set, in Envoy's order.
+    /// The letters of each flag that is set, in Envoy's order: the first one, and then the
+    /// others by their numbers.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         self.known().map(|(_, name, _)| *name)
     }
@@ -61,7 +73,10 @@ impl Flags {
     }
 
     fn known(self) -> impl Iterator<Item = &'static (Self, &'static str, &'static str)> {
-        NAMES.iter().filter(move |(flag, ..)| self.contains(*flag))
+        let is_first = move |flag: Self| flag.set == self.first;
+        let first = NAMES.iter().find(move |(flag, ..)| is_first(*flag));
+        let others = move |(flag, ..): &&(Self, _, _)| self.contains(*flag) && !is_first(*flag);
+        first.into_iter().chain(NAMES.iter().filter(others))
     }
 }
 
@@ -90,11 +105,20 @@ mod tests {
 
     #[test]
     fn flags_name_themselves_in_order() {
-        let mut flags = Flags::UPSTREAM_RETRY_LIMIT;
-        flags.insert(Flags::UPSTREAM_CONNECTION_FAILURE);
-        assert_eq!(flags.names().collect::<Vec<_>>(), ["UF", "URX"]);
-        let long: Vec<_> = flags.long_names().collect();
-        assert_eq!(long, ["UpstreamConnectionFailure", "UpstreamRetryLimitExceeded"]);
+        let flags = |first: Flags, second| {
+            let mut flags = first;
+            flags.insert(second);
+            flags.insert(Flags::NO_HEALTHY_UPSTREAM);
+            flags
+        };
+        let (limit, failed) = (Flags::UPSTREAM_RETRY_LIMIT, Flags::UPSTREAM_CONNECTION_FAILURE);
+        let names = |flags: Flags| flags.names().collect::<Vec<_>>();
+        assert_eq!(names(flags(limit, failed)), ["URX", "UH", "UF"]);
+        assert_eq!(names(flags(failed, limit)), ["UF", "UH", "URX"]);
+        let long: Vec<_> = flags(limit, failed).long_names().collect();
+        let expected =
+            ["UpstreamRetryLimitExceeded", "NoHealthyUpstream", "UpstreamConnectionFailure"];
+        assert_eq!(long, expected);
         assert_eq!(Flags::NONE.names().count(), 0);
     }
 }

@@ -97,7 +97,8 @@ impl<'a> Attempts<'a> {
             }
             let mut outcome = self.attempt(stream, body).await;
             let Some(again) = self.again(stream, policy, &mut outcome, &mut permit) else {
-                if stream.retries > 0 && matches!(&outcome, Ok((r, _)) if r.status().is_success()) {
+                if stream.retries > 0 && policy.is_some_and(|policy| !policy.wants_after(&outcome))
+                {
                     self.cluster.stats().rq_retry_success.inc();
                 }
                 return outcome;
@@ -162,8 +163,10 @@ impl<'a> Attempts<'a> {
         permit: &mut Option<Permit>,
     ) -> Option<Again> {
         let can_resend = self.can_resend(outcome) && !stream.is_broken();
+        let wanted = policy.filter(|policy| policy.wants_after(outcome));
         if let Err(failure) = outcome
-            && (!self.repeated || self.may_be_stale(failure))
+            // What the policy is for is counted and limited by it.
+            && (self.may_be_stale(failure) || (wanted.is_none() && !self.repeated))
             && retry::is_provably_safe(failure, &stream.head.method, can_resend)
         {
             if matches!(failure.kind, FailureKind::Connect | FailureKind::ConnectTimeout) {
@@ -186,17 +189,11 @@ impl<'a> Attempts<'a> {
             self.cluster.stats().rq_retry.inc();
             return Some(Again { body, back_off: None });
         }
-        let policy = policy?;
-        let (wanted, endpoint) = match outcome {
-            Ok((response, exchange)) => (
-                policy.wants_after_response(response.status(), response.headers()),
-                Some(exchange.endpoint()),
-            ),
-            Err(failure) => (policy.wants_after_failure(failure), failure.endpoint),
+        let policy = wanted.filter(|_| can_resend)?;
+        let endpoint = match outcome {
+            Ok((_, exchange)) => Some(exchange.endpoint()),
+            Err(failure) => failure.endpoint,
         };
-        if !wanted || !can_resend {
-            return None;
-        }
         let stats = self.cluster.stats();
         if stream.retries >= policy.retries {
             stream.flags.insert(Flags::UPSTREAM_RETRY_LIMIT);
@@ -212,8 +209,17 @@ impl<'a> Attempts<'a> {
         let body = self.body_again(outcome)?;
         stats.rq_retry.inc();
         self.tried.extend(endpoint);
-        let headers = outcome.as_ref().ok().map(|(response, _)| response.headers());
-        let back_off = policy.back_off_after(stream.retries, headers);
+        let asked = match outcome {
+            Ok((response, _)) => policy.asked_to_wait(response.headers()),
+            Err(_) => None,
+        };
+        let counter = if asked.is_some() {
+            &stats.rq_retry_backoff_ratelimited
+        } else {
+            &stats.rq_retry_backoff_exponential
+        };
+        counter.inc();
+        let back_off = asked.unwrap_or_else(|| policy.back_off_after(stream.retries));
         stream.retries += 1;
         Some(Again { body, back_off: Some(back_off) })
     }

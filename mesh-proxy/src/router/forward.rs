@@ -13,7 +13,9 @@ use super::attempts::{ATTEMPT_COUNT, Attempts, count_timeout};
 use super::hash::Hash;
 use super::timeouts::Limits;
 use super::timers::{Expired, Timers};
-use super::{ResponseBody, Stream, change_request, local_reply, mirror, rewrite, unprocessed};
+use super::{
+    MAX_DURATION, ResponseBody, Stream, change_request, local_reply, mirror, rewrite, unprocessed,
+};
 use crate::access_log::Flags;
 use crate::cluster::Cluster;
 use crate::codec::Body;
@@ -140,7 +142,7 @@ fn too_long(stream: &mut Stream) -> Response<ResponseBody> {
         true => StatusCode::GATEWAY_TIMEOUT,
         false => StatusCode::REQUEST_TIMEOUT,
     };
-    stream.details = "max_duration_timeout";
+    stream.details = MAX_DURATION;
     let mut response = local_reply(stream, status, "downstream duration timeout");
     if stream.is_grpc() {
         // DEADLINE_EXCEEDED, as the client itself would find.

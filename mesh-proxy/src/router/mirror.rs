@@ -84,10 +84,12 @@ async fn exchange(mut shadow: Stream, cluster: Arc<Cluster>, body: Body, limit: 
     let exchange = async {
         let to = Try { cluster: &cluster, tried: &[], fresh: false, choice: Choice::default() };
         let Ok((response, exchange)) = attempt(&mut shadow, body, &to).await else { return };
+        let status = response.status();
         let mut answer = response.into_body();
+        cluster.stats().count_response(status);
         while let Some(frame) = answer.frame().await {
-            if frame.is_err() {
-                return exchange.reset();
+            if let Err(error) = frame {
+                return exchange.reset(&error);
             }
         }
         exchange.complete();

@@ -31,6 +31,9 @@ use crate::access_log::Flags;
 use crate::codec::Body;
 use crate::routes::CompiledAction;
 
+/// Details of a stream that has lasted as long as it may.
+pub(crate) const MAX_DURATION: &str = "max_duration_timeout";
+
 /// Answers a request as its route says. Always gives a response: one of the proxy's own
 /// when there is none from an upstream.
 pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseBody> {

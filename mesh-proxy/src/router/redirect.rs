@@ -8,11 +8,19 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{ResponseBody, Stream, local_reply, rewrite};
 use crate::config::{Redirect, RedirectPath};
-use crate::routes::{Matcher, Rule, without_port};
+use crate::routes::{Rule, without_port};
 
-/// The redirect that a route asks for (Envoy's `RedirectAction`).
-pub(super) fn respond(stream: &Stream, rule: &Rule, redirect: &Redirect) -> Response<ResponseBody> {
-    match HeaderValue::try_from(location(&stream.head, &rule.matcher, redirect)) {
+/// The redirect that a route asks for (Envoy's `RedirectAction`). A rewrite of the path is
+/// made in the request, as its log tells.
+pub(super) fn respond(
+    stream: &mut Stream,
+    rule: &Rule,
+    redirect: &Redirect,
+) -> Response<ResponseBody> {
+    if let Some(RedirectPath::Rewrite(rewrite)) = &redirect.path {
+        rewrite::path(&mut stream.head, &rule.matcher, rewrite);
+    }
+    match HeaderValue::try_from(location(&stream.head, redirect)) {
         Ok(location) => {
             let mut response = local_reply(stream, redirect.code, "");
             response.headers_mut().insert(header::LOCATION, location);
@@ -22,7 +30,7 @@ pub(super) fn respond(stream: &Stream, rule: &Rule, redirect: &Redirect) -> Resp
     }
 }
 
-fn location(head: &Parts, matcher: &Matcher, redirect: &Redirect) -> String {
+fn location(head: &Parts, redirect: &Redirect) -> String {
     let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let authority = text(header::HOST.as_str()).unwrap_or_default();
     let old_scheme = text("x-forwarded-proto").unwrap_or("http");
@@ -37,22 +45,21 @@ fn location(head: &Parts, matcher: &Matcher, redirect: &Redirect) -> String {
         (None, None) => authority,
     };
     let port = redirect.port.map(|port| format!(":{port}")).unwrap_or_default();
-    let target = target(head, matcher, redirect);
+    let target = target(head, redirect);
     format!("{scheme}://{host}{port}{target}")
 }
 
 /// Path and query.
-fn target<'a>(head: &'a Parts, matcher: &Matcher, redirect: &'a Redirect) -> Cow<'a, str> {
+fn target<'a>(head: &'a Parts, redirect: &'a Redirect) -> Cow<'a, str> {
     let before = || head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let target: Cow<'_, str> = match &redirect.path {
-        None => before().into(),
+        None | Some(RedirectPath::Rewrite(_)) => before().into(),
         // Its own query takes the place of the request's, and is not stripped.
         Some(RedirectPath::Literal(path)) if path.contains('?') => return (&**path).into(),
         Some(RedirectPath::Literal(path)) => match head.uri.query() {
             Some(query) => format!("{path}?{query}").into(),
             None => (&**path).into(),
         },
-        Some(RedirectPath::Rewrite(rewrite)) => rewrite::rewritten(head, matcher, rewrite).into(),
     };
     match target.find('?') {
         Some(end) if redirect.strip_query => target[..end].to_owned().into(),
@@ -63,7 +70,6 @@ fn target<'a>(head: &'a Parts, matcher: &Matcher, redirect: &'a Redirect) -> Cow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PathMatch, Rewrite, RouteMatch, Substitution};
 
     fn redirected(change: impl FnOnce(&mut Redirect)) -> String {
         let mut redirect = Redirect {
@@ -76,15 +82,12 @@ mod tests {
         };
         change(&mut redirect);
         let request = http::Request::get("/a?b=c").header("host", "x:80").body(()).unwrap();
-        let path = PathMatch::Prefix("/a".into());
-        let matcher = Matcher::new(&RouteMatch { path, ..RouteMatch::default() });
-        location(&request.into_parts().0, &matcher, &redirect)
+        location(&request.into_parts().0, &redirect)
     }
 
     #[test]
     fn changes_what_is_asked_for() {
         let literal = |path: &str| Some(RedirectPath::Literal(path.into()));
-        let prefix = |to: &str| Some(RedirectPath::Rewrite(Rewrite::Prefix(to.to_owned())));
         assert_eq!(redirected(|_| ()), "http://x:80/a?b=c");
         assert_eq!(redirected(|r| r.scheme = Some("https".into())), "https://x/a?b=c");
         assert_eq!(redirected(|r| r.host = Some("y".into())), "http://y/a?b=c");
@@ -92,10 +95,5 @@ mod tests {
         assert_eq!(redirected(|r| r.path = literal("/d")), "http://x:80/d?b=c");
         assert_eq!(redirected(|r| r.path = literal("/d?e")), "http://x:80/d?e");
         assert_eq!(redirected(|r| r.strip_query = true), "http://x:80/a");
-        assert_eq!(redirected(|r| r.path = prefix("/d/e")), "http://x:80/d/e?b=c");
-        let substitution = Substitution::new("^/(.)$", r"/\1\1").unwrap();
-        let regex = Some(RedirectPath::Rewrite(Rewrite::Regex(substitution)));
-        let stripped = redirected(|r| (r.path, r.strip_query) = (regex, true));
-        assert_eq!(stripped, "http://x:80/aa");
     }
 }

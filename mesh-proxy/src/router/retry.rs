@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::attempt::{Failure, FailureKind};
+use super::attempts::Outcome;
 use crate::codec::client::SendErrorKind;
 use crate::config::{RateLimitedBackOff, ResetFormat, RetryOn, RetryPolicy};
 use crate::random;
@@ -35,8 +36,16 @@ pub(super) fn is_provably_safe(failure: &Failure, method: &Method, can_resend: b
 }
 
 impl RetryPolicy {
+    /// Whether the policy wants another try after this one.
+    pub(super) fn wants_after(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            Ok((response, _)) => self.wants_after_response(response.status(), response.headers()),
+            Err(failure) => self.wants_after_failure(failure),
+        }
+    }
+
     /// Whether the policy wants another try after this failure (Envoy's `retry_on`).
-    pub(super) fn wants_after_failure(&self, failure: &Failure) -> bool {
+    fn wants_after_failure(&self, failure: &Failure) -> bool {
         let on = &self.on;
         match failure.kind {
             FailureKind::Overflow | FailureKind::NoEndpoint => false,
@@ -60,7 +69,7 @@ impl RetryPolicy {
     }
 
     /// Whether the policy wants another try after this response.
-    pub(super) fn wants_after_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    fn wants_after_response(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let on = &self.on;
         if headers.contains_key(RATE_LIMITED) {
             return on.envoy_ratelimited;
@@ -81,13 +90,16 @@ impl RetryPolicy {
                 || self.request_headers.iter().any(|header| header.matches(head)))
     }
 
-    /// How long to wait before the try after `retries` retries: what the response says, if
-    /// the policy looks for that, or exponential, with full jitter.
-    pub(super) fn back_off_after(&self, retries: u32, headers: Option<&HeaderMap>) -> Duration {
-        let limited = self.rate_limited.as_ref().zip(headers);
-        if let Some(wait) = limited.and_then(|(limited, headers)| limited.interval(headers)) {
-            return wait + wait.mul_f64(random::share() / 2.0);
-        }
+    /// How long the upstream asks to wait, if the policy looks for that, and up to half as
+    /// long again, so that not all come back at once.
+    pub(super) fn asked_to_wait(&self, headers: &HeaderMap) -> Option<Duration> {
+        let wait = self.rate_limited.as_ref()?.interval(headers)?;
+        Some(wait + wait.mul_f64(random::share() / 2.0))
+    }
+
+    /// How long to wait before the try after `retries` retries: exponential, with full
+    /// jitter.
+    pub(super) fn back_off_after(&self, retries: u32) -> Duration {
         let (base, max) = self.back_off;
         let ceiling = base.saturating_mul(1 << retries.min(16)).min(max).as_micros() as u64;
         Duration::from_micros(random::below(ceiling.max(1)))
@@ -170,7 +182,7 @@ mod tests {
         limited.insert(RATE_LIMITED, HeaderValue::from_static("true"));
         assert!(!policy.wants_after_response(StatusCode::BAD_GATEWAY, &limited));
         let longest = Duration::from_millis(250);
-        assert!((0..100).all(|retries| policy.back_off_after(retries, None) <= longest));
+        assert!((0..100).all(|retries| policy.back_off_after(retries) <= longest));
     }
 
     #[test]

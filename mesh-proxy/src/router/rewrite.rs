@@ -13,7 +13,7 @@ const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path
 
 /// The target of a request, with its query, whose path is rewritten. What is not to be
 /// rewritten after all stays as it is.
-pub(super) fn rewritten(head: &Parts, matcher: &Matcher, rewrite: &Rewrite) -> String {
+fn rewritten(head: &Parts, matcher: &Matcher, rewrite: &Rewrite) -> String {
     let target = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let path = head.uri.path();
     let query = target.get(path.len()..).unwrap_or_default();

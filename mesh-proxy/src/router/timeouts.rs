@@ -66,17 +66,17 @@ impl Limits {
 fn whole(headers: &mut HeaderMap, config: &Forward) -> Option<Duration> {
     let config = config.stream_duration.as_ref()?;
     let asked = grpc_timeout(headers);
-    let (Some(asked), Some(limit)) = (asked, &config.grpc) else {
-        if asked.is_some()
-            && let Some(max) = config.max
-        {
-            headers.insert(GRPC_TIMEOUT, grpc_timeout_value(max));
+    let limited = match (asked, &config.grpc) {
+        (Some(asked), Some(limit)) => {
+            let limited = limit.max.map_or(asked, |max| asked.min(max));
+            Some(limited.saturating_sub(limit.offset))
         }
-        return config.max;
+        _ => config.max,
     };
-    let limited = limit.max.map_or(asked, |max| asked.min(max)).saturating_sub(limit.offset);
-    headers.insert(GRPC_TIMEOUT, grpc_timeout_value(limited));
-    Some(limited)
+    if let Some(limited) = limited.filter(|_| asked.is_some() || is_grpc(headers)) {
+        headers.insert(GRPC_TIMEOUT, grpc_timeout_value(limited));
+    }
+    limited
 }
 
 /// `max_grpc_timeout`: here no `grpc-timeout`, and 0, are no limit of their own, and an

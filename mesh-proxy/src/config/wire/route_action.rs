@@ -104,7 +104,9 @@ pub(super) fn forward(
             core::RoutingPriority::High => RoutingPriority::High,
         },
         not_found: not_found(path, cluster_not_found_response_code)?,
-        timeout: timeout(path, "timeout", whole, Some(DEFAULT_TIMEOUT))?,
+        // Envoy: with `max_stream_duration` it has no effect.
+        timeout: timeout(path, "timeout", whole, Some(DEFAULT_TIMEOUT))?
+            .filter(|_| stream_duration.is_none()),
         // Envoy: the newer field excludes the older.
         grpc_timeout: grpc_timeout.filter(|_| stream_duration.is_none()),
         stream_duration,

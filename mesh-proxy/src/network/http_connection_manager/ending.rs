@@ -14,7 +14,7 @@ use super::Manager;
 use super::serve::Activity;
 use crate::codec::{BodyError, Pace};
 use crate::formatter::{Flags, LogType};
-use crate::router::{ResponseBody, Routed, Stream};
+use crate::router::{MAX_DURATION, ResponseBody, Routed, Stream};
 
 /// A request with what is told of it when it is dropped.
 pub(super) struct Ending {
@@ -122,7 +122,7 @@ impl Ending {
         let (flags, details) = match error {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
             BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),
-            BodyError::DurationTimeout => (Flags::NONE, "max_duration_timeout"),
+            BodyError::DurationTimeout => (Flags::NONE, MAX_DURATION),
             BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
             error if error.is_stream_reset() => (
                 Flags::UPSTREAM_REMOTE_RESET,
@@ -165,6 +165,9 @@ impl Ending {
         }
         if self.stream.flags.contains(Flags::NO_CLUSTER) {
             stats.no_cluster.inc();
+        }
+        if self.stream.details == MAX_DURATION {
+            stats.rq_max_duration_reached.inc();
         }
         if self.stream.flags.contains(Flags::DURATION_TIMEOUT) {
             stats.rq_timeout.inc();
