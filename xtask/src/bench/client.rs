@@ -42,14 +42,14 @@ pub(super) struct Load {
 /// Connections of a load with a rate, each with the same share of it.
 const PACED_CONNECTIONS: u32 = 10;
 
-/// Loads `address` from `place` for some seconds, as fast as it goes; `folder` is for
-/// temporary files.
+/// Loads `url` from `place` for some seconds, as fast as it goes; `folder` is for temporary
+/// files.
 ///
 /// # Errors
 /// When a request fails.
 pub(super) fn run(
     workload: Workload,
-    address: SocketAddr,
+    url: &str,
     seconds: u32,
     folder: &Path,
     place: Place<'_>,
@@ -59,9 +59,9 @@ pub(super) fn run(
         Workload::Http1 => {
             let mut wrk = place.command(Path::new("wrk"));
             wrk.args(["-t1", "-c64", "--latency", "-d", &format!("{seconds}s")]);
-            read_wrk(&command::read(wrk.arg(url(address)))?)
+            read_wrk(&command::read(wrk.arg(url))?)
         }
-        Workload::Http2 => h2load(&["-c8", "-m16", "-D", &seconds], address, folder, place),
+        Workload::Http2 => h2load(&["-c8", "-m16", "-D", &seconds], url, folder, place),
     }
 }
 
@@ -83,21 +83,22 @@ pub(super) fn paced(
     if workload == Workload::Http1 {
         args.push("--h1");
     }
-    h2load(&args, address, folder, place)
+    h2load(&args, &url(address), folder, place)
 }
 
-fn h2load(args: &[&str], address: SocketAddr, folder: &Path, place: Place<'_>) -> Result<Load> {
+fn h2load(args: &[&str], url: &str, folder: &Path, place: Place<'_>) -> Result<Load> {
     let log = folder.join("h2load.log");
     // h2load appends.
     let _ = std::fs::remove_file(&log);
     let mut h2load = place.command(Path::new("h2load"));
-    h2load.arg("-t1").args(args).arg(format!("--log-file={}", log.display())).arg(url(address));
+    h2load.arg("-t1").args(args).arg(format!("--log-file={}", log.display())).arg(url);
     let printed = command::read(&mut h2load)?;
     let log = std::fs::read_to_string(&log).with_context(|| log.display().to_string())?;
     read_h2load(&printed, &log)
 }
 
-fn url(address: SocketAddr) -> String {
+/// The root of a server.
+pub(super) fn url(address: SocketAddr) -> String {
     format!("http://{address}/")
 }
 

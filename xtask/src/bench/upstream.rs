@@ -1,4 +1,4 @@
-//! nginx with a small body: what the proxies forward to.
+//! nginx with a small body, and a large one: what proxies forward to.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,22 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::paths::find_command;
-use crate::process::{Place, Running, free_addresses};
-
-/// A running nginx on this machine's loopback.
-pub(super) struct Upstream {
-    pub(super) http1: SocketAddr,
-    pub(super) http2: SocketAddr,
-    _nginx: Running,
-}
-
-impl Upstream {
-    pub(super) fn start(folder: &Path) -> Result<Self> {
-        let [http1, http2] = free_addresses()?;
-        let nginx = nginx(Place::core(super::CORES[0]), &[http1], &[http2], folder)?;
-        Ok(Self { http1, http2, _nginx: nginx })
-    }
-}
+use crate::process::{Place, Running};
 
 /// An nginx that listens on these addresses.
 ///
@@ -33,8 +18,10 @@ pub(super) fn nginx(
     http2: &[SocketAddr],
     folder: &Path,
 ) -> Result<Running> {
+    let large = folder.join(LARGE.0);
+    std::fs::write(&large, vec![b'x'; LARGE.1]).with_context(|| large.display().to_string())?;
     let file = folder.join("nginx.conf");
-    std::fs::write(&file, config(http1, http2, folder))?;
+    std::fs::write(&file, config("nginx", &servers(http1, http2, folder), folder))?;
     let program = find_command("nginx").context("nginx is not installed")?;
     let args = ["-c", &file.display().to_string()];
     let mut nginx = Running::start("nginx", place, &program, &args, folder)?;
@@ -43,29 +30,44 @@ pub(super) fn nginx(
     Ok(nginx)
 }
 
-fn config(http1: &[SocketAddr], http2: &[SocketAddr], folder: &Path) -> String {
-    let folder = folder.display();
+/// A file that it serves, and how long it is.
+const LARGE: (&str, usize) = ("large", 100 * 1024);
+
+fn servers(http1: &[SocketAddr], http2: &[SocketAddr], folder: &Path) -> String {
     let plain = http1.iter().map(|address| format!("    listen {address};\n"));
     let multiplexed = http2.iter().map(|address| format!("    listen {address} http2;\n"));
     let listen: String = plain.chain(multiplexed).collect();
+    let (large, _) = LARGE;
+    format!(
+        "  server {{
+{listen}    location / {{ default_type text/plain; return 200 'hello, world\\n'; }}
+    location = /{large} {{ root {}; }}
+  }}
+",
+        folder.display()
+    )
+}
+
+/// What an nginx of one process is told, with this inside `http`; `name` tells its files from
+/// those of others in `folder`.
+pub(super) fn config(name: &str, http: &str, folder: &Path) -> String {
+    let folder = folder.join(name);
+    let folder = folder.display();
     format!(
         "daemon off;
 master_process off;
-pid {folder}/nginx.pid;
+pid {folder}.pid;
 error_log stderr warn;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 8192; }}
 http {{
   access_log off;
   keepalive_requests 1000000000;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  server {{
-{listen}    location / {{ default_type text/plain; return 200 'hello, world\\n'; }}
-  }}
-}}
+  client_body_temp_path {folder}.body;
+  proxy_temp_path {folder}.proxy;
+  fastcgi_temp_path {folder}.fastcgi;
+  uwsgi_temp_path {folder}.uwsgi;
+  scgi_temp_path {folder}.scgi;
+{http}}}
 "
     )
 }

@@ -17,7 +17,7 @@ struct Tool {
     needed_for: &'static [Purpose],
 }
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 15] = [
     tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
@@ -28,6 +28,7 @@ const TOOLS: [Tool; 14] = [
     // The well-known types, which protobuf-compiler only recommends.
     tool("/usr/include/google/protobuf/any.proto", "libprotobuf-dev", &[Purpose::Codegen]),
     tool("nginx", "nginx", &[Purpose::Bench]),
+    tool("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream", &[Purpose::Bench]),
     tool("haproxy", "haproxy", &[Purpose::Bench]),
     tool("wrk", "wrk", &[Purpose::Bench]),
     tool("h2load", "nghttp2-client", &[Purpose::Bench]),

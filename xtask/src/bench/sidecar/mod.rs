@@ -183,7 +183,7 @@ impl Bench {
 
     fn full(&self, workload: Workload, port: u16, seconds: u32) -> Result<Load> {
         let (address, place) = ((SERVER, port).into(), self.pods.client.place(CORES[0]));
-        client::run(workload, address, seconds, self.folder.path(), place)
+        client::run(workload, &client::url(address), seconds, self.folder.path(), place)
     }
 
     fn paced(&self, workload: Workload, port: u16) -> Result<Load> {
