@@ -177,6 +177,9 @@ impl Agent {
                 if let Some(generation) = new {
                     generation.record.ready = true;
                     tracing::info!(epoch, "the proxy is ready");
+                    if let Err(error) = mesh_runtime::memory::forget_code() {
+                        tracing::debug!(%error, "the code of the start stays resident");
+                    }
                     self.write_down();
                 }
                 Some(Event::Ready { epoch })

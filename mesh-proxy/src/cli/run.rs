@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
-use tracing::info;
+use tokio::sync::watch;
+use tracing::{debug, info};
 
 use super::Args;
 use crate::admin::{self, Generation, Status, Trim};
@@ -81,8 +82,19 @@ async fn serve(
     }
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
     let warm = control.warm();
+    tokio::spawn(settle(warm.clone(), trim));
     // Ends only with the runtime.
     tokio::spawn(control.run());
     driver.run(Proxy { data_plane, pages, status, warm }, &mut signals).await?;
     Ok(())
+}
+
+/// Gives back what only the first configuration needed, once it is in force.
+async fn settle(mut warm: watch::Receiver<bool>, trim: Trim) {
+    if warm.wait_for(|warm| *warm).await.is_ok() {
+        trim();
+        if let Err(error) = mesh_runtime::memory::forget_code() {
+            debug!(%error, "the code of the start stays resident");
+        }
+    }
 }
