@@ -1,12 +1,13 @@
-//! `mesh-agent wait`: until the sidecar is ready. The hook of a sidecar that is a plain
-//! container: kubelet starts a pod's containers in their order, the next one after the hook.
+//! `mesh-agent wait`: until the sidecar is ready. A sidecar's hook: kubelet starts a pod's
+//! containers in their order, the next one after the hook. What it says when it gives up is in
+//! the event that kubelet makes of it.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, anyhow, bail};
 use http::{Request, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
 use tokio::net::TcpStream;
 
@@ -14,6 +15,8 @@ use crate::exit;
 use crate::http::exchange;
 
 const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of an answer that says why not.
+const MAX_REASON: usize = 4096;
 
 /// How long to wait, and for what.
 #[derive(clap::Args, Debug)]
@@ -31,26 +34,35 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let limit = Duration::from_secs(args.timeout_s.into());
-        match tokio::time::timeout(limit, readiness(args.readiness_port)).await {
+        let mut reason = String::new();
+        match tokio::time::timeout(limit, readiness(args.readiness_port, &mut reason)).await {
             Ok(()) => Ok(exit::OK),
-            Err(_) => bail!("after {limit:?} the proxy is not ready"),
+            Err(_) => bail!("after {limit:?} the proxy is not ready: {reason}"),
         }
     })
 }
 
-async fn readiness(port: u16) {
-    while !is_ready(port).await {
+/// Keeps in `reason` why it is not ready.
+async fn readiness(port: u16, reason: &mut String) {
+    while let Err(why) = ready(port).await {
+        *reason = format!("{why:#}");
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// An agent that does not listen yet is not ready either.
-async fn is_ready(port: u16) -> bool {
-    let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return false };
+async fn ready(port: u16) -> anyhow::Result<()> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .with_context(|| format!("nobody listens on port {port} yet"))?;
     let request =
-        Request::get("/healthz/ready").header("host", "localhost").body(Empty::<Bytes>::new());
-    let Ok(request) = request else { return false };
-    exchange(stream, request).await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+        Request::get("/healthz/ready").header("host", "localhost").body(Empty::<Bytes>::new())?;
+    let answer = exchange(stream, request).await?;
+    if answer.status() == StatusCode::OK {
+        return Ok(());
+    }
+    let body = Limited::new(answer.into_body(), MAX_REASON).collect().await;
+    let body = body.map_err(|error| anyhow!("{error}"))?.to_bytes();
+    bail!("{}", String::from_utf8_lossy(&body).trim())
 }
 
 #[cfg(test)]
@@ -86,5 +98,19 @@ mod tests {
         // Nobody listens any more.
         let error = run(&Args { timeout_s: 0, readiness_port }).unwrap_err().to_string();
         assert!(error.contains("the proxy is not ready"), "{error}");
+    }
+
+    #[test]
+    fn it_says_why_it_gives_up() {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
+        let page = get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "waiting for it\n") });
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let readiness_port = listener.local_addr().unwrap().port();
+        runtime.spawn(async move {
+            axum::serve(listener, Router::new().route("/healthz/ready", page)).await
+        });
+        let error = run(&Args { timeout_s: 1, readiness_port }).unwrap_err().to_string();
+        assert!(error.ends_with("is not ready: waiting for it"), "{error}");
     }
 }

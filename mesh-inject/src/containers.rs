@@ -91,19 +91,21 @@ pub(crate) fn proxy(config: &Config, pod: &Pod<'_>, role: Role) -> Value {
 fn beside_application(container: &mut Value, config: &Config) {
     if config.is_native() {
         container["restartPolicy"] = json!("Always");
-    } else if config.hold_application {
-        // Kubelet starts a pod's containers in their order, the next one after this.
+    }
+    if config.is_native() || config.hold_application {
+        // The first configuration is there before the first request: kubelet starts a pod's
+        // containers in their order, the next one after this hook. A startup probe would say
+        // the same up to a second later, and twice over.
         let wait = json!({"exec": {"command": ["mesh-agent", "wait"]}});
         container["lifecycle"] = json!({"postStart": wait});
+    } else {
+        container["startupProbe"] = json!({
+            "httpGet": {"path": "/healthz/ready", "port": 15021},
+            "periodSeconds": 1,
+            "timeoutSeconds": 3,
+            "failureThreshold": 600,
+        });
     }
-    // The application starts only when the startup probe of a native sidecar has passed: the
-    // first configuration is there before the first request.
-    container["startupProbe"] = json!({
-        "httpGet": {"path": "/healthz/ready", "port": 15021},
-        "periodSeconds": 1,
-        "timeoutSeconds": 3,
-        "failureThreshold": 600,
-    });
 }
 
 /// As Kubernetes' pod security standard "restricted" wants it, but for TPROXY.

@@ -64,6 +64,27 @@ pub(crate) struct Container {
     pub(crate) readiness_probe: Option<Probe>,
     #[serde(default)]
     pub(crate) volume_mounts: Vec<VolumeMount>,
+    /// Of it, only what a sidecar's `postStart` executes is run.
+    #[serde(default)]
+    pub(crate) lifecycle: Lifecycle,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Lifecycle {
+    #[serde(default)]
+    pub(crate) post_start: Hook,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Hook {
+    #[serde(default)]
+    pub(crate) exec: Option<Exec>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Exec {
+    pub(crate) command: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -100,6 +100,11 @@ impl Commands {
             command => command.to_vec(),
         };
         line.extend(container.args.iter().cloned());
+        self.found(line)
+    }
+
+    /// A command line with the path of its program inside pods.
+    pub(crate) fn found(&self, mut line: Vec<String>) -> std::result::Result<Vec<String>, String> {
         if let Some(program) = line.first_mut() {
             *program = self.find(program)?;
         }

@@ -47,6 +47,8 @@ pub(crate) struct ContainerPlan {
     pub(crate) restart: RestartPolicy,
     /// Of a sidecar: what must hold before the next container starts.
     pub(crate) startup: Option<Check>,
+    /// Of a sidecar: what must have come to a good end before the next container starts.
+    pub(crate) post_start: Option<Vec<String>>,
     /// Nothing: ready as long as it runs.
     pub(crate) readiness: Option<Check>,
 }
@@ -95,6 +97,10 @@ fn one(
             Role::Application => spec.restart_policy,
         },
         startup,
+        post_start: match (role, &container.lifecycle.post_start.exec) {
+            (Role::Sidecar, Some(exec)) => Some(commands.found(exec.command.clone())?),
+            _ => None,
+        },
         readiness: readiness.or_else(|| match role {
             Role::Application => first_port(container),
             Role::Init | Role::Sidecar => None,

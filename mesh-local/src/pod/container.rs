@@ -81,10 +81,14 @@ impl Container<'_> {
     }
 
     fn start(&self) -> Result<Process> {
+        self.execute(&self.plan.command)
+    }
+
+    /// Starts this in the container.
+    fn execute(&self, command: &[String]) -> Result<Process> {
         let pod = self.pod;
         let env = pod.env(self.plan);
-        let command: Vec<String> =
-            self.plan.command.iter().map(|word| expand(word, &env)).collect();
+        let command: Vec<String> = command.iter().map(|word| expand(word, &env)).collect();
         Process::start(&Program {
             sandbox: Some(self.sandbox),
             command: &command,
@@ -96,12 +100,23 @@ impl Container<'_> {
         })
     }
 
-    /// Waits until the startup probe passes; without one, until it runs.
+    /// Waits until the hook has come to a good end and the startup probe passes; without them,
+    /// until it runs.
     pub(super) async fn started(&self) {
+        if let Some(hook) = &self.plan.post_start {
+            while !self.run_hook(hook).await {
+                tokio::time::sleep(POLL).await;
+            }
+        }
         let Some(check) = &self.plan.startup else { return };
         while !self.passes(check).await {
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    async fn run_hook(&self, command: &[String]) -> bool {
+        let Ok(mut process) = self.execute(command) else { return false };
+        process.wait().await.is_ok_and(|end| end.success())
     }
 
     /// Keeps the status true while the container runs; never ends.
