@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::client::Http2Body;
+use super::http1::Http1Body;
 use super::tee::{Copied, Tee};
 use super::{BodyError, Replay};
 
@@ -26,6 +27,7 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
+    Http1(Http1Body),
     Hyper(hyper::body::Incoming),
     Http2(Http2Body),
     Replay(Replay),
@@ -51,6 +53,10 @@ impl Body {
     pub(crate) fn full(bytes: Bytes) -> Self {
         let kind = if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) };
         Self { kind, meter: None }
+    }
+
+    pub(super) fn http1(body: Http1Body) -> Self {
+        Self { kind: Kind::Http1(body), meter: None }
     }
 
     pub(super) fn hyper(incoming: hyper::body::Incoming) -> Self {
@@ -93,6 +99,7 @@ impl Body {
                 self.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Kind::Http1(body) => body.poll_frame(cx),
             Kind::Hyper(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Hyper),
             Kind::Http2(body) => body.poll_frame(cx),
             Kind::Replay(replay) => replay.poll_frame(cx),
@@ -128,6 +135,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
+            Kind::Http1(body) => body.is_end_stream(),
             Kind::Hyper(incoming) => incoming.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
             Kind::Replay(replay) => replay.is_end_stream(),
@@ -140,6 +148,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Http1(body) => body.size_hint(),
             Kind::Hyper(incoming) => incoming.size_hint(),
             Kind::Http2(_) | Kind::Replay(_) | Kind::Tee(_) | Kind::Copied(_) => {
                 SizeHint::default()

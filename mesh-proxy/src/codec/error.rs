@@ -5,6 +5,12 @@
 pub(crate) enum BodyError {
     #[error(transparent)]
     Hyper(#[from] hyper::Error),
+    /// Of HTTP/1.
+    #[error(transparent)]
+    Malformed(super::Malformed),
+    /// The connection ended, or failed.
+    #[error(transparent)]
+    Connection(std::io::Error),
     #[error(transparent)]
     Http2(#[from] h2::Error),
     /// The response took longer than its route allows.

@@ -1,30 +1,31 @@
 //! The seam between the proxy and its HTTP codecs.
 //!
 //! The rest of the proxy sees [`http::request::Parts`], [`http::response::Parts`] and
-//! [`Body`]. hyper speaks HTTP/1 on both sides and HTTP/2 to clients; to upstreams HTTP/2
-//! is spoken by `h2` itself, which says why a stream was reset (whether a retry is safe)
-//! and needs no task per stream.
+//! [`Body`]. HTTP/1 is our own on both sides: as strict as has to be between parties that
+//! must agree where a message ends, with trailers, upgrades and the spelling of names. hyper
+//! speaks HTTP/2 to clients; to upstreams it is spoken by `h2` itself, which says why a
+//! stream was reset (whether a retry is safe) and needs no task per stream.
 
 mod body;
 pub(crate) mod client;
 mod error;
 pub(crate) mod grpc;
+mod http1;
 mod linger;
 mod pace;
 mod preface;
 mod replay;
 pub(crate) mod server;
 mod tee;
-mod tunnel;
 mod watched;
 
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
 pub(crate) use grpc::{grpc_timeout, grpc_timeout_value, is_grpc};
+pub(crate) use http1::{Limits, Malformed};
 pub(crate) use pace::Pace;
 pub(crate) use replay::{Recording, Replay};
 pub(crate) use tee::Tee;
-pub(crate) use tunnel::{Upgrade, tunnel};
 pub(crate) use watched::Stall;
 
 /// What a connection speaks.
@@ -43,3 +44,8 @@ impl Protocol {
         }
     }
 }
+
+/// Marks a request whose target had a fragment, which is nobody's but the client's (RFC 9110,
+/// section 7.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment;

@@ -10,32 +10,54 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 
 use super::linger::linger;
 use super::pace::{self, Pace, Paced};
 use super::watched::Watched;
-use super::{Body, Protocol, Stall};
-use crate::config::Http2Options;
+use super::{Body, Limits, Malformed, Protocol, Stall, http1};
+use crate::config::{Http1Options, Http2Options};
 use crate::transport::Io;
 
 pub(crate) use super::preface::detect;
 
-/// Envoy's default of `max_request_headers_kb`.
-const MAX_HEADERS: u32 = 60 * 1024;
-
 /// Limits and times of a connection.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
+    /// Of the head of a request.
+    pub(crate) headers: Limits,
     /// For a whole request head to arrive.
     pub(crate) headers_timeout: Option<Duration>,
+    /// How long nothing of an HTTP/1 head may come.
+    pub(crate) head_idle_timeout: Option<Duration>,
+    /// How long a connection that is to end is read from, so that the client can read the
+    /// last response; see [`linger`].
+    pub(crate) delayed_close: Option<Duration>,
+    pub(crate) http1: Http1Options,
     pub(crate) http2: Http2Options,
 }
 
-/// Serves a connection to its end. `handler` answers each request, and sets the pace of an
-/// HTTP/2 stream; `stall` tells when the client does not read. When `leave` is done, the connection ends gracefully: HTTP/1
+/// Why a connection ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Http1(#[from] http1::server::Error),
+    #[error(transparent)]
+    Http2(#[from] hyper::Error),
+}
+
+impl Error {
+    /// Whether the client broke its protocol.
+    pub(crate) fn is_protocol(&self) -> bool {
+        matches!(self, Self::Http2(error) if error.is_parse())
+    }
+}
+
+/// Serves a connection to its end. `handler` answers each request, also one that is none, and
+/// sets the pace of an HTTP/2 stream; `stall` tells when the client does not read. HTTP/1 ends
+/// with a response that says `Connection`. When `leave` is done, the connection ends gracefully: HTTP/1
 /// closes when idle or says `Connection: close` with its next response; HTTP/2 says
 /// GOAWAY, waits a round trip for requests on their way, says GOAWAY again, and then leaves
 /// the client a second to end too. Dropping the future closes the connection at once.
@@ -46,34 +68,32 @@ pub(crate) async fn serve<H, F, B>(
     options: &Options,
     handler: H,
     leave: impl Future<Output = ()>,
-) -> hyper::Result<()>
+) -> Result<(), Error>
 where
-    H: Fn(Request<Body>, Option<Rc<Pace>>) -> F,
-    F: Future<Output = Result<Response<B>, Infallible>> + 'static,
+    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F,
+    F: Future<Output = Response<B>> + 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let mut io = Watched::new(io, stall);
     match protocol {
         Protocol::Http1 => {
-            let service = service_fn(|request| handler(request.map(Body::hyper), None));
-            let connection =
-                http1(options).serve_connection(TokioIo::new(io), service).with_upgrades();
-            drive(connection, |connection| connection.graceful_shutdown(), leave).await
+            let handler = |request| handler(request, None);
+            Ok(http1::server::serve(io, stall, options, handler, leave).await?)
         }
         Protocol::Http2 => {
+            let mut io = Watched::new(io, stall);
             let executor = LocalExecutor::default();
             let service = service_fn(|request: Request<Incoming>| {
                 let pace = executor.next_stream();
-                let response = handler(request.map(Body::hyper), Some(Rc::clone(&pace)));
-                async move { Ok::<_, Infallible>(response.await?.map(|body| Paced::new(body, pace))) }
+                let response = handler(Ok(request.map(Body::hyper)), Some(Rc::clone(&pace)));
+                async move { Ok::<_, Infallible>(response.await.map(|body| Paced::new(body, pace))) }
             });
-            let connection = http2(executor.clone(), &options.http2)
-                .serve_connection(TokioIo::new(&mut io), service);
+            let connection =
+                http2(executor.clone(), options).serve_connection(TokioIo::new(&mut io), service);
             let served =
                 drive(connection, |connection| connection.graceful_shutdown(), leave).await;
-            linger(io).await;
-            served
+            linger(io, options.delayed_close).await;
+            Ok(served?)
         }
     }
 }
@@ -92,19 +112,11 @@ async fn drive<C: Future>(
     connection.await
 }
 
-fn http1(options: &Options) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_HEADERS as usize).header_read_timeout(None);
-    if let Some(timeout) = options.headers_timeout {
-        builder.timer(TokioTimer::new()).header_read_timeout(timeout);
-    }
-    builder
-}
-
-fn http2(executor: LocalExecutor, options: &Http2Options) -> http2::Builder<LocalExecutor> {
+fn http2(executor: LocalExecutor, options: &Options) -> http2::Builder<LocalExecutor> {
     let mut builder = http2::Builder::new(executor);
+    let Options { headers, http2: options, .. } = options;
     builder
-        .max_header_list_size(MAX_HEADERS)
+        .max_header_list_size(u32::try_from(headers.bytes).unwrap_or(u32::MAX))
         // Envoy's default.
         .max_concurrent_streams(options.max_concurrent_streams.unwrap_or(1024))
         .initial_stream_window_size(

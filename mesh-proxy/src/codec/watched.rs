@@ -13,8 +13,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::transport::Io;
 
 /// A connection that notes when it takes nothing more to write.
-pub(crate) struct Watched {
+pub(super) struct Watched {
     io: Io,
+    watch: Watch,
+}
+
+/// Notes in a [`Stall`] what becomes of writes.
+pub(super) struct Watch {
     stall: Stall,
     is_stalled: bool,
     stalls: u64,
@@ -26,15 +31,18 @@ pub(crate) struct Watched {
 pub(crate) struct Stall(Arc<AtomicU64>);
 
 impl Watched {
-    pub(crate) fn new(io: Io, stall: Stall) -> Self {
-        Self { io, stall, is_stalled: false, stalls: 0 }
+    pub(super) fn new(io: Io, stall: Stall) -> Self {
+        Self { io, watch: Watch::new(stall) }
+    }
+}
+
+impl Watch {
+    pub(super) fn new(stall: Stall) -> Self {
+        Self { stall, is_stalled: false, stalls: 0 }
     }
 
-    pub(super) fn into_inner(self) -> Io {
-        self.io
-    }
-
-    fn note<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+    /// Gives back what a write gave.
+    pub(super) fn note<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() && !self.is_stalled {
             self.is_stalled = true;
             self.stalls += 1;
@@ -78,7 +86,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.note(polled)
+        self.watch.note(polled)
     }
 
     fn poll_write_vectored(
@@ -87,7 +95,7 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.note(polled)
+        self.watch.note(polled)
     }
 
     fn is_write_vectored(&self) -> bool {

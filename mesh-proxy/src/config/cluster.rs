@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AssignmentPolicy, Breakers, Endpoint, HealthCheck, Labels, LoadAssignment, LoadBalancing, Name,
-    OutlierDetection, SecretConfig, UpstreamTls,
+    AssignmentPolicy, Breakers, Endpoint, HealthCheck, Http1Options, Labels, LoadAssignment,
+    LoadBalancing, Name, OutlierDetection, SecretConfig, UpstreamTls,
 };
 
 /// Envoy's `Cluster`.
@@ -36,6 +36,12 @@ pub(crate) struct Cluster {
     pub(crate) outlier: Option<Arc<OutlierDetection>>,
     /// `upstream_bind_config.source_address`.
     pub(crate) bind_address: Option<IpAddr>,
+    /// Of the HTTP/1 connections to the endpoints.
+    pub(crate) http1: Arc<Http1Options>,
+    /// `max_response_headers_kb` in bytes; Envoy's default is 60 KiB.
+    pub(crate) max_headers_size: usize,
+    /// `max_headers_count` of a response; Envoy's default is 100.
+    pub(crate) max_headers_count: usize,
     /// Of the HTTP/2 connections to the endpoints.
     pub(crate) http2: Http2Options,
     /// `dns_lookup_family`.

@@ -17,6 +17,7 @@ mod header;
 mod header_match;
 mod health_check;
 mod http;
+mod ip_range;
 mod listener;
 mod load_balancing;
 mod outlier;
@@ -51,9 +52,11 @@ pub(crate) use health_check::{
     EndpointHealthCheck, GrpcProbe, HealthCheck, HttpProbe, Intervals, Probe, TcpProbe,
 };
 pub(crate) use http::{
-    ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, HttpConnectionManager,
-    HttpFilter, RouteSource,
+    ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, EscapedSlashes,
+    Http1Options, HttpConnectionManager, HttpFilter, KeyFormat, PathNormalisation, RouteSource,
+    ServerHeader, StripPort, Underscores,
 };
+pub(crate) use ip_range::contains;
 pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
 pub(crate) use load_balancing::{
     HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::inspector::Findings;
-use crate::config::{FilterChainMatch, Name};
+use crate::config::{FilterChainMatch, Name, contains};
 
 /// What is known of a connection when its filter chain is chosen.
 #[derive(Clone, Copy, Debug)]
@@ -109,23 +109,6 @@ fn protocol_score(names: &[Name], offered: &[Box<str>]) -> Option<Reverse<usize>
     }
     let is_taken = |offered: &str| names.iter().any(|name| **name == *offered);
     offered.iter().position(|offered| is_taken(offered)).map(Reverse)
-}
-
-fn contains((network, length): (IpAddr, u8), address: IpAddr) -> bool {
-    match (network, address) {
-        (IpAddr::V4(network), IpAddr::V4(address)) => {
-            same_prefix(u32::from(network).into(), u32::from(address).into(), length, 32)
-        }
-        (IpAddr::V6(network), IpAddr::V6(address)) => {
-            same_prefix(network.into(), address.into(), length, 128)
-        }
-        _ => false,
-    }
-}
-
-fn same_prefix(a: u128, b: u128, length: u8, bits: u8) -> bool {
-    let host_bits = bits.saturating_sub(length);
-    host_bits >= 128 || a >> host_bits == b >> host_bits
 }
 
 #[cfg(test)]

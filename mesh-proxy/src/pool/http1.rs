@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use super::{AcquireError, Maps, Wanted, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::{Http1, SendError};
-use crate::codec::{Body, Protocol};
+use crate::codec::{Body, Limits, Protocol};
 use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
 use crate::transport::{self, Connected, OpenConnection};
@@ -55,12 +55,10 @@ struct Connection {
     /// How many requests it has taken.
     requests: u32,
     cluster: Arc<Cluster>,
-    open: Weak<Open>,
 }
 
-/// Counts a connection for its cluster and endpoint, and then for its pool.
-/// Held by whoever drives it and whoever has it: an upgraded connection is still lent when
-/// its codec has ended.
+/// Counts a connection for its cluster and endpoint, and then for its pool. Held by whoever
+/// drives it.
 struct Open {
     _counted: OpenConnection,
     _slot: Slot,
@@ -82,7 +80,6 @@ struct Place<'a> {
 pub(crate) struct Http1Lease {
     pool: Rc<Pool>,
     connection: Connection,
-    open: Option<Rc<Open>>,
 }
 
 impl Pool {
@@ -167,15 +164,14 @@ impl Pool {
         let Connected { io, local, open } =
             transport::connect(cluster, &self.endpoint, permit, Some(Protocol::Http1)).await?;
         cluster.stats().cx_http1_total.inc();
-        let (codec, driver) = Http1::new(io)
-            .await
-            .map_err(|error| AcquireError::Handshake(error.to_string().into()))?;
+        let config = &cluster.config;
+        let limits = Limits { bytes: config.max_headers_size, count: config.max_headers_count };
+        let (codec, driver) = Http1::new(io, limits, Arc::clone(&config.http1));
         let id = self.next_id.replace(self.next_id.get() + 1);
-        let counted = Rc::new(Open { _counted: open, _slot: slot });
-        let open = Rc::downgrade(&counted);
+        let counted = Open { _counted: open, _slot: slot };
         spawn_local(drive(id, driver, Rc::clone(self), counted));
         let cluster = Arc::clone(cluster);
-        Ok(self.lend(Connection { id, codec, local, requests: 0, cluster, open }))
+        Ok(self.lend(Connection { id, codec, local, requests: 0, cluster }))
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -190,8 +186,7 @@ impl Pool {
 
     fn lend(self: &Rc<Self>, mut connection: Connection) -> Http1Lease {
         connection.requests += 1;
-        let open = connection.open.upgrade();
-        Http1Lease { pool: Rc::clone(self), connection, open }
+        Http1Lease { pool: Rc::clone(self), connection }
     }
 
     /// Takes a connection back whose response is complete.
@@ -246,8 +241,8 @@ impl Pool {
     }
 }
 
-/// Polls a connection until it is closed or was upgraded, and then forgets it.
-async fn drive(id: u64, driver: impl Future<Output = ()>, pool: Rc<Pool>, _open: Rc<Open>) {
+/// Polls a connection until it is closed, and then forgets it.
+async fn drive(id: u64, driver: impl Future<Output = ()>, pool: Rc<Pool>, _open: Open) {
     driver.await;
     pool.idle.borrow_mut().retain(|idle| idle.connection.id != id);
 }
@@ -333,18 +328,11 @@ impl Http1Lease {
         self.connection.codec.send(head, body).await
     }
 
-    /// Gives the connection back, now or when the rest of the request was sent.
+    /// Gives the connection back, if it takes another request.
     pub(super) fn complete(self) {
-        let Self { pool, mut connection, open } = self;
-        drop(open);
-        if connection.codec.is_ready() {
+        let Self { pool, mut connection } = self;
+        if connection.codec.finish() {
             pool.give_back(connection);
-        } else {
-            spawn_local(async move {
-                if connection.codec.ready().await {
-                    pool.give_back(connection);
-                }
-            });
         }
     }
 }

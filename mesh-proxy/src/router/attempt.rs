@@ -18,7 +18,7 @@ use crate::pool::{AcquireError, Lease, Wanted};
 use crate::transport::ConnectError;
 
 /// A request that an upstream is at work on. Dropped, it is reset.
-pub(crate) struct Exchange {
+pub(super) struct Exchange {
     lease: Lease,
     active: Active,
 }
@@ -147,7 +147,7 @@ fn protocol(stream: &Stream, cluster: &Cluster) -> Protocol {
     // An upgrade is HTTP/1's.
     let is_http2 = match cluster.config.protocol {
         HttpProtocol::Http1 => false,
-        HttpProtocol::Http2 => stream.upgrade.is_none(),
+        HttpProtocol::Http2 => !stream.is_upgrade,
         HttpProtocol::Downstream => stream.head.version == Version::HTTP_2,
     };
     if is_http2 { Protocol::Http2 } else { Protocol::Http1 }
@@ -181,7 +181,7 @@ impl Drop for Active {
 
 impl Exchange {
     /// The response has come to its end, or the tunnel that it opened.
-    pub(crate) fn complete(self) {
+    pub(super) fn complete(self) {
         let time = self.active.started.elapsed();
         self.active.cluster.stats().rq_time.record(time.as_millis() as u64);
         self.lease.complete();

@@ -83,7 +83,7 @@ impl<'a> Attempts<'a> {
     pub(super) async fn run(mut self, stream: &mut Stream, mut body: Body) -> Outcome {
         let policy = self.forward.config.retry.as_ref();
         let policy = policy.filter(|policy| policy.allows(&stream.head));
-        if policy.is_some() && !self.is_bodiless && stream.upgrade.is_none() {
+        if policy.is_some() && !self.is_bodiless && !stream.is_upgrade {
             let recording = Replay::record(body, MAX_REPLAY);
             body = recording.body().unwrap_or_default();
             self.recording = Some(recording);

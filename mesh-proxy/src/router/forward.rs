@@ -38,14 +38,14 @@ pub(super) async fn forward(
     prepare(stream, route, forward);
     let idle = forward.config.idle_timeout.unwrap_or(stream.idle_timeout);
     let mut limits = Limits::new(stream, forward);
-    if stream.upgrade.is_some() {
+    if stream.is_upgrade {
         // A WebSocket lasts as long as it does.
         limits.response = None;
     }
     let body = match forward.config.mirrors.as_slice() {
         [] => body,
         // What is a tunnel soon is not copied.
-        _ if stream.upgrade.is_some() => body,
+        _ if stream.is_upgrade => body,
         mirrors => mirror::send(stream, mirrors, limits.response, body),
     };
     let hash = match forward.config.hash.as_slice() {
@@ -74,8 +74,8 @@ pub(super) async fn forward(
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
         }
         Ok(Err(_)) if stream.is_broken() => {
-            stream.fail(Flags::DOWNSTREAM_PROTOCOL_ERROR, "downstream_body_error");
-            local_reply(stream, StatusCode::BAD_REQUEST, "")
+            stream.fail(Flags::DOWNSTREAM_PROTOCOL_ERROR, "http1.codec_error");
+            local_reply(stream, StatusCode::BAD_REQUEST, "Bad Request")
         }
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply(stream.retries > 0);

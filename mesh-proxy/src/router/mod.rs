@@ -19,7 +19,6 @@ mod timeouts;
 mod timers;
 mod unprocessed;
 
-pub(crate) use attempt::Exchange;
 use header_changes::{change_request, change_response};
 pub(crate) use local_reply::local_reply;
 pub(crate) use response_body::ResponseBody;

@@ -47,17 +47,12 @@ impl ResponseBody {
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let remaining = promised(&response, method).filter(|_| !is_upgrade);
         response.map(|body| {
-            if body.is_empty() && !is_upgrade {
+            if body.is_empty() {
                 exchange.complete();
                 return Self { body, upstream: None };
             }
             Self { body, upstream: Some(Box::new(Upstream { exchange, timers, remaining })) }
         })
-    }
-
-    /// The exchange of a 101 response: it lasts as long as the tunnel.
-    pub(crate) fn take_exchange(&mut self) -> Option<Exchange> {
-        self.upstream.take().map(|upstream| upstream.exchange)
     }
 
     /// Takes a body of the proxy's own away and gives its size: a HEAD gets none (RFC 9110,

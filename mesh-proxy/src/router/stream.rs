@@ -12,7 +12,7 @@ use http::request::Parts;
 use tokio::time::Sleep;
 
 use crate::cluster::Cluster;
-use crate::codec::{Meter, Protocol, Upgrade, is_grpc};
+use crate::codec::{Meter, Protocol, is_grpc};
 use crate::endpoint::Endpoint;
 use crate::formatter::{Flags, LogType, Record, Request};
 use crate::routes::Route;
@@ -51,6 +51,8 @@ pub(crate) struct Stream {
     /// As it is forwarded: filters and the route change it. The target is in origin form,
     /// the authority is in Host.
     pub(crate) head: Parts,
+    /// The client: the connection's peer, or who it says to speak for and is believed to.
+    pub(crate) remote: SocketAddr,
     pub(crate) route: Option<Route>,
     /// What the router did, once the request has come to it.
     pub(crate) routed: Option<Routed>,
@@ -61,8 +63,8 @@ pub(crate) struct Stream {
     pub(crate) request_timeout: Option<Duration>,
     /// `stream_idle_timeout` of the connection manager.
     pub(crate) idle_timeout: Option<Duration>,
-    /// The client's side of a WebSocket that may be opened.
-    pub(crate) upgrade: Option<Upgrade>,
+    /// The client asks for a WebSocket, and may have one.
+    pub(crate) is_upgrade: bool,
     pub(crate) flags: Flags,
     /// Envoy's response code details.
     pub(crate) details: &'static str,
@@ -88,6 +90,7 @@ impl Stream {
     /// A copy of the request, with a head of its own: what becomes of it is nobody's matter.
     pub(super) fn shadow(&self, head: Parts) -> Self {
         Self {
+            remote: self.remote,
             downstream: Rc::clone(&self.downstream),
             head,
             route: None,
@@ -95,7 +98,7 @@ impl Stream {
             request_meter: None,
             request_timeout: None,
             idle_timeout: None,
-            upgrade: None,
+            is_upgrade: false,
             flags: Flags::NONE,
             details: "",
             routed: None,
@@ -165,7 +168,7 @@ impl Stream {
             downstream_tls: downstream.tls.as_deref(),
             server_name: downstream.server_name.as_deref(),
             route_name: self.route.as_ref().map(|route| &**route.name()).filter(|n| !n.is_empty()),
-            ..Record::new(SystemTime::now() - duration, downstream.remote, downstream.local)
+            ..Record::new(SystemTime::now() - duration, self.remote, downstream.local)
         }
     }
 }

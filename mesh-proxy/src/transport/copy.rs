@@ -9,7 +9,6 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
@@ -183,20 +182,6 @@ fn step(from: &TcpStream, to: &TcpStream) -> Result<Step, Failure> {
         let rest = &bytes[written..];
         Ok(if rest.is_empty() { Step::Moved(read) } else { Step::Left(read, rest.to_vec()) })
     })
-}
-
-/// Sends what was read from downstream before the copying began.
-pub(crate) async fn send_up(to: &mut Io, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
-    flow.add(&flow.received, bytes.len());
-    to.write_all(bytes).await?;
-    to.flush().await
-}
-
-/// Sends what was read from upstream before the copying began.
-pub(crate) async fn send_down(to: &mut Io, bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {
-    flow.add(&flow.sent, bytes.len());
-    to.write_all(bytes).await?;
-    to.flush().await
 }
 
 async fn write_all(to: &TcpStream, mut bytes: &[u8], flow: &Flow<'_>) -> io::Result<()> {

@@ -1,9 +1,8 @@
 //! The codecs towards upstreams.
 
-mod http1;
 mod http2;
 
-pub(crate) use http1::Http1;
+pub(crate) use super::http1::client::Http1;
 pub(super) use http2::Http2Body;
 pub(crate) use http2::{CONNECTION_WINDOW, Http2, STREAM_WINDOW};
 
@@ -46,14 +45,14 @@ pub(crate) enum SendErrorKind {
 }
 
 impl SendError {
-    fn new(kind: SendErrorKind, detail: impl ToString) -> Self {
+    pub(super) fn new(kind: SendErrorKind, detail: impl ToString) -> Self {
         let detail = detail.to_string();
         Self { kind, detail, body: None, connection_broke: false, transport_failure: None }
     }
 }
 
 /// The reason of a TLS error behind this one.
-fn transport_failure(error: &(dyn Error + 'static)) -> Option<Arc<str>> {
+pub(super) fn transport_failure(error: &(dyn Error + 'static)) -> Option<Arc<str>> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<io::Error>()

@@ -172,6 +172,9 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
             .transpose()?
             .map(Arc::new),
         bind_address: bind_address(path, upstream_bind_config)?,
+        http1: Arc::new(upstream.http1),
+        max_headers_size: upstream.max_headers_size,
+        max_headers_count: upstream.max_headers_count,
         http2: upstream.http2,
         dns_family: found.dns_family,
         initial_fetch_timeout: found.initial_fetch_timeout,

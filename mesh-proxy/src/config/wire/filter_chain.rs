@@ -115,7 +115,7 @@ fn server_names_of(path: &Path, names: Vec<String>) -> Result<Vec<Name>, Error> 
     names.into_iter().enumerate().map(name).collect()
 }
 
-fn ranges(path: &Path, ranges: Vec<CidrRange>) -> Result<Vec<(IpAddr, u8)>, Error> {
+pub(super) fn ranges(path: &Path, ranges: Vec<CidrRange>) -> Result<Vec<(IpAddr, u8)>, Error> {
     let range = |(index, range): (usize, CidrRange)| {
         let path = path.index(index);
         let CidrRange { address_prefix, prefix_len } = range;

@@ -15,11 +15,17 @@ use super::client_cert::client_cert;
 use super::common::{
     ads_source, decode, enumeration, not_honoured, refuse_set, required_name, timeout, unknown_type,
 };
-use super::http_options::{common, http1, http2};
+use super::http_options::{common, http2, kibibytes};
+use super::http1_options::http1;
+use super::origin;
 use super::route_table::inline_route_table;
-use crate::config::{CodecType, Error, HttpConnectionManager, HttpFilter, Path, RouteSource};
+use crate::config::{
+    CodecType, Error, EscapedSlashes, HttpConnectionManager, HttpFilter, Path, PathNormalisation,
+    RouteSource, ServerHeader, StripPort,
+};
 
 const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DEFAULT_DELAYED_CLOSE: Duration = Duration::from_secs(1);
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Envoy's `HttpConnectionManager`.
@@ -89,59 +95,36 @@ pub(super) fn http_connection_manager(
         strip_port_mode,
     } = manager;
     let add_user_agent = add_user_agent == Some(true);
-    let normalize_path = normalize_path == Some(true);
     let stream_error_on_invalid_http_message = stream_error_on_invalid_http_message == Some(true);
-    let strip_port_mode =
-        strip_port_mode.filter(|mode| *mode == parts::StripPortMode::StripAnyHostPort(true));
     refuse_set!(
         path,
         HttpConnectionManager,
         add_user_agent,
-        http1_safe_max_connection_duration,
         http3_protocol_options,
-        scheme_header_transformation,
-        max_request_headers_kb,
         stream_flush_timeout,
         drain_timeout,
         drain_timeout_jitter,
-        delayed_close_timeout,
         access_log_flush_interval,
         flush_access_log_on_new_request,
         access_log_options,
-        xff_num_trusted_hops,
         original_ip_detection_extensions,
         early_header_mutation_extensions,
-        internal_address_config,
-        via,
-        always_set_request_id_in_response,
         forward_client_cert_matcher,
         proxy_100_continue,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        normalize_path,
-        merge_slashes,
-        request_id_extension,
         local_reply_config,
-        strip_matching_host_port,
         stream_error_on_invalid_http_message,
         path_normalization_options,
-        strip_trailing_host_dot,
         proxy_status_config,
         typed_header_validation_config,
-        append_x_forwarded_port,
         append_local_overload,
         add_proxy_protocol_connection_state,
         forward_proto_config,
-        strip_port_mode,
     );
+    origin::uuid(&path.field("request_id_extension"), request_id_extension)?;
     no_tracer(&path.field("tracing"), tracing)?;
-    escaped_slashes(path, path_with_escaped_slashes_action)?;
     let options =
         common(&path.field("common_http_protocol_options"), common_http_protocol_options)?;
-    if options.max_requests_per_connection.is_some_and(|most| most != 0) {
-        let path = path.field("common_http_protocol_options");
-        return Err(not_honoured(&path.field("max_requests_per_connection")));
-    }
-    http1(&path.field("http_protocol_options"), http_protocol_options)?;
     let (routes, rds_initial_fetch_timeout) = routes(path, route_specifier, known)?;
     let stream_idle = timeout(
         path,
@@ -167,17 +150,54 @@ pub(super) fn http_connection_manager(
         drain_timeout: super::common::duration(path, "drain_timeout", drain_timeout)?
             .unwrap_or(DEFAULT_DRAIN_TIMEOUT),
         server_name: if server_name.is_empty() { "envoy".into() } else { server_name.into() },
-        pass_server_header: pass_server_header(path, server_header_transformation)?,
+        server_header: server_header(path, server_header_transformation)?,
         use_remote_address: use_remote_address.unwrap_or(false),
+        xff_trusted_hops: xff_num_trusted_hops,
+        internal_addresses: origin::internal_addresses(
+            &path.field("internal_address_config"),
+            internal_address_config,
+        )?,
         skip_xff_append,
+        append_forwarded_port: append_x_forwarded_port,
+        scheme: origin::scheme(
+            &path.field("scheme_header_transformation"),
+            scheme_header_transformation,
+        )?,
+        via: origin::via(path, &via)?,
+        path: PathNormalisation {
+            escaped_slashes: escaped_slashes(path, path_with_escaped_slashes_action)?,
+            normalize: normalize_path == Some(true),
+            merge_slashes,
+        },
+        strip_port: match strip_port_mode {
+            Some(parts::StripPortMode::StripAnyHostPort(true)) => StripPort::Any,
+            _ if strip_matching_host_port => StripPort::Matching,
+            _ => StripPort::Never,
+        },
+        strip_host_dot: strip_trailing_host_dot,
+        underscores: options.underscores,
+        max_connection_duration: options.max_connection_duration,
+        max_connection_duration_jitter: options.max_connection_duration_jitter,
+        safe_max_connection_duration: http1_safe_max_connection_duration,
+        max_requests_per_connection: options.max_requests_per_connection.filter(|most| *most != 0),
         generate_request_id: generate_request_id.unwrap_or(true),
         preserve_external_request_id,
+        request_id_in_response: always_set_request_id_in_response,
         client_cert: client_cert(
             path,
             forward_client_cert_details,
             set_current_client_cert_details,
         )?,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
+        max_headers_size: kibibytes(path, "max_request_headers_kb", max_request_headers_kb)?,
+        max_headers_count: options.max_headers_count,
+        delayed_close_timeout: timeout(
+            path,
+            "delayed_close_timeout",
+            delayed_close_timeout,
+            Some(DEFAULT_DELAYED_CLOSE),
+        )?,
+        http1: http1(&path.field("http_protocol_options"), http_protocol_options)?,
         http2: http2(&path.field("http2_protocol_options"), http2_protocol_options)?,
         rds_initial_fetch_timeout,
     })
@@ -194,15 +214,13 @@ fn codec(path: &Path, value: i32) -> Result<CodecType, Error> {
     }
 }
 
-fn pass_server_header(path: &Path, value: i32) -> Result<bool, Error> {
+fn server_header(path: &Path, value: i32) -> Result<ServerHeader, Error> {
     use parts::ServerHeaderTransformation as Transformation;
-    match enumeration(path, "server_header_transformation", value)? {
-        Transformation::Overwrite => Ok(false),
-        Transformation::PassThrough => Ok(true),
-        Transformation::AppendIfAbsent => Err(path
-            .field("server_header_transformation")
-            .error("found APPEND_IF_ABSENT, expected OVERWRITE or PASS_THROUGH")),
-    }
+    Ok(match enumeration(path, "server_header_transformation", value)? {
+        Transformation::Overwrite => ServerHeader::Overwrite,
+        Transformation::AppendIfAbsent => ServerHeader::AppendIfAbsent,
+        Transformation::PassThrough => ServerHeader::PassThrough,
+    })
 }
 
 /// What says how to sample and tag is harmless as long as no provider takes the spans.
@@ -213,12 +231,14 @@ fn no_tracer(path: &Path, tracing: Option<parts::Tracing>) -> Result<(), Error> 
     }
 }
 
-fn escaped_slashes(path: &Path, value: i32) -> Result<(), Error> {
+fn escaped_slashes(path: &Path, value: i32) -> Result<EscapedSlashes, Error> {
     use parts::PathWithEscapedSlashesAction as Slashes;
-    match enumeration(path, "path_with_escaped_slashes_action", value)? {
-        Slashes::ImplementationSpecificDefault | Slashes::KeepUnchanged => Ok(()),
-        _ => Err(not_honoured(&path.field("path_with_escaped_slashes_action"))),
-    }
+    Ok(match enumeration(path, "path_with_escaped_slashes_action", value)? {
+        Slashes::ImplementationSpecificDefault | Slashes::KeepUnchanged => EscapedSlashes::Keep,
+        Slashes::RejectRequest => EscapedSlashes::Reject,
+        Slashes::UnescapeAndRedirect => EscapedSlashes::UnescapeAndRedirect,
+        Slashes::UnescapeAndForward => EscapedSlashes::UnescapeAndForward,
+    })
 }
 
 fn routes(

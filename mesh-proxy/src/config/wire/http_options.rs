@@ -11,9 +11,13 @@ use prost::Name as _;
 use prost_types::Any;
 
 use super::common::{decode, enumeration, not_honoured, refuse_set, timeout, unknown_type};
-use crate::config::{Error, Http2Options, HttpProtocol, Path};
+use super::http1_options::http1;
+use crate::config::{Error, Http1Options, Http2Options, HttpProtocol, Path, Underscores};
 
 const EXTENSION: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// Envoy's limits of a head: KiB, and fields.
+const DEFAULT_HEADERS_KB: u32 = 60;
+const DEFAULT_HEADERS_COUNT: u32 = 100;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// RFC 9113, sections 6.5.2 and 6.9.1.
 const WINDOW_SIZES: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
@@ -33,6 +37,9 @@ pub(super) struct Upstream {
     pub(super) protocol: HttpProtocol,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_requests_per_connection: Option<u32>,
+    pub(super) max_headers_size: usize,
+    pub(super) max_headers_count: usize,
+    pub(super) http1: Http1Options,
     pub(super) http2: Http2Options,
 }
 
@@ -53,8 +60,8 @@ pub(super) fn upstream(path: &Path, options: ClusterOptions) -> Result<Upstream,
         }
         return by_extension(&path, decode(&path, any)?);
     }
-    let common = common(&path.field("common_http_protocol_options"), options.common)?;
-    http1(&path.field("http_protocol_options"), options.http1)?;
+    let common = of_cluster(&path.field("common_http_protocol_options"), options.common)?;
+    let http1 = http1(&path.field("http_protocol_options"), options.http1)?;
     let selection = enumeration(path, "protocol_selection", options.protocol_selection)?;
     Ok(Upstream {
         protocol: match selection {
@@ -68,6 +75,9 @@ pub(super) fn upstream(path: &Path, options: ClusterOptions) -> Result<Upstream,
         max_requests_per_connection: limit(
             common.max_requests_per_connection.or(options.max_requests_per_connection),
         ),
+        max_headers_size: common.max_response_headers_size,
+        max_headers_count: common.max_headers_count,
+        http1,
         http2: http2(&path.field("http2_protocol_options"), options.http2)?,
     })
 }
@@ -97,17 +107,18 @@ fn by_extension(path: &Path, options: upstreams::HttpProtocolOptions) -> Result<
         hash_policy,
         retry_policy,
     );
-    let common = common(&path.field("common_http_protocol_options"), common_http_protocol_options)?;
+    let common =
+        of_cluster(&path.field("common_http_protocol_options"), common_http_protocol_options)?;
     let explicit = path.field("explicit_http_config");
-    let (protocol, http2) = match upstream_protocol_options {
+    let (protocol, http1, http2) = match upstream_protocol_options {
         Some(Choice::ExplicitHttpConfig(config)) => match config.protocol_config {
             Some(ProtocolConfig::HttpProtocolOptions(options)) => {
-                http1(&explicit.field("http_protocol_options"), Some(options))?;
-                (HttpProtocol::Http1, Http2Options::default())
+                let path = explicit.field("http_protocol_options");
+                (HttpProtocol::Http1, http1(&path, Some(options))?, Http2Options::default())
             }
             Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
                 let path = explicit.field("http2_protocol_options");
-                (HttpProtocol::Http2, http2(&path, Some(options))?)
+                (HttpProtocol::Http2, Http1Options::default(), http2(&path, Some(options))?)
             }
             Some(ProtocolConfig::Http3ProtocolOptions(_)) => {
                 return Err(not_honoured(&explicit.field("http3_protocol_options")));
@@ -125,9 +136,9 @@ fn by_extension(path: &Path, options: upstreams::HttpProtocolOptions) -> Result<
                 http3_protocol_options,
             } = config;
             refuse_set!(&path, UseDownstreamHttpConfig, http3_protocol_options);
-            http1(&path.field("http_protocol_options"), http_protocol_options)?;
+            let http1 = http1(&path.field("http_protocol_options"), http_protocol_options)?;
             let http2 = http2(&path.field("http2_protocol_options"), http2_protocol_options)?;
-            (HttpProtocol::Downstream, http2)
+            (HttpProtocol::Downstream, http1, http2)
         }
         Some(Choice::AutoConfig(_)) => return Err(not_honoured(&path.field("auto_config"))),
         None => {
@@ -140,6 +151,9 @@ fn by_extension(path: &Path, options: upstreams::HttpProtocolOptions) -> Result<
         protocol,
         idle_timeout: common.idle_timeout,
         max_requests_per_connection: limit(common.max_requests_per_connection),
+        max_headers_size: common.max_response_headers_size,
+        max_headers_count: common.max_headers_count,
+        http1,
         http2,
     })
 }
@@ -153,6 +167,25 @@ fn limit(value: Option<u32>) -> Option<u32> {
 pub(super) struct Common {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) max_requests_per_connection: Option<u32>,
+    pub(super) max_headers_count: usize,
+    /// Of a cluster alone.
+    pub(super) max_response_headers_size: usize,
+    /// Of a connection manager alone.
+    pub(super) underscores: Underscores,
+    pub(super) max_connection_duration: Option<Duration>,
+    pub(super) max_connection_duration_jitter: f64,
+}
+
+/// Those of a cluster.
+fn of_cluster(path: &Path, options: Option<core::HttpProtocolOptions>) -> Result<Common, Error> {
+    let common = common(path, options)?;
+    if common.max_connection_duration.is_some() {
+        return Err(not_honoured(&path.field("max_connection_duration")));
+    }
+    if common.underscores != Underscores::Allow {
+        return Err(not_honoured(&path.field("headers_with_underscores_action")));
+    }
+    Ok(common)
 }
 
 /// `common_http_protocol_options`.
@@ -170,56 +203,50 @@ pub(super) fn common(
         headers_with_underscores_action,
         max_requests_per_connection,
     } = options.unwrap_or_default();
-    refuse_set!(
-        path,
-        HttpProtocolOptions,
-        max_connection_duration,
-        max_connection_duration_jitter,
-        max_headers_count,
-        max_response_headers_kb,
-        max_stream_duration,
-        headers_with_underscores_action,
-    );
+    refuse_set!(path, HttpProtocolOptions, max_stream_duration);
     Ok(Common {
+        underscores: underscores(path, headers_with_underscores_action)?,
+        max_connection_duration: timeout(
+            path,
+            "max_connection_duration",
+            max_connection_duration,
+            None,
+        )?,
+        max_connection_duration_jitter: max_connection_duration_jitter
+            .map_or(0.0, |jitter| jitter.value / 100.0),
+        max_headers_count: count(path, "max_headers_count", max_headers_count)?,
+        max_response_headers_size: kibibytes(
+            path,
+            "max_response_headers_kb",
+            max_response_headers_kb,
+        )?,
         idle_timeout: timeout(path, "idle_timeout", idle_timeout, Some(DEFAULT_IDLE_TIMEOUT))?,
         max_requests_per_connection,
     })
 }
 
-/// `Http1ProtocolOptions`: only what we do anyway.
-pub(super) fn http1(path: &Path, options: Option<core::Http1ProtocolOptions>) -> Result<(), Error> {
-    let core::Http1ProtocolOptions {
-        allow_absolute_url,
-        // HTTP/1.0 is always taken.
-        accept_http_10: _,
-        default_host_for_http_10,
-        header_key_format,
-        enable_trailers,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message,
-        send_fully_qualified_url,
-        use_balsa_parser,
-        allow_custom_methods,
-        ignore_http_11_upgrade,
-    } = options.unwrap_or_default();
-    let allow_absolute_url = allow_absolute_url == Some(false);
-    let override_stream_error_on_invalid_http_message =
-        override_stream_error_on_invalid_http_message == Some(true);
-    refuse_set!(
-        path,
-        Http1ProtocolOptions,
-        allow_absolute_url,
-        default_host_for_http_10,
-        header_key_format,
-        enable_trailers,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message,
-        send_fully_qualified_url,
-        use_balsa_parser,
-        allow_custom_methods,
-        ignore_http_11_upgrade,
-    );
-    Ok(())
+/// A limit on the size of a head in KiB, as bytes.
+pub(super) fn kibibytes(path: &Path, field: &str, value: Option<u32>) -> Result<usize, Error> {
+    match value.unwrap_or(DEFAULT_HEADERS_KB) {
+        value @ 1..=8192 => Ok(value as usize * 1024),
+        value => Err(path.field(field).error(format!("found {value}, expected from 1 to 8192"))),
+    }
+}
+
+fn count(path: &Path, field: &str, value: Option<u32>) -> Result<usize, Error> {
+    match value.unwrap_or(DEFAULT_HEADERS_COUNT) {
+        0 => Err(path.field(field).error("found 0, expected 1 or more")),
+        value => Ok(value as usize),
+    }
+}
+
+fn underscores(path: &Path, value: i32) -> Result<Underscores, Error> {
+    use core::http_protocol_options::HeadersWithUnderscoresAction as Action;
+    Ok(match enumeration(path, "headers_with_underscores_action", value)? {
+        Action::Allow => Underscores::Allow,
+        Action::RejectRequest => Underscores::Reject,
+        Action::DropHeader => Underscores::Drop,
+    })
 }
 
 /// `Http2ProtocolOptions`.

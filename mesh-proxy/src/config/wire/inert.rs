@@ -49,7 +49,6 @@ const INERT: &[&str] = &[
     "HealthCheck.always_log_health_check_failures", // no event log: it is refused
     "HealthCheck.always_log_health_check_success",
     "HeaderValueOption.keep_empty_value",
-    "Http1ProtocolOptions.allow_custom_methods", // ours takes every method
     "Http1ProtocolOptions.use_balsa_parser",
     "Http2ProtocolOptions.enable_huffman_encoding",
     "Http2ProtocolOptions.hpack_table_size",
@@ -64,11 +63,9 @@ const INERT: &[&str] = &[
     "Listener.max_connections_to_accept_per_socket_event",
     "Listener.per_connection_buffer_limit_bytes",
     "TlsInspector.initial_read_buffer_size",
-    "HttpConnectionManager.delayed_close_timeout",
     // The second GOAWAY follows as soon as the client has answered a ping: it has then seen
     // the first one. The time is only waited for a client that does not answer.
     "HttpConnectionManager.drain_timeout",
-    "HttpConnectionManager.http1_safe_max_connection_duration", // the duration is refused
     // Without effect, because what they are about is refused where asked for.
     "AccessLogFormat.content_type",
     "AccessLogFormat.json_format_options",

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 
 use super::Manager;
 use super::serve::Activity;
-use crate::codec::{BodyError, Pace};
+use crate::codec::{BodyError, Malformed, Pace};
 use crate::formatter::{Flags, LogType};
-use crate::router::{MAX_DURATION, ResponseBody, Routed, Stream};
+use crate::router::{MAX_DURATION, ResponseBody, Routed, Stream, local_reply};
+use crate::stats::Held;
 
 /// A request with what is told of it when it is dropped.
 pub(super) struct Ending {
@@ -28,9 +29,13 @@ pub(super) struct Ending {
     pub(super) response_headers: Option<HeaderMap>,
     /// The same.
     pub(super) response_trailers: Option<HeaderMap>,
+    /// Counts a WebSocket for as long as it lasts.
+    pub(super) tunnel: Option<Held>,
+    /// There is no request to tell of.
+    pub(super) is_malformed: bool,
+    /// An HTTP/1 connection ends with the response.
+    pub(super) closes: bool,
     pub(super) bytes_sent: u64,
-    /// Of a tunnel; else the request's body has counted.
-    pub(super) bytes_received: u64,
     /// The response went out to its end.
     pub(super) is_complete: bool,
 }
@@ -47,11 +52,6 @@ impl Outgoing {
         // A body that is complete is not asked again: the request ends here.
         let ending = (!ending.is_complete).then_some(ending);
         Self { body, ending }
-    }
-
-    /// A body whose request ends elsewhere.
-    pub(super) fn detached(body: ResponseBody) -> Self {
-        Self { body, ending: None }
     }
 }
 
@@ -96,6 +96,38 @@ impl http_body::Body for Outgoing {
 }
 
 impl Ending {
+    /// Whether there is more of the request to come, which nobody will read.
+    pub(super) fn is_request_open(&self) -> bool {
+        let meter = self.stream.request_meter.as_ref();
+        self.is_malformed || meter.is_some_and(|meter| meter.ended().is_none())
+    }
+
+    /// The answer to what is no request.
+    pub(super) fn refuse(&mut self, error: Malformed) -> Response<ResponseBody> {
+        self.is_malformed = true;
+        let (flags, text) = match error {
+            Malformed::HeadTimeout => {
+                self.manager.stats.rq_header_timeout.inc();
+                (Flags::NONE, "request header timeout")
+            }
+            Malformed::HeadIdle => (Flags::STREAM_IDLE_TIMEOUT, "stream timeout"),
+            _ => {
+                let reason = error.status().canonical_reason().unwrap_or_default();
+                (Flags::DOWNSTREAM_PROTOCOL_ERROR, reason)
+            }
+        };
+        self.stream.fail(flags, error.details());
+        local_reply(&self.stream, error.status(), text)
+    }
+
+    /// The response has opened a WebSocket, which lasts until one side ends it or nothing
+    /// was said for as long as a stream may be idle.
+    pub(super) fn begin_tunnel(&mut self) {
+        let stats = &self.manager.stats;
+        stats.cx_upgrades_total.inc();
+        self.tunnel = Some(stats.cx_upgrades_active.hold());
+    }
+
     /// How long nothing may happen: what the route says, or the connection manager.
     pub(super) fn idle_timeout(&self) -> Option<Duration> {
         let of_route = self.stream.route.as_ref().and_then(|route| route.idle_timeout());
@@ -128,8 +160,13 @@ impl Ending {
                 Flags::UPSTREAM_REMOTE_RESET,
                 "upstream_reset_after_response_started{remote_reset}",
             ),
+            BodyError::Malformed(_) => (
+                Flags::UPSTREAM_PROTOCOL_ERROR,
+                "upstream_reset_after_response_started{protocol_error}",
+            ),
             BodyError::Http2(_)
             | BodyError::Hyper(_)
+            | BodyError::Connection(_)
             | BodyError::Superseded
             | BodyError::Uncopied => (
                 Flags::UPSTREAM_CONNECTION_TERMINATION,
@@ -169,6 +206,9 @@ impl Ending {
         if self.stream.details == MAX_DURATION {
             stats.rq_max_duration_reached.inc();
         }
+        if self.stream.flags.contains(Flags::DOWNSTREAM_PROTOCOL_ERROR) {
+            stats.cx_protocol_error.inc();
+        }
         if self.stream.flags.contains(Flags::DURATION_TIMEOUT) {
             stats.rq_timeout.inc();
         }
@@ -182,11 +222,13 @@ impl Ending {
         let details = stream.details_with_reason();
         let mut record = stream.record();
         record.kind = LogType::DownstreamEnd;
+        if self.is_malformed {
+            record.request = None;
+        }
         record.response_headers = self.response_headers.as_ref();
         record.response_trailers = self.response_trailers.as_ref();
         record.response_code = self.status.map_or(0, |status| status.as_u16());
         record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
-        record.bytes_received += self.bytes_received;
         record.bytes_sent = self.bytes_sent;
         self.manager.logs.iter().for_each(|log| log.write(&record));
     }
@@ -200,6 +242,12 @@ impl Drop for Ending {
             self.manager.stats.rq_rx_reset.inc();
             self.stream
                 .fail(Flags::DOWNSTREAM_CONNECTION_TERMINATION, "downstream_remote_disconnect");
+        } else if self.tunnel.is_none()
+            && self.stream.head.version != Version::HTTP_2
+            && self.is_request_open()
+        {
+            // The rest of the request is not read, and the connection ends.
+            self.manager.stats.rq_rx_reset.inc();
         }
         self.activity.end();
         self.count();

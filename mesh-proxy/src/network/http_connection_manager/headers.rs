@@ -1,54 +1,42 @@
 //! What the connection manager changes in heads, as Envoy does.
 
+use std::net::SocketAddr;
+
 use http::header::{
-    CONNECTION, COOKIE, EXPECT, Entry, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, COOKIE, DATE, Entry, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
 
-use super::{Manager, client_cert, request_id};
+use super::{Manager, client_cert, date, request_id};
+use crate::config::{ServerHeader, Underscores};
 use crate::router::Downstream;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
-const INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
-/// What only the mesh itself may say: an edge takes it from no client (Envoy's
-/// `cleanInternalHeaders` list).
-const MESH_ONLY: [&str; 13] = [
-    "x-envoy-decorator-operation",
-    "x-envoy-downstream-service-cluster",
-    "x-envoy-downstream-service-node",
-    "x-envoy-expected-rq-timeout-ms",
-    "x-envoy-force-trace",
-    "x-envoy-hedge-on-per-try-timeout",
-    "x-envoy-ip-tags",
-    "x-envoy-max-retries",
-    "x-envoy-original-url",
-    "x-envoy-retry-grpc-on",
-    "x-envoy-retry-on",
-    "x-envoy-upstream-rq-per-try-timeout-ms",
-    "x-envoy-upstream-rq-timeout-ms",
-];
+/// What is wrong with the host that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadHost {
+    Missing,
+    /// None, or more than one.
+    Invalid,
+}
 
 /// Brings the target into origin form and the authority into Host, whatever the protocol
 /// (RFC 9112, section 3.2.2: an absolute target's authority takes Host's place).
 ///
 /// # Errors
-/// What is wrong with the authority, as response code details: the answer is 400 (RFC 9112,
-/// section 3.2).
-pub(super) fn normalise(head: &mut Parts) -> Result<(), &'static str> {
+/// What is wrong with the authority: the answer is 400 (RFC 9112, section 3.2).
+pub(super) fn normalise(head: &mut Parts) -> Result<(), BadHost> {
     if head.headers.get_all(HOST).iter().nth(1).is_some() {
-        return Err("multiple_host_headers");
+        return Err(BadHost::Invalid);
     }
     if let Some(authority) = head.uri.authority() {
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "invalid_host_header")?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| BadHost::Invalid)?;
         head.headers.insert(HOST, host);
         let path = head.uri.path_and_query().cloned();
         head.uri = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
@@ -57,9 +45,10 @@ pub(super) fn normalise(head: &mut Parts) -> Result<(), &'static str> {
         join_cookies(&mut head.headers);
     }
     match head.headers.get(HOST) {
-        None => Err("missing_host_header"),
-        Some(host) if is_host(host.as_bytes()) => Ok(()),
-        Some(_) => Err("invalid_host_header"),
+        None => Err(BadHost::Missing),
+        // Of a target without an authority (section 3.2).
+        Some(host) if host.is_empty() || is_host(host.as_bytes()) => Ok(()),
+        Some(_) => Err(BadHost::Invalid),
     }
 }
 
@@ -81,11 +70,10 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether the client asks for a WebSocket (RFC 6455, section 4.1).
-pub(super) fn asks_for_websocket(head: &Parts) -> bool {
-    let upgrade = head.headers.get(UPGRADE);
-    upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-        && lists(&head.headers, CONNECTION, "upgrade")
+/// The protocol that the client asks for (RFC 9110, section 7.8).
+pub(super) fn asked_upgrade(head: &Parts) -> Option<HeaderValue> {
+    let upgrade = head.headers.get(UPGRADE)?;
+    lists(&head.headers, CONNECTION, "upgrade").then(|| upgrade.clone())
 }
 
 /// Whether a header that holds a list has this item.
@@ -95,8 +83,7 @@ fn lists(headers: &HeaderMap, name: HeaderName, item: &str) -> bool {
 }
 
 /// Removes what belongs to one connection only (RFC 9110, section 7.6.1). `TE: trailers`
-/// stays, without which gRPC servers refuse a request. `Expect` goes because the codec
-/// answers it itself.
+/// stays, without which gRPC servers refuse a request.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
         let values: Vec<_> = connection.remove_entry_mult().1.collect();
@@ -112,7 +99,6 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(KEEP_ALIVE);
     headers.remove(TRANSFER_ENCODING);
     headers.remove(PROXY_CONNECTION);
-    headers.remove(EXPECT);
     if headers.contains_key(TE) {
         let wants_trailers = lists(headers, TE, "trailers");
         headers.remove(TE);
@@ -129,57 +115,81 @@ pub(super) fn restore_upgrade(headers: &mut HeaderMap) {
 }
 
 impl Manager {
-    /// Says where a request came from, and gives it an id.
-    pub(super) fn prepare_request(&self, headers: &mut HeaderMap, downstream: &Downstream) {
+    /// Says where a request came from, and gives it an id. Gives back who its client is.
+    pub(super) fn prepare_request(
+        &self,
+        headers: &mut HeaderMap,
+        downstream: &Downstream,
+    ) -> SocketAddr {
         let config = &self.config;
-        let Downstream { remote, tls, .. } = downstream;
-        // What only a proxy may say.
-        headers.remove(INTERNAL);
-        client_cert::forward(config.client_cert, headers, tls.as_deref());
-        let scheme = HeaderValue::from_static(if tls.is_some() { "https" } else { "http" });
-        if config.use_remote_address {
-            for name in MESH_ONLY {
-                headers.remove(name);
+        let origin = self.find_origin(headers, downstream);
+        client_cert::forward(config.client_cert, headers, downstream.tls.as_deref());
+        let is_edge = config.use_remote_address && !origin.is_internal;
+        let is_trusted = !is_edge || config.preserve_external_request_id;
+        if !(is_trusted && headers.contains_key(REQUEST_ID)) {
+            if config.generate_request_id {
+                headers.insert(REQUEST_ID, request_id::new());
+            } else if !is_trusted {
+                headers.remove(REQUEST_ID);
             }
-            let address = HeaderValue::try_from(remote.ip().to_string());
-            if let Ok(address) = address {
-                if !config.skip_xff_append {
-                    append_forwarded_for(headers, &address);
-                }
-                headers.insert(EXTERNAL_ADDRESS, address);
-            }
-            // A client outside does not say what this connection is.
-            headers.insert(FORWARDED_PROTO, scheme);
-        } else if !headers.contains_key(FORWARDED_PROTO) {
-            headers.insert(FORWARDED_PROTO, scheme);
         }
-        let is_trusted = !config.use_remote_address || config.preserve_external_request_id;
-        if config.generate_request_id && !(is_trusted && headers.contains_key(REQUEST_ID)) {
-            headers.insert(REQUEST_ID, request_id::new());
+        if let Some(via) = &config.via {
+            append_via(headers, via);
         }
+        origin.address
     }
 
     /// Finishes the head of a response.
     pub(super) fn finish_response(
         &self,
         headers: &mut HeaderMap,
+        request: &HeaderMap,
         service_time: Option<std::time::Duration>,
     ) {
+        let config = &self.config;
         if let Some(time) = service_time {
             headers.insert(SERVICE_TIME, HeaderValue::from(time.as_millis() as u64));
         }
-        if !self.config.pass_server_header || !headers.contains_key(SERVER) {
-            headers.insert(SERVER, self.server_header.clone());
+        if let Entry::Vacant(place) = headers.entry(DATE) {
+            place.insert(date::now());
+        }
+        match config.server_header {
+            ServerHeader::PassThrough => {}
+            ServerHeader::AppendIfAbsent if headers.contains_key(SERVER) => {}
+            _ => _ = headers.insert(SERVER, self.server_header.clone()),
+        }
+        if config.request_id_in_response
+            && let Some(id) = request.get(REQUEST_ID)
+        {
+            headers.insert(REQUEST_ID, id.clone());
+        }
+        if let Some(via) = &config.via {
+            append_via(headers, via);
         }
     }
 }
 
-fn append_forwarded_for(headers: &mut HeaderMap, address: &HeaderValue) {
-    let before = headers.get_all(FORWARDED_FOR).iter().filter(|before| !before.is_empty());
-    let all: Vec<_> = before.chain([address]).map(HeaderValue::as_bytes).collect();
-    if let Ok(all) = HeaderValue::from_bytes(&all.join(&b","[..])) {
-        headers.insert(FORWARDED_FOR, all);
+/// In one field with what was there, as Envoy has it.
+fn append_via(headers: &mut HeaderMap, via: &HeaderValue) {
+    let before = headers.get_all(VIA).iter().chain([via]).map(HeaderValue::as_bytes);
+    let all = before.collect::<Vec<_>>().join(&b", "[..]);
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(VIA, all);
     }
+}
+
+/// Takes headers whose names have an underscore away; `false` when they are refused.
+pub(super) fn take_underscores(headers: &mut HeaderMap, action: Underscores) -> bool {
+    if action == Underscores::Allow {
+        return true;
+    }
+    let with_underscore = |name: &&HeaderName| name.as_str().contains('_');
+    if action == Underscores::Reject {
+        return !headers.keys().any(|name| with_underscore(&name));
+    }
+    let names: Vec<_> = headers.keys().filter(with_underscore).cloned().collect();
+    names.iter().for_each(|name| _ = headers.remove(name));
+    true
 }
 
 #[cfg(test)]
@@ -234,33 +244,44 @@ mod tests {
             head.headers = headers(&hosts.iter().map(|host| ("host", *host)).collect::<Vec<_>>());
             normalise(&mut head)
         };
-        for host in ["a", "a.test:80", "[::1]:80", "a_b"] {
+        for host in ["", "a", "a.test:80", "[::1]:80", "a_b"] {
             assert_eq!(normalised(&[host]), Ok(()), "{host}");
         }
-        assert_eq!(normalised(&[]), Err("missing_host_header"));
-        assert_eq!(normalised(&["a", "a"]), Err("multiple_host_headers"));
-        for host in ["", "a b", "a/b", "user@a"] {
-            assert_eq!(normalised(&[host]), Err("invalid_host_header"), "{host}");
+        assert_eq!(normalised(&[]), Err(BadHost::Missing));
+        assert_eq!(normalised(&["a", "a"]), Err(BadHost::Invalid));
+        for host in ["a b", "a/b", "user@a"] {
+            assert_eq!(normalised(&[host]), Err(BadHost::Invalid), "{host}");
         }
     }
 
     #[test]
-    fn a_client_is_appended_to_all_that_were_before() {
-        let mut found =
-            headers(&[("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2")]);
-        append_forwarded_for(&mut found, &HeaderValue::from_static("10.0.0.3"));
-        assert_eq!(found, headers(&[("x-forwarded-for", "10.0.0.1,10.0.0.2,10.0.0.3")]));
+    fn names_with_underscores_are_what_is_asked_for() {
+        let found = || headers(&[("a_b", "1"), ("c", "2"), ("d_e", "3")]);
+        let mut left = found();
+        assert!(take_underscores(&mut left, Underscores::Allow) && left == found());
+        assert!(!take_underscores(&mut left, Underscores::Reject));
+        assert!(take_underscores(&mut left, Underscores::Drop));
+        assert_eq!(left, headers(&[("c", "2")]));
+        assert!(take_underscores(&mut left, Underscores::Reject));
     }
 
     #[test]
-    fn websockets_are_asked_for_by_two_headers() {
-        let asks = |list: &[_]| {
+    fn via_is_one_field() {
+        let mut found = headers(&[("via", "1.0 a"), ("via", "1.1 b")]);
+        append_via(&mut found, &HeaderValue::from_static("1.1 c"));
+        assert_eq!(found, headers(&[("via", "1.0 a, 1.1 b, 1.1 c")]));
+    }
+
+    #[test]
+    fn upgrades_are_asked_for_by_two_headers() {
+        let asked = |list: &[_]| {
             let (mut head, ()) = Request::get("/").body(()).unwrap().into_parts();
             head.headers = headers(list);
-            asks_for_websocket(&head)
+            asked_upgrade(&head)
         };
-        assert!(asks(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]));
-        assert!(!asks(&[("upgrade", "websocket")]));
-        assert!(!asks(&[("connection", "upgrade"), ("upgrade", "h2c")]));
+        let websocket = asked(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]);
+        assert_eq!(websocket.unwrap(), "WebSocket");
+        assert_eq!(asked(&[("upgrade", "websocket")]), None);
+        assert_eq!(asked(&[("connection", "upgrade")]), None);
     }
 }

@@ -1,14 +1,17 @@
 //! The HTTP connection manager: requests out of a connection, responses into it.
 
 mod client_cert;
+mod date;
 mod ending;
 mod headers;
+mod host;
+mod origin;
+mod path;
 mod request_id;
 mod serve;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod upgrade;
 
 use std::io;
 use std::rc::Rc;
@@ -18,6 +21,7 @@ use http::HeaderValue;
 use mesh_runtime::drain::Watcher;
 
 use crate::access_log::Log;
+use crate::codec::Limits;
 use crate::codec::server::Options;
 use crate::config::{self, RouteSource};
 use crate::network::Connection;
@@ -58,7 +62,14 @@ impl HttpConnectionManager {
             stats: HttpStats::new(&shared.registry, &config.stat_prefix),
             logs: logs.collect::<io::Result<_>>()?,
             server_header: server_header.unwrap_or(HeaderValue::from_static("envoy")),
-            codec: Options { headers_timeout: config.request_headers_timeout, http2: config.http2 },
+            codec: Options {
+                headers: Limits { bytes: config.max_headers_size, count: config.max_headers_count },
+                headers_timeout: config.request_headers_timeout,
+                head_idle_timeout: config.stream_idle_timeout,
+                delayed_close: config.delayed_close_timeout,
+                http1: config.http1.clone(),
+                http2: config.http2,
+            },
             config,
         })))
     }

@@ -1,7 +1,6 @@
 //! A connection and its requests.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
@@ -10,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use mesh_runtime::drain::Watcher;
+use tokio::sync::Notify;
 
 use super::ending::{Ending, Outgoing};
-use super::upgrade::{self, Tunnel};
-use super::{Manager, headers};
+use super::headers::BadHost;
+use super::path::{self, Verdict};
+use super::{Manager, headers, host};
 use crate::access_log::Flags;
-use crate::codec::{Body, Pace, Protocol, Stall, Upgrade, server};
+use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
 use crate::config::CodecType;
 use crate::http_filter;
 use crate::network::{self, Connection};
@@ -37,6 +38,10 @@ pub(super) struct Activity {
     is_http2: Cell<bool>,
     /// The next response of HTTP/1 is the last.
     is_leaving: Cell<bool>,
+    /// How many requests came.
+    requests: Cell<u32>,
+    /// Told when as many have come as may.
+    used_up: Notify,
 }
 
 /// A connection as its requests see it.
@@ -44,13 +49,10 @@ struct Client {
     manager: Arc<Manager>,
     downstream: Rc<Downstream>,
     activity: Rc<Activity>,
-    /// Kept by tunnels, which outlive the codec.
-    counted: Rc<Counted>,
-    drain: Watcher,
 }
 
 /// Counts a connection from its beginning to its end.
-pub(super) struct Counted {
+struct Counted {
     manager: Arc<Manager>,
     _listener: network::Counted,
     _active: Held,
@@ -68,7 +70,7 @@ pub(super) async fn serve(
     let Connection {
         mut io, remote, local, original_destination, tls, server_name, counted, ..
     } = connection;
-    let counted = Rc::new(Counted::new(&manager, counted));
+    let counted = Counted::new(&manager, counted);
     let activity = Rc::new(Activity::new());
     let alpn = tls.as_ref().map(|tls| tls.alpn.clone()).unwrap_or_default();
     let client = Rc::new(Client {
@@ -83,8 +85,6 @@ pub(super) async fn serve(
             timer: RefCell::default(),
         }),
         activity: Rc::clone(&activity),
-        counted: Rc::clone(&counted),
-        drain: drain.clone(),
     });
     let mut abort = drain.clone();
     let stall = Stall::default();
@@ -105,6 +105,14 @@ pub(super) async fn serve(
             }
             () = activity.idle_for(manager.config.idle_timeout) => {
                 manager.stats.cx_idle_timeout.inc();
+            }
+            () = activity.used_up.notified() => {}
+            () = manager.max_duration() => {
+                manager.stats.cx_max_duration_reached.inc();
+                activity.says_goodbye().await;
+                if manager.config.safe_max_connection_duration && !activity.is_http2.get() {
+                    pending::<()>().await;
+                }
             }
         }
     };
@@ -129,7 +137,7 @@ pub(super) async fn serve(
             server::serve(io, stall.clone(), protocol, &manager.codec, handler, leave).await;
         if let Err(error) = served {
             tracing::debug!(%remote, %error, "a client's connection ended");
-            if error.is_parse() {
+            if error.is_protocol() {
                 manager.stats.cx_protocol_error.inc();
             }
         }
@@ -147,11 +155,19 @@ impl Client {
     /// and the response are moved around by the codec.
     async fn handle(
         self: Rc<Self>,
-        request: Request<Body>,
+        request: Result<Request<Body>, Malformed>,
         pace: Option<Rc<Pace>>,
-    ) -> Result<Response<Outgoing>, Infallible> {
+    ) -> Response<Outgoing> {
+        let (request, malformed) = match request {
+            Ok(request) => (request, None),
+            Err(error) => (Request::default(), Some(error)),
+        };
         let (mut ending, body) = self.begin(request);
-        let response = match self.refusal(&mut ending.stream) {
+        let refusal = match malformed {
+            Some(error) => Some(ending.refuse(error)),
+            None => self.refusal(&mut ending),
+        };
+        let response = match refusal {
             Some(refusal) => refusal,
             None => {
                 let filters = &self.manager.config.http_filters;
@@ -162,14 +178,15 @@ impl Client {
             pace.limit(ending.idle_timeout());
             ending.pace = Some(pace);
         }
+        let closes = ending.closes && !self.activity.is_http2.get();
         let mut response = self.finish(ending, response);
-        if self.activity.ends_with_a_response()
+        if (closes || self.activity.ends_with_a_response())
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
-        Ok(response)
+        response
     }
 
     fn begin(&self, request: Request<Body>) -> (Box<Ending>, Body) {
@@ -187,16 +204,22 @@ impl Client {
             }
         };
         self.activity.begin();
+        if Some(self.activity.requests.get()) == self.manager.config.max_requests_per_connection {
+            stats.cx_max_requests_reached.inc();
+            self.activity.is_leaving.set(true);
+            self.activity.used_up.notify_one();
+        }
         let stream = Stream {
             downstream: Rc::clone(&self.downstream),
             head,
+            remote: self.downstream.remote,
             route: None,
             routed: None,
             started: Instant::now(),
             request_meter,
             request_timeout: self.manager.config.request_timeout,
             idle_timeout: self.manager.config.stream_idle_timeout,
-            upgrade: None,
+            is_upgrade: false,
             flags: Flags::NONE,
             details: "",
             retries: 0,
@@ -218,8 +241,10 @@ impl Client {
             status: None,
             response_headers: None,
             response_trailers: None,
+            tunnel: None,
+            is_malformed: false,
+            closes: false,
             bytes_sent: 0,
-            bytes_received: 0,
             is_complete: false,
         };
         (Box::new(ending), body)
@@ -227,28 +252,84 @@ impl Client {
 
     /// Brings the head into shape and finds its route; a response when the request cannot
     /// be forwarded.
-    fn refusal(&self, stream: &mut Stream) -> Option<Response<ResponseBody>> {
-        if let Err(details) = headers::normalise(&mut stream.head) {
-            stream.details = details;
-            return Some(local_reply(stream, StatusCode::BAD_REQUEST, ""));
+    fn refusal(&self, ending: &mut Ending) -> Option<Response<ResponseBody>> {
+        let config = &self.manager.config;
+        if !headers::take_underscores(&mut ending.stream.head.headers, config.underscores) {
+            ending.closes = true;
+            let flag = Flags::DOWNSTREAM_PROTOCOL_ERROR;
+            ending.stream.fail(flag, "http1.unexpected_underscore");
+            return Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, "Bad Request"));
         }
-        let is_websocket = headers::asks_for_websocket(&stream.head);
+        match headers::normalise(&mut ending.stream.head) {
+            Ok(()) => {}
+            Err(BadHost::Invalid) => {
+                ending.closes = true;
+                return Some(ending.refuse(Malformed::Authority));
+            }
+            Err(BadHost::Missing) => {
+                ending.closes = true;
+                ending.stream.details = "missing_host_header";
+                return Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, ""));
+            }
+        }
+        if let Some(refusal) = self.normalise_path(ending) {
+            return Some(refusal);
+        }
+        let stream = &mut ending.stream;
+        let local_port = stream.downstream.local.port();
+        host::strip(&mut stream.head, config.strip_port, config.strip_host_dot, local_port);
+        let upgrade = headers::asked_upgrade(&stream.head);
         headers::remove_hop_by_hop(&mut stream.head.headers);
-        self.manager.prepare_request(&mut stream.head.headers, &stream.downstream);
+        stream.remote = self.manager.prepare_request(&mut stream.head.headers, &stream.downstream);
         // No route asks for CONNECT (Envoy's `connect_matcher`), whose target is no path.
         if stream.head.method != Method::CONNECT {
             stream.route = self.manager.routes.route(&stream.head);
         }
-        if is_websocket && let Some(route) = &stream.route {
-            if !route.websocket().unwrap_or(self.manager.config.websocket) {
+        if let Some(upgrade) = upgrade {
+            let is_websocket = upgrade.as_bytes().eq_ignore_ascii_case(b"websocket");
+            let of_route = stream.route.as_ref().and_then(|route| route.websocket());
+            if !is_websocket || !of_route.unwrap_or(config.websocket) {
                 self.manager.stats.rq_ws_on_non_ws_route.inc();
                 stream.details = "upgrade_failed";
                 return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
             }
-            stream.upgrade = Upgrade::take(&mut stream.head.extensions);
+            stream.is_upgrade = true;
             headers::restore_upgrade(&mut stream.head.headers);
         }
         None
+    }
+
+    /// Brings the path into its normal form, or says why not.
+    fn normalise_path(&self, ending: &mut Ending) -> Option<Response<ResponseBody>> {
+        let (stream, stats) = (&mut ending.stream, &self.manager.stats);
+        let mut verdict = path::normalise(&mut stream.head, self.manager.config.path);
+        if verdict == Verdict::Redirect && stream.is_grpc() {
+            // Who speaks gRPC follows no redirects.
+            verdict = Verdict::Refuse;
+        }
+        match verdict {
+            Verdict::Take if stream.head.uri.path() == "*" => {
+                stats.rq_non_relative_path.inc();
+                stream.details = "absolute_path_rejected";
+                Some(local_reply(stream, StatusCode::NOT_FOUND, ""))
+            }
+            Verdict::Take => None,
+            Verdict::Refuse => {
+                stats.rq_failed_path_normalization.inc();
+                stream.details = "path_normalization_failed";
+                ending.closes = true;
+                Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, ""))
+            }
+            Verdict::Redirect => {
+                stats.rq_redirected_with_normalized_path.inc();
+                stream.details = "path_normalization_failed";
+                let mut response = local_reply(stream, StatusCode::TEMPORARY_REDIRECT, "");
+                if let Ok(location) = HeaderValue::try_from(stream.head.uri.to_string()) {
+                    response.headers_mut().insert(header::LOCATION, location);
+                }
+                Some(response)
+            }
+        }
     }
 
     /// Finishes a response and binds the request's end to that of its body.
@@ -257,21 +338,13 @@ impl Client {
         mut ending: Box<Ending>,
         mut response: Response<ResponseBody>,
     ) -> Response<Outgoing> {
-        let mut tunnel = None;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let upstream = Upgrade::take(response.extensions_mut());
-            let both = ending.stream.upgrade.take().zip(upstream);
-            tunnel = both.map(|(downstream, upstream)| Tunnel {
-                downstream,
-                upstream,
-                exchange: response.body_mut().take_exchange(),
-                connection: Rc::clone(&self.counted),
-            });
-            if tunnel.is_none() {
-                let details = "upstream_reset_before_response_started{protocol_error}";
-                ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
-                response = local_reply(&ending.stream, StatusCode::BAD_GATEWAY, "");
-            }
+        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_tunnel && !ending.stream.is_upgrade {
+            let details = "upstream_reset_before_response_started{protocol_error}";
+            ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
+            response = local_reply(&ending.stream, StatusCode::BAD_GATEWAY, "");
+        } else if is_tunnel {
+            ending.begin_tunnel();
         }
         headers::remove_hop_by_hop(response.headers_mut());
         if ending.stream.head.method == Method::HEAD
@@ -280,18 +353,20 @@ impl Client {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
         }
         let service_time = ending.stream.service_time;
-        self.manager.finish_response(response.headers_mut(), service_time);
+        let request = &ending.stream.head.headers;
+        self.manager.finish_response(response.headers_mut(), request, service_time);
         *response.version_mut() = Version::HTTP_11;
         ending.status = Some(response.status());
+        if ending.is_request_open() {
+            self.manager.stats.rq_response_before_rq_complete.inc();
+        }
         if !self.manager.logs.is_empty() {
             ending.response_headers = Some(response.headers().clone());
         }
-        let Some(tunnel) = tunnel else {
-            return response.map(|body| Outgoing::new(body, ending));
-        };
-        headers::restore_upgrade(response.headers_mut());
-        upgrade::start(ending, tunnel, self.drain.clone());
-        response.map(Outgoing::detached)
+        if ending.tunnel.is_some() {
+            headers::restore_upgrade(response.headers_mut());
+        }
+        response.map(|body| Outgoing::new(body, ending))
     }
 }
 
@@ -302,11 +377,14 @@ impl Activity {
             last: Cell::new(Instant::now()),
             is_http2: Cell::new(false),
             is_leaving: Cell::new(false),
+            requests: Cell::new(0),
+            used_up: Notify::new(),
         }
     }
 
     fn begin(&self) {
         self.active.set(self.active.get() + 1);
+        self.requests.set(self.requests.get().saturating_add(1));
     }
 
     pub(super) fn end(&self) {
@@ -341,6 +419,13 @@ impl Activity {
 }
 
 impl Manager {
+    /// Waits as long as a connection may last.
+    async fn max_duration(&self) {
+        let Some(most) = self.config.max_connection_duration else { return pending().await };
+        let jitter = self.config.max_connection_duration_jitter * random::share();
+        tokio::time::sleep(most.mul_f64(1.0 + jitter)).await;
+    }
+
     fn count_protocol(&self, protocol: Protocol) -> Held {
         let (total, active) = match protocol {
             Protocol::Http1 => (&self.stats.cx_http1_total, &self.stats.cx_http1_active),

@@ -133,7 +133,7 @@ fn connection_managers() {
     let rds = "rds: { route_config_name: r, config_source: { ads: {} } }\n";
     for (fields, expected) in [
         ("codec_type: HTTP3", "codec_type: found HTTP3"),
-        ("normalize_path: true", "normalize_path: field is known but not honoured"),
+        ("add_user_agent: true", "add_user_agent: field is known but not honoured"),
         (
             "upgrade_configs: [{ upgrade_type: CONNECT }]",
             "upgrade_configs[0].upgrade_type: found \"CONNECT\"",
