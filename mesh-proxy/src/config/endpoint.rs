@@ -80,6 +80,11 @@ pub(crate) struct Locality {
 pub(crate) type Labels = BTreeMap<Name, Name>;
 
 impl Endpoint {
+    /// Whether `canary: true` is under `envoy.lb` in its metadata.
+    pub(crate) fn is_canary(&self) -> bool {
+        self.lb_labels.get("canary").is_some_and(|canary| &**canary == "\0true")
+    }
+
     /// An endpoint of which nothing but its address is known.
     pub(crate) fn at(address: SocketAddr) -> Self {
         Self {

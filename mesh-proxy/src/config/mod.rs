@@ -66,8 +66,8 @@ pub(crate) use regex::Regex;
 pub(crate) use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};
 pub(crate) use route::{
     Action, AttemptHeaders, ClusterName, Destination, Forward, GrpcTimeout, HostRewrite, Mirror,
-    MirrorHost, PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, Rewrite, Route,
-    RouteMatch, RouteTable, StreamDuration, Target, VirtualHost, WeightedCluster,
+    MirrorHost, PathMatch, QueryMatch, QueryValueMatch, Redirect, RedirectPath, RequireTls,
+    Rewrite, Route, RouteMatch, RouteTable, StreamDuration, Target, VirtualHost, WeightedCluster,
 };
 pub(crate) use string_match::{StringMatch, StringPattern};
 pub(crate) use substitution::{Substitution, Wrong};

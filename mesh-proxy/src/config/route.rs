@@ -37,6 +37,17 @@ pub(crate) struct VirtualHost {
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
     pub(crate) attempts: AttemptHeaders,
+    pub(crate) require_tls: RequireTls,
+}
+
+/// `require_tls`: whose requests are redirected when they did not come by TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RequireTls {
+    #[default]
+    Nobody,
+    /// Who is not inside, as `x-envoy-internal` says it.
+    External,
+    Everybody,
 }
 
 /// Who is told how often a request was tried, in `x-envoy-attempt-count`.
@@ -130,6 +141,8 @@ pub(crate) enum Action {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forward {
     pub(crate) target: Target<Destination>,
+    /// `header_name` of weighted clusters: the request's number in it chooses, if there is one.
+    pub(crate) chosen_by: Option<HeaderName>,
     /// `cluster_not_found_response_code`.
     pub(crate) not_found: StatusCode,
     /// `timeout`: until the whole response is there. Envoy's default is 15 s; `None` for 0 and

@@ -1,6 +1,7 @@
 //! One try to get a response from an upstream.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
@@ -28,6 +29,8 @@ struct Active {
     cluster: Arc<Cluster>,
     endpoint: Arc<Endpoint>,
     started: Instant,
+    /// An HTTP/2 stream that is reset when this is dropped.
+    is_open: Cell<bool>,
     _permit: Permit,
 }
 
@@ -119,19 +122,23 @@ pub(super) async fn attempt(
     cluster.report(&endpoint, Verdict::Connected);
     stream.upstream_local = lease.local();
     stream.upstream_protocol = Some(protocol);
-    let active = Active::new(cluster, endpoint, permit);
+    let active = Active::new(cluster, endpoint, permit, protocol);
     stream.sent = Some(active.started);
     match lease.send(&stream.head, body).await {
         Ok(response) => {
             let now = Instant::now();
             stream.responded = Some(now);
             stream.service_time = Some(now - active.started);
+            if response.body().is_empty() {
+                active.is_over();
+            }
             active.count_response(&response);
             Ok((response, Exchange { lease, active }))
         }
         Err(error) => {
             tracing::debug!(cluster = %cluster.config.name, %error, "no response");
-            if matches!(error.kind, SendErrorKind::Refused | SendErrorKind::Reset) {
+            active.is_over();
+            if error.kind == SendErrorKind::Reset {
                 active.cluster.stats().rq_rx_reset.inc();
             }
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
@@ -154,12 +161,28 @@ fn protocol(stream: &Stream, cluster: &Cluster) -> Protocol {
 }
 
 impl Active {
-    fn new(cluster: &Arc<Cluster>, endpoint: Arc<Endpoint>, permit: Permit) -> Self {
+    fn new(
+        cluster: &Arc<Cluster>,
+        endpoint: Arc<Endpoint>,
+        permit: Permit,
+        protocol: Protocol,
+    ) -> Self {
         cluster.stats().rq_total.inc();
         cluster.stats().rq_active.inc();
         endpoint.stats.rq_total.fetch_add(1, Relaxed);
         endpoint.stats.rq_active.fetch_add(1, Relaxed);
-        Self { cluster: Arc::clone(cluster), endpoint, started: Instant::now(), _permit: permit }
+        Self {
+            cluster: Arc::clone(cluster),
+            endpoint,
+            started: Instant::now(),
+            is_open: Cell::new(protocol == Protocol::Http2),
+            _permit: permit,
+        }
+    }
+
+    /// Its stream has come to an end, well or not.
+    fn is_over(&self) {
+        self.is_open.set(false);
     }
 
     fn count_response(&self, response: &Response<Body>) {
@@ -175,6 +198,9 @@ impl Active {
 impl Drop for Active {
     fn drop(&mut self) {
         self.cluster.stats().rq_active.dec();
+        if self.is_open.get() {
+            self.cluster.stats().rq_tx_reset.inc();
+        }
         self.endpoint.stats.rq_active.fetch_sub(1, Relaxed);
     }
 }
@@ -182,6 +208,7 @@ impl Drop for Active {
 impl Exchange {
     /// The response has come to its end, or the tunnel that it opened.
     pub(super) fn complete(self) {
+        self.active.is_over();
         let time = self.active.started.elapsed();
         self.active.cluster.stats().rq_time.record(time.as_millis() as u64);
         self.lease.complete();
@@ -189,6 +216,7 @@ impl Exchange {
 
     /// The upstream ended the response early.
     pub(super) fn reset(self, error: &BodyError) {
+        self.active.is_over();
         if error.is_stream_reset() {
             self.active.cluster.stats().rq_rx_reset.inc();
         }

@@ -80,8 +80,12 @@ impl<'a> Attempts<'a> {
     }
 
     /// Tries until there is an outcome that stands.
-    pub(super) async fn run(mut self, stream: &mut Stream, mut body: Body) -> Outcome {
-        let policy = self.forward.config.retry.as_ref();
+    pub(super) async fn run(
+        mut self,
+        stream: &mut Stream,
+        policy: Option<&RetryPolicy>,
+        mut body: Body,
+    ) -> Outcome {
         let policy = policy.filter(|policy| policy.allows(&stream.head));
         if policy.is_some() && !self.is_bodiless && !stream.is_upgrade {
             let recording = Replay::record(body, MAX_REPLAY);
@@ -202,6 +206,7 @@ impl<'a> Attempts<'a> {
         }
         *permit = None;
         let Ok(held) = self.cluster.permit_retry(self.choice.priority) else {
+            stream.flags.insert(Flags::UPSTREAM_OVERFLOW);
             stats.rq_retry_overflow.inc();
             return None;
         };
@@ -209,6 +214,13 @@ impl<'a> Attempts<'a> {
         let body = self.body_again(outcome)?;
         stats.rq_retry.inc();
         self.tried.extend(endpoint);
+        if policy.omit_canaries && stream.retries == 0 {
+            self.cluster.visit(&mut |member| {
+                if member.config.is_canary() {
+                    self.tried.push(member.endpoint.id);
+                }
+            });
+        }
         let asked = match outcome {
             Ok((response, _)) => policy.asked_to_wait(response.headers()),
             Err(_) => None,

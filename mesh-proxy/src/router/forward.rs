@@ -6,9 +6,10 @@ use std::slice;
 use std::sync::Arc;
 use std::task::Poll;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::attempt::Choice;
+use super::asked::Asked;
+use super::attempt::{Choice, FailureKind};
 use super::attempts::{ATTEMPT_COUNT, Attempts, count_timeout};
 use super::hash::Hash;
 use super::timeouts::Limits;
@@ -21,6 +22,9 @@ use crate::cluster::Cluster;
 use crate::codec::Body;
 use crate::config::{ClusterName, HostRewrite};
 use crate::routes::{CompiledForward, Route};
+
+/// Says that a circuit breaker is open.
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 
 /// Sends the request to a cluster of the route, and again where that is safe or asked for.
 pub(super) async fn forward(
@@ -37,7 +41,8 @@ pub(super) async fn forward(
     stream.cluster = Some(Arc::clone(&cluster));
     prepare(stream, route, forward);
     let idle = forward.config.idle_timeout.unwrap_or(stream.idle_timeout);
-    let mut limits = Limits::new(stream, forward);
+    let asked = Asked::take(&mut stream.head.headers, forward.config.retry.as_ref());
+    let mut limits = Limits::new(stream, forward, asked.as_deref());
     if stream.is_upgrade {
         // A WebSocket lasts as long as it does.
         limits.response = None;
@@ -51,13 +56,15 @@ pub(super) async fn forward(
     let hash = match forward.config.hash.as_slice() {
         [] => Hash::default(),
         _ if !cluster.config.lb.policy.hashes() => Hash::default(),
-        policies => Hash::new(policies, &stream.head, &stream.downstream),
+        policies => Hash::new(policies, stream),
     };
     let choice = choice(route, forward, hash.value);
+    let retry = asked.as_ref().and_then(|asked| asked.retry.as_ref());
+    let policy = retry.or(forward.config.retry.as_ref());
     let mut timers = Timers::new(stream, limits, idle);
     let outcome = {
         let mut attempts =
-            pin!(Attempts::new(forward, limits, choice, &cluster, &body).run(stream, body));
+            pin!(Attempts::new(forward, limits, choice, &cluster, &body).run(stream, policy, body));
         poll_fn(|cx| match attempts.as_mut().poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
             Poll::Pending => timers.poll(cx).map(Err),
@@ -83,12 +90,18 @@ pub(super) async fn forward(
             cluster.stats().count_response(status);
             let mut response = local_reply(stream, status, text.into_owned());
             unprocessed::mark(stream, &failure, &mut response);
+            if failure.kind == FailureKind::Overflow {
+                response.headers_mut().insert(OVERLOADED, HeaderValue::from_static("true"));
+            }
             stream.upstream_failure = failure.transport_failure;
             response
         }
         // As in Envoy, where it is not the router's, without the router's headers.
         Err(Expired::Whole) => return too_long(stream),
-        Err(expired) => timed_out(stream, &cluster, expired),
+        Err(expired) => {
+            let no_content = asked.is_some_and(|asked| asked.no_content);
+            timed_out(stream, &cluster, expired, no_content)
+        }
     };
     if forward.attempts.in_response {
         response.headers_mut().insert(ATTEMPT_COUNT, HeaderValue::from(stream.attempts));
@@ -151,7 +164,13 @@ fn too_long(stream: &mut Stream) -> Response<ResponseBody> {
     response
 }
 
-fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Response<ResponseBody> {
+/// With `no_content` the request asks for 204 when there is no response in time.
+fn timed_out(
+    stream: &mut Stream,
+    cluster: &Cluster,
+    expired: Expired,
+    no_content: bool,
+) -> Response<ResponseBody> {
     let status = StatusCode::GATEWAY_TIMEOUT;
     match expired {
         Expired::Request => {
@@ -159,11 +178,15 @@ fn timed_out(stream: &mut Stream, cluster: &Cluster, expired: Expired) -> Respon
             local_reply(stream, StatusCode::REQUEST_TIMEOUT, "request timeout")
         }
         Expired::Response => {
+            let (status, text) = match no_content {
+                true => (StatusCode::NO_CONTENT, ""),
+                false => (status, "upstream request timeout"),
+            };
             cluster.stats().rq_timeout.inc();
             cluster.stats().count_response(status);
             count_timeout(stream);
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
-            local_reply(stream, status, "upstream request timeout")
+            local_reply(stream, status, text)
         }
         Expired::Whole => too_long(stream),
         Expired::Idle => {

@@ -3,7 +3,7 @@
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Downstream;
+use super::{Downstream, Stream};
 use crate::config::{HashCookie, HashPolicy, HashSource, Substitution};
 use crate::hash;
 use crate::routes::query_parameter;
@@ -17,17 +17,14 @@ pub(super) struct Hash {
 
 impl Hash {
     /// The hash of a request by its route's policies, Envoy's exactly.
-    pub(super) fn new(
-        policies: &[HashPolicy],
-        head: &http::request::Parts,
-        downstream: &Downstream,
-    ) -> Self {
+    pub(super) fn new(policies: &[HashPolicy], stream: &Stream) -> Self {
+        let Stream { head, downstream, .. } = stream;
         let mut hash = Self::default();
         for policy in policies {
             let found = match &policy.source {
                 HashSource::Header(name, rewrite) => header(&head.headers, name, rewrite.as_ref()),
                 HashSource::Cookie(config) => hash.cookie(config, &head.headers, downstream),
-                HashSource::SourceIp => Some(of(&downstream.remote.ip().to_string())),
+                HashSource::SourceIp => Some(of(&stream.remote.ip().to_string())),
                 HashSource::Query(name) => query_parameter(head.uri.query(), name).map(of),
             };
             // Rotated, so that two rules with the same hash do not cancel each other out.

@@ -2,6 +2,7 @@
 //!
 //! The connection manager has looked up the request's route; [`route`] does what it says.
 
+mod asked;
 mod attempt;
 mod attempts;
 mod forward;
@@ -53,6 +54,11 @@ pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseB
             stream.routed = Some(Routed::Direct);
             stream.details = "direct_response";
             local_reply(stream, *status, body.clone())
+        }
+        CompiledAction::ToTls => {
+            stream.routed = Some(Routed::Direct);
+            stream.details = "direct_response";
+            redirect::to_tls(stream)
         }
     };
     if let Some(to) = route.destination() {

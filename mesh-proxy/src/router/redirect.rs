@@ -30,6 +30,18 @@ pub(super) fn respond(
     }
 }
 
+/// The redirect to the same target by TLS (Envoy's `require_tls`).
+pub(super) fn to_tls(stream: &Stream) -> Response<ResponseBody> {
+    let host = stream.head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let target = stream.head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let mut response = local_reply(stream, StatusCode::MOVED_PERMANENTLY, "");
+    let location = format!("https://{}{target}", host.unwrap_or_default());
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
 fn location(head: &Parts, redirect: &Redirect) -> String {
     let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let authority = text(header::HOST.as_str()).unwrap_or_default();

@@ -164,6 +164,7 @@ mod tests {
             on: RetryOn { gateway_error: true, grpc: 1 << 14, ..RetryOn::default() },
             retries: 2,
             per_try_timeout: None,
+            omit_canaries: false,
             headers: Vec::new(),
             request_headers: Vec::new(),
             rate_limited: None,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Stream;
+use super::asked::Asked;
 use crate::codec::{grpc_timeout, grpc_timeout_value, is_grpc};
 use crate::config::{Forward, GrpcTimeout};
 use crate::routes::CompiledForward;
@@ -25,7 +26,12 @@ pub(super) struct Limits {
 
 impl Limits {
     /// The limits of a request; what it is told of them goes into its headers.
-    pub(super) fn new(stream: &mut Stream, forward: &CompiledForward) -> Self {
+    /// `asked` is what the request asks for.
+    pub(super) fn new(
+        stream: &mut Stream,
+        forward: &CompiledForward,
+        asked: Option<&Asked>,
+    ) -> Self {
         let config = &forward.config;
         let headers = &mut stream.head.headers;
         let whole = whole(headers, config);
@@ -34,7 +40,9 @@ impl Limits {
             Some(limit) => of_grpc(headers, limit),
             None => config.timeout,
         };
+        let response = asked.and_then(|asked| asked.timeout).unwrap_or(response);
         let per_try = config.retry.as_ref().and_then(|retry| retry.per_try_timeout);
+        let per_try = asked.and_then(|asked| asked.per_try).or(per_try);
         let limits = Self {
             response,
             whole,
@@ -42,7 +50,7 @@ impl Limits {
             per_try: per_try.filter(|try_| response.is_none_or(|response| *try_ < response)),
         };
         match &forward.expected_timeout {
-            _ if grpc.is_some() => limits.tell(headers, config, Duration::ZERO),
+            _ if grpc.is_some() || asked.is_some() => limits.tell(headers, config, Duration::ZERO),
             Some(expected) => _ = headers.insert(EXPECTED_TIMEOUT, expected.clone()),
             None => {}
         }

@@ -102,6 +102,7 @@ mod tests {
                 request_headers: Default::default(),
                 response_headers: Default::default(),
                 attempts: AttemptHeaders::default(),
+                require_tls: Default::default(),
             })
             .collect();
         Domains::new(hosts.iter())

@@ -13,7 +13,8 @@ use super::domains::Domains;
 use super::index::Index;
 use super::matcher::Matcher;
 use crate::config::{
-    self, Action, AttemptHeaders, Destination, Forward, HeaderChanges, Name, Redirect, RouteTable,
+    self, Action, AttemptHeaders, Destination, Forward, HeaderChanges, Name, Redirect, RequireTls,
+    RouteTable,
 };
 use crate::random;
 
@@ -39,6 +40,9 @@ pub(crate) struct Table {
 struct Host {
     rules: Box<[Rule]>,
     index: Option<Index>,
+    require_tls: RequireTls,
+    /// Of a host that requires TLS.
+    to_tls: Option<Box<Rule>>,
 }
 
 /// A route that was found. Keeps its table.
@@ -46,7 +50,8 @@ struct Host {
 pub(crate) struct Route {
     table: Arc<Table>,
     host: usize,
-    rule: usize,
+    /// `None`: the one that leads to TLS.
+    rule: Option<usize>,
     /// By which of several clusters the request goes to one, for as long as it lasts.
     random: u64,
 }
@@ -66,6 +71,8 @@ pub(crate) enum CompiledAction {
     Forward(Box<CompiledForward>),
     Redirect(Redirect),
     Direct(StatusCode, Bytes),
+    /// A redirect to the same by TLS.
+    ToTls,
 }
 
 pub(crate) struct CompiledForward {
@@ -130,7 +137,9 @@ impl Slot {
         let table = self.0.load_full()?;
         let random = random::next();
         let (host, rule) = table.find(head, random)?;
-        Some(Route { table, host, rule, random })
+        let route = Route { table, host, rule, random };
+        let random = route.chosen_by(head).unwrap_or(random);
+        Some(Route { random, ..route })
     }
 }
 
@@ -144,11 +153,15 @@ impl Table {
         }
     }
 
-    fn find(&self, head: &Parts, random: u64) -> Option<(usize, usize)> {
+    fn find(&self, head: &Parts, random: u64) -> Option<(usize, Option<usize>)> {
         let authority = head.headers.get(header::HOST).map_or("", |v| v.to_str().unwrap_or(""));
         let host = self.domains.find(authority, self.config.ignore_port)?;
-        let rule = self.hosts.get(host)?.find(self.path(head), head, random)?;
-        Some((host, rule))
+        let routes = self.hosts.get(host)?;
+        if routes.leads_to_tls(head) {
+            return Some((host, None));
+        }
+        let rule = routes.find(self.path(head), head, random)?;
+        Some((host, Some(rule)))
     }
 
     /// What of a request's path is matched.
@@ -166,7 +179,20 @@ impl Host {
         Self {
             rules: host.routes.iter().map(|route| Rule::new(route, host, table)).collect(),
             index: Index::new(host.routes.iter().map(|route| &route.matcher)),
+            require_tls: host.require_tls,
+            to_tls: (host.require_tls != RequireTls::Nobody).then(|| Box::new(Rule::to_tls())),
         }
+    }
+
+    /// Whether a request did not come by TLS and should have.
+    fn leads_to_tls(&self, head: &Parts) -> bool {
+        let says = |name, value| head.headers.get(name).is_some_and(|found| found == value);
+        let is_required = match self.require_tls {
+            RequireTls::Nobody => return false,
+            RequireTls::External => !says("x-envoy-internal", "true"),
+            RequireTls::Everybody => true,
+        };
+        is_required && !says("x-forwarded-proto", "https")
     }
 
     fn find(&self, path: &str, head: &Parts, random: u64) -> Option<usize> {
@@ -180,7 +206,18 @@ impl Host {
 
 impl Route {
     pub(crate) fn rule(&self) -> &Rule {
-        &self.table.hosts[self.host].rules[self.rule]
+        let host = &self.table.hosts[self.host];
+        match (self.rule, &host.to_tls) {
+            (None, Some(rule)) => rule,
+            (rule, _) => &host.rules[rule.unwrap_or_default()],
+        }
+    }
+
+    /// The request's own number, by which it goes to one of several clusters.
+    fn chosen_by(&self, head: &Parts) -> Option<u64> {
+        let CompiledAction::Forward(forward) = &self.rule().action else { return None };
+        let name = forward.config.chosen_by.as_ref()?;
+        head.headers.get(name)?.to_str().ok()?.parse().ok()
     }
 
     /// Where the request goes: of several clusters always to the same one.
@@ -214,6 +251,16 @@ impl Route {
 }
 
 impl Rule {
+    fn to_tls() -> Self {
+        Self {
+            matcher: Matcher::new(&config::RouteMatch::default()),
+            name: "".into(),
+            action: CompiledAction::ToTls,
+            request_headers: Box::default(),
+            response_headers: Box::default(),
+        }
+    }
+
     fn new(route: &config::Route, host: &config::VirtualHost, table: &RouteTable) -> Self {
         let action = match &route.action {
             Action::Forward(forward) => CompiledAction::Forward(Box::new(CompiledForward {

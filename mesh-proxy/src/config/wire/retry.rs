@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use mesh_proto::any;
 use mesh_proto::envoy::config::route::v3 as proto;
+use mesh_proto::envoy::extensions::retry::host::omit_canary_hosts::v3::OmitCanaryHostsPredicate;
 use mesh_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use prost::Name as _;
 
@@ -14,9 +15,6 @@ use super::route_match::header_match;
 use crate::config::{
     Error, HeaderMatch, Path, RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy,
 };
-
-/// Envoy's default base interval; the maximum is ten times the base.
-const DEFAULT_BASE_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Envoy's default for what an upstream may ask to wait.
 const DEFAULT_MAX_RESET: Duration = Duration::from_secs(300);
@@ -48,12 +46,12 @@ pub(super) fn retry_policy(policy: proto::RetryPolicy, path: &Path) -> Result<Re
         host_selection_retry_max_attempts,
         refresh_cluster_on_retry,
     );
-    host_predicates(&path.field("retry_host_predicate"), retry_host_predicate)?;
     Ok(RetryPolicy {
         on: conditions(&path.field("retry_on"), &retry_on)?,
         retries: num_retries.unwrap_or(1),
         per_try_timeout: timeout(path, "per_try_timeout", per_try_timeout, None)?,
         status_codes: status_codes(&path.field("retriable_status_codes"), &retriable_status_codes)?,
+        omit_canaries: omits_canaries(&path.field("retry_host_predicate"), retry_host_predicate)?,
         headers: header_matches(&path.field("retriable_headers"), retriable_headers)?,
         request_headers: header_matches(
             &path.field("retriable_request_headers"),
@@ -67,73 +65,42 @@ pub(super) fn retry_policy(policy: proto::RetryPolicy, path: &Path) -> Result<Re
     })
 }
 
-/// `previous_hosts` is all that is honoured: a retry never goes back to an endpoint that it
-/// has tried when there is another.
-fn host_predicates(
+/// Whether canaries are omitted. `previous_hosts` says what is done always: a retry never goes
+/// back to an endpoint that it has tried when there is another.
+fn omits_canaries(
     path: &Path,
     predicates: Vec<proto::retry_policy::RetryHostPredicate>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     use proto::retry_policy::retry_host_predicate::ConfigType;
+    let mut omits = false;
     for (index, predicate) in predicates.into_iter().enumerate() {
         let path = path.index(index).field("typed_config");
         let proto::retry_policy::RetryHostPredicate { name: _, config_type } = predicate;
         let any = config_type.map(|ConfigType::TypedConfig(any)| any);
-        let any = any.as_ref();
-        match any.filter(|any| any::type_name(&any.type_url) == PreviousHostsPredicate::full_name())
-        {
-            Some(any) => {
+        let ours = [PreviousHostsPredicate::full_name(), OmitCanaryHostsPredicate::full_name()];
+        match any.as_ref().map(|any| (any, any::type_name(&any.type_url))) {
+            Some((any, name)) if name == ours[0] => {
                 let PreviousHostsPredicate {} = decode(&path, any)?;
             }
-            None => return Err(unknown_type(&path, any, &[PreviousHostsPredicate::full_name()])),
+            Some((any, name)) if name == ours[1] => {
+                let OmitCanaryHostsPredicate {} = decode(&path, any)?;
+                omits = true;
+            }
+            _ => return Err(unknown_type(&path, any.as_ref(), &ours)),
         }
     }
-    Ok(())
+    Ok(omits)
 }
 
 fn conditions(path: &Path, list: &str) -> Result<RetryOn, Error> {
     let mut on = RetryOn::default();
     for condition in list.split(',').map(str::trim).filter(|condition| !condition.is_empty()) {
-        let flag = match condition {
-            "connect-failure" => &mut on.connect_failure,
-            "refused-stream" => &mut on.refused_stream,
-            "reset" => &mut on.reset,
-            "reset-before-request" => &mut on.reset_before_request,
-            "gateway-error" => &mut on.gateway_error,
-            "5xx" => &mut on.server_error,
-            "retriable-4xx" => &mut on.retriable_4xx,
-            "retriable-status-codes" => &mut on.retriable_status_codes,
-            "retriable-headers" => &mut on.retriable_headers,
-            "envoy-ratelimited" => &mut on.envoy_ratelimited,
-            // Of HTTP/3, which no cluster speaks.
-            "http3-post-connect-failure" => continue,
-            other => {
-                on.grpc |= 1 << grpc_status(path, other)?;
-                continue;
-            }
-        };
-        *flag = true;
+        if !on.add(condition) {
+            let all = RetryOn::CONDITIONS;
+            return Err(path.error(format!("found {condition:?}, expected one of {all}")));
+        }
     }
     Ok(on)
-}
-
-/// The number of a gRPC status that can be retried (gRPC's "Status codes").
-fn grpc_status(path: &Path, condition: &str) -> Result<u32, Error> {
-    Ok(match condition {
-        "cancelled" => 1,
-        "deadline-exceeded" => 4,
-        "resource-exhausted" => 8,
-        "internal" => 13,
-        "unavailable" => 14,
-        other => {
-            return Err(path.error(format!(
-                "found {other:?}, expected one of 5xx, gateway-error, reset, \
-                 reset-before-request, connect-failure, refused-stream, retriable-4xx, \
-                 retriable-status-codes, retriable-headers, envoy-ratelimited, \
-                 http3-post-connect-failure, cancelled, deadline-exceeded, internal, \
-                 resource-exhausted, unavailable"
-            )));
-        }
-    })
 }
 
 fn header_matches(path: &Path, wire: Vec<proto::HeaderMatcher>) -> Result<Vec<HeaderMatch>, Error> {
@@ -156,7 +123,7 @@ fn back_off(
     wire: Option<proto::retry_policy::RetryBackOff>,
 ) -> Result<(Duration, Duration), Error> {
     let Some(proto::retry_policy::RetryBackOff { base_interval, max_interval }) = wire else {
-        return Ok((DEFAULT_BASE_INTERVAL, DEFAULT_BASE_INTERVAL * 10));
+        return Ok(RetryPolicy::default().back_off);
     };
     let Some(base) = positive(path, "base_interval", base_interval)? else {
         return Err(path.field("base_interval").error("missing: it is required"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::route::v3 as proto;
 use proto::route_action as parts;
@@ -97,6 +97,7 @@ pub(super) fn forward(
         some => Some(some),
     };
     Ok(Forward {
+        chosen_by: chosen_by(path, cluster_specifier.as_ref())?,
         target: target(path, cluster_specifier, metadata_match.as_ref())?,
         hash: hash_policies(&path.field("hash_policy"), hash_policy)?,
         priority: match enumeration(path, "priority", priority)? {
@@ -149,6 +150,28 @@ fn target(
     }
 }
 
+/// The header whose number chooses one of weighted clusters.
+fn chosen_by(
+    path: &Path,
+    specifier: Option<&parts::ClusterSpecifier>,
+) -> Result<Option<HeaderName>, Error> {
+    use proto::weighted_cluster::RandomValueSpecifier;
+    let Some(parts::ClusterSpecifier::WeightedClusters(weighted)) = specifier else {
+        return Ok(None);
+    };
+    let path = path.field("weighted_clusters");
+    match &weighted.random_value_specifier {
+        None | Some(RandomValueSpecifier::UseHashPolicy(false)) => Ok(None),
+        Some(RandomValueSpecifier::HeaderName(name)) if name.is_empty() => Ok(None),
+        Some(RandomValueSpecifier::HeaderName(name)) => {
+            name_of_header(&path.field("header_name"), name).map(Some)
+        }
+        Some(RandomValueSpecifier::UseHashPolicy(true)) => {
+            Err(not_honoured(&path.field("use_hash_policy")))
+        }
+    }
+}
+
 fn weighted_clusters(
     path: &Path,
     weighted: proto::WeightedCluster,
@@ -158,9 +181,9 @@ fn weighted_clusters(
         clusters,
         total_weight,
         runtime_key_prefix,
-        random_value_specifier,
+        random_value_specifier: _,
     } = weighted;
-    refuse_set!(path, WeightedCluster, runtime_key_prefix, random_value_specifier);
+    refuse_set!(path, WeightedCluster, runtime_key_prefix);
     let list = path.field("clusters");
     let mut found = Vec::with_capacity(clusters.len());
     for (index, cluster) in clusters.into_iter().enumerate() {

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use mesh_proto::envoy::config::route::v3 as proto;
+use proto::virtual_host::TlsRequirementType;
 
 use super::KnownClusters;
-use super::common::{refuse_set, required_name};
+use super::common::{enumeration, refuse_set, required_name};
 use super::header::header_changes;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
 use super::route::{Inherited, route};
 use crate::config::{
-    Action, AttemptHeaders, ClusterName, Error, Mirror, Name, Path, RouteTable, VirtualHost,
+    Action, AttemptHeaders, ClusterName, Error, Mirror, Name, Path, RequireTls, RouteTable,
+    VirtualHost,
 };
 
 /// Envoy's `RouteConfiguration`, as RDS brings it: clusters are looked for only when
@@ -107,11 +109,18 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
     // Envoy's default.
     let body_limit = max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
     let mirrored = mirrors(path, request_mirror_policies, &[])?;
+    let mut names = HashSet::new();
     let mut domains = HashSet::new();
     let mut hosts = Vec::with_capacity(virtual_hosts.len());
     for (index, host) in virtual_hosts.into_iter().enumerate() {
         let path = path.field("virtual_hosts").index(index);
         let host = virtual_host(host, &path, &mirrored, body_limit)?;
+        if !names.insert(Arc::clone(&host.name)) {
+            return Err(path.field("name").error(format!(
+                "found {:?} for the second time; each virtual host has a name of its own",
+                host.name
+            )));
+        }
         for (index, domain) in host.domains.iter().enumerate() {
             if !domains.insert(domain.clone()) {
                 return Err(path.field("domains").index(index).error(format!(
@@ -178,7 +187,6 @@ fn virtual_host(
         path,
         VirtualHost,
         matcher,
-        require_tls,
         virtual_clusters,
         rate_limits,
         cors,
@@ -216,6 +224,11 @@ fn virtual_host(
             in_request: include_request_attempt_count,
             in_response: include_attempt_count_in_response,
             is_timeout: include_is_timeout_retry_header,
+        },
+        require_tls: match enumeration(path, "require_tls", require_tls)? {
+            TlsRequirementType::None => RequireTls::Nobody,
+            TlsRequirementType::ExternalOnly => RequireTls::External,
+            TlsRequirementType::All => RequireTls::Everybody,
         },
     })
 }

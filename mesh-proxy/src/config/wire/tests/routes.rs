@@ -104,6 +104,10 @@ fn refuses_routes_that_make_no_sense() {
         routes("virtual_hosts: [{ name: a, domains: [A.b] }, { name: b, domains: [c, a.B] }]"),
         "virtual_hosts[1].domains[1]: found \"a.b\" for the second time",
     );
+    refused(
+        routes("virtual_hosts: [{ name: a, domains: [b] }, { name: a, domains: [c] }]"),
+        "virtual_hosts[1].name: found \"a\" for the second time",
+    );
     refused(routes("virtual_hosts: [{ name: a, domains: ['*x*'] }]"), "domains[0]: found \"*x*\"");
     refused(
         routes(
@@ -182,25 +186,26 @@ fn retry_policies_in_full() {
         })
     };
     let previous = "{ name: p, typed_config: { '@type': type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate } }";
+    let omit = previous
+        .replace("previous_hosts", "omit_canary_hosts")
+        .replace("PreviousHosts", "OmitCanaryHosts");
     let found = policy(&format!(
         "retry_on: 'retriable-headers,envoy-ratelimited,internal,http3-post-connect-failure', retriable_headers: [{{ name: ':status', string_match: {{ prefix: '4' }} }}],
-         retriable_request_headers: [{{ name: ':method', string_match: {{ exact: GET }} }}], retry_host_predicate: [{previous}], host_selection_retry_max_attempts: 3,
+         retriable_request_headers: [{{ name: ':method', string_match: {{ exact: GET }} }}], retry_host_predicate: [{previous}, {omit}], host_selection_retry_max_attempts: 3,
          rate_limited_retry_back_off: {{ reset_headers: [{{ name: Retry-After }}, {{ name: x-reset, format: UNIX_TIMESTAMP }}] }}"
     ))
     .unwrap();
     assert!(found.on.retriable_headers && found.on.envoy_ratelimited && found.on.grpc == 1 << 13);
+    assert!(found.omit_canaries);
     assert_eq!(found.headers[0].field, HeaderField::Status);
     assert_eq!(found.request_headers[0].field, HeaderField::Method);
     let limited = found.rate_limited.unwrap();
     assert_eq!(limited.max, Duration::from_secs(300));
     assert_eq!(limited.headers[1].format, ResetFormat::UnixTimestamp);
-    let omit = previous
-        .replace("previous_hosts", "omit_canary_hosts")
-        .replace("PreviousHosts", "OmitCanaryHosts");
     for (fields, expected) in [
         (
-            format!("retry_host_predicate: [{omit}]"),
-            "retry_host_predicate[0].typed_config: found envoy.extensions.retry.host.omit_canary_hosts",
+            "retry_host_predicate: [{ name: p, typed_config: { '@type': type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig } }]".to_owned(),
+            "retry_host_predicate[0].typed_config: found envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig, expected one of envoy.extensions.retry.host",
         ),
         (
             "rate_limited_retry_back_off: {}".to_owned(),
@@ -235,6 +240,26 @@ fn time_limits_of_grpc() {
     let (max, grpc) = (Some(Duration::from_secs(3)), limit(Some(Duration::from_secs(4))));
     let expected = (None, Some(StreamDuration { max, grpc }));
     assert_eq!((new.grpc_timeout, new.stream_duration), expected);
+}
+
+#[test]
+fn a_number_of_the_request_chooses() {
+    let chosen_by = |field: &str| {
+        let fields =
+            format!("weighted_clusters: {{ {field}, clusters: [{{ name: a, weight: 1 }}] }}");
+        let found = route(&format!("{{ match: {{ prefix: / }}, route: {{ {fields} }} }}"));
+        found.map(|route| match route.action {
+            Action::Forward(forward) => forward.chosen_by,
+            _ => panic!(),
+        })
+    };
+    let name = ::http::HeaderName::from_static("x-number");
+    assert_eq!(chosen_by("header_name: X-Number"), Ok(Some(name)));
+    assert_eq!(chosen_by("use_hash_policy: false"), Ok(None));
+    refused(
+        chosen_by("use_hash_policy: true"),
+        "weighted_clusters.use_hash_policy: field is known",
+    );
 }
 
 #[test]

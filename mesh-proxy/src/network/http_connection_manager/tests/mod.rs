@@ -51,6 +51,7 @@ fn destination(cluster: &str) -> Destination {
 fn to(target: Target<Destination>) -> Forward {
     Forward {
         target,
+        chosen_by: None,
         not_found: StatusCode::SERVICE_UNAVAILABLE,
         timeout: Some(Duration::from_secs(15)),
         stream_duration: None,
@@ -87,6 +88,7 @@ fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
             request_headers: Arc::default(),
             response_headers: Arc::default(),
             attempts: AttemptHeaders { in_request: true, ..AttemptHeaders::default() },
+            require_tls: config::RequireTls::Nobody,
         })],
         request_headers: Arc::default(),
         response_headers: Arc::default(),

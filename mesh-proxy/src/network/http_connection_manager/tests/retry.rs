@@ -52,6 +52,7 @@ fn policy(on: RetryOn) -> RetryPolicy {
         on,
         retries: 2,
         per_try_timeout: None,
+        omit_canaries: false,
         headers: Vec::new(),
         request_headers: Vec::new(),
         status_codes: Vec::new(),
@@ -337,4 +338,35 @@ async fn both_sides_hear_how_often_a_request_was_tried() {
     assert_eq!(head.status(), StatusCode::OK);
     assert_eq!(head.headers()["x-envoy-attempt-count"], "2");
     assert_eq!(head.headers()["x-timeout"], "false");
+}
+
+#[tokio::test]
+async fn a_request_can_ask_for_retries_and_time_limits() {
+    let upstream = third_time_lucky().await;
+    let proxy_to = |upstream: SocketAddr| {
+        let manager = config::HttpConnectionManager {
+            use_remote_address: true,
+            internal_addresses: vec![([127, 0, 0, 0].into(), 8)],
+            ..manager()
+        };
+        let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+        Proxy::new(manager, vec![cluster("c", &[upstream])], routes)
+    };
+    let proxy = proxy_to(upstream.address);
+    let request = |headers: &[(&str, &str)]| {
+        let request = Request::get("/").header("host", "a");
+        let add = |request: http::request::Builder, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        headers.iter().fold(request, add).body(text("")).unwrap()
+    };
+    let asked = [("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "2")];
+    assert_eq!(proxy.ask(request(&asked)).await.0.status(), StatusCode::OK);
+    assert_eq!(proxy.ask(request(&[])).await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let slow = Upstream::http1(|_| std::future::pending()).await;
+    let proxy = proxy_to(slow.address);
+    let limit = ("x-envoy-upstream-rq-timeout-ms", "50");
+    assert_eq!(proxy.ask(request(&[limit])).await.0.status(), StatusCode::GATEWAY_TIMEOUT);
+    let silent = [limit, ("x-envoy-upstream-rq-timeout-alt-response", "1")];
+    assert_eq!(proxy.ask(request(&silent)).await.0.status(), StatusCode::NO_CONTENT);
 }

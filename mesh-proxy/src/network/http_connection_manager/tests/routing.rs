@@ -296,3 +296,21 @@ async fn host_can_be_the_name_of_the_endpoint() {
         assert!(body.contains(&format!("{line}\n")), "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_requires_tls_leads_there() {
+    let upstream = Upstream::named("ok").await;
+    let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+    let mut table = RouteTable::clone(&table(routes));
+    let mut host = VirtualHost::clone(&table.virtual_hosts[0]);
+    host.require_tls = config::RequireTls::Everybody;
+    table.virtual_hosts = vec![Arc::new(host)];
+    let proxy = Proxy::to(&[upstream.address]);
+    proxy.plane.shared().routes.put(Arc::new(table));
+    let (head, _) = proxy.get("/a?b").await;
+    assert_eq!(head.status(), StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(head.headers()["location"], "https://mesh.test/a?b");
+    let mut by_tls = get("/");
+    by_tls.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    assert_eq!(proxy.ask(by_tls).await.1, "ok");
+}
