@@ -156,6 +156,8 @@ fn manager(case: &Case, index: usize) -> Value {
         "route_config": routes,
         "http_filters": filters,
         "access_log": [access_log(index)],
+        // So long Envoy waits for the client to close a connection first.
+        "delayed_close_timeout": "0.2s",
     });
     merge(&mut manager, &case.manager);
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})

