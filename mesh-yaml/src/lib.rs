@@ -55,7 +55,7 @@ fn document(number: usize, line: usize, text: String) -> Result<Document, Error>
             // Once more, to count lines from the top of the file, as an editor does.
             let padded = format!("{}{text}", "\n".repeat(line - 1));
             let error = parse::<Value>(&padded).err().unwrap_or(error);
-            Err(Error { document: number, line, message: error.without_snippet().to_string() })
+            Err(Error { document: number, line, message: words(&error) })
         }
     }
 }
@@ -65,11 +65,13 @@ fn document(number: usize, line: usize, text: String) -> Result<Document, Error>
 /// # Errors
 /// When it is not YAML, or not a `T`.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    parse(text).map_err(|error| Error {
-        document: 1,
-        line: 1,
-        message: error.without_snippet().to_string(),
-    })
+    parse(text).map_err(|error| Error { document: 1, line: 1, message: words(&error) })
+}
+
+/// The parser's words, without its advice to programmers.
+fn words(error: &serde_saphyr::Error) -> String {
+    let words = error.without_snippet().to_string();
+    words.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
@@ -107,6 +109,12 @@ mod tests {
         let text = write(&value).unwrap();
         assert_eq!(read::<Value>(&text).unwrap(), value);
         assert!(!text.contains("v: on\n"), "{text}");
+    }
+
+    #[test]
+    fn a_key_twice_is_named() {
+        let error = read::<Value>("a: 1\na: 2\n").unwrap_err();
+        assert_eq!(error.message, "duplicate mapping key: a at line 2, column 1");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use prost::Message;
 use prost_reflect::{
-    DeserializeOptions, DynamicMessage, FieldDescriptor, MapKey, MessageDescriptor, Value as Field,
+    DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, MapKey, MessageDescriptor,
+    Value as Field,
 };
 use serde_json::{Map, Value};
 
@@ -71,7 +72,7 @@ fn any(descriptor: &MessageDescriptor, value: &Value, path: &str) -> Result<Dyna
     };
     let name = crate::any::type_name(type_url);
     let Some(inner) = descriptor.parent_pool().get_message_by_name(name) else {
-        return Err(at(&join(path, "@type"), format!("unknown type {type_url:?}")));
+        return Err(at(&join(path, "@type"), unknown_type(descriptor.parent_pool(), type_url)));
     };
     let content = if has_own_mapping(name) {
         message(&inner, map.get("value").unwrap_or(&Value::Null), &join(path, "value"))?
@@ -173,21 +174,58 @@ fn object<'a>(value: &'a Value, path: &str) -> Result<&'a Map<String, Value>, Er
 }
 
 fn unknown_field(descriptor: &MessageDescriptor, key: &str) -> String {
-    let mut names: Vec<String> = descriptor.fields().map(|f| f.name().to_owned()).collect();
-    names.sort();
     let message = format!("unknown field {key:?}");
-    match nearest(key, &names) {
-        Some(name) => format!("{message}, did you mean {name:?}?"),
-        None if names.is_empty() => format!("{message}; {} has no fields", descriptor.name()),
-        None => format!("{message}, expected one of {}", names.join(", ")),
+    let fields: Vec<FieldDescriptor> = descriptor.fields().collect();
+    // As it would be written in the style of this one, too.
+    let names: Vec<String> = fields
+        .iter()
+        .flat_map(|field| [field.name().to_owned(), field.json_name().to_owned()])
+        .collect();
+    if let Some(name) = nearest(key, &names) {
+        return format!("{message}, did you mean {name:?}?");
+    }
+    let mut names: Vec<&str> = fields.iter().map(FieldDescriptor::name).collect();
+    names.sort_unstable();
+    match names.len() {
+        0 => format!("{message}; {} has no fields", descriptor.name()),
+        1..=MOST_NAMES => format!("{message}, expected one of {}", names.join(", ")),
+        count => {
+            names.sort_by(|a, b| similarity(key, b).total_cmp(&similarity(key, a)));
+            names.truncate(MOST_NAMES / 2);
+            let rest = count - names.len();
+            format!("{message}, expected one of {} or {rest} others", names.join(", "))
+        }
     }
 }
 
+/// More names than this are not listed.
+const MOST_NAMES: usize = 20;
+
+fn similarity(found: &str, name: &str) -> f64 {
+    strsim::jaro_winkler(found, name)
+}
+
+fn unknown_type(pool: &DescriptorPool, type_url: &str) -> String {
+    let names: Vec<String> = pool.all_messages().map(|m| m.full_name().to_owned()).collect();
+    // Names of types are long and much alike: only a slip of the pen is near.
+    match within(SLIP, crate::any::type_name(type_url), &names) {
+        Some(name) => format!("unknown type {type_url:?}, did you mean {name:?}?"),
+        None => format!("unknown type {type_url:?}"),
+    }
+}
+
+/// So many letters may differ in the name of a type.
+const SLIP: usize = 2;
+
 /// The name that was probably meant, when one is close.
 pub(super) fn nearest<'a>(found: &str, names: &'a [String]) -> Option<&'a String> {
+    within(1 + found.len() / 5, found, names)
+}
+
+fn within<'a>(most: usize, found: &str, names: &'a [String]) -> Option<&'a String> {
     let distance = |name: &String| strsim::damerau_levenshtein(found, name);
     let best = names.iter().min_by_key(|name| distance(name))?;
-    (distance(best) <= 1 + found.len() / 5).then_some(best)
+    (distance(best) <= most).then_some(best)
 }
 
 fn join(path: &str, field: &str) -> String {

@@ -43,9 +43,14 @@ fn an_unknown_field_inside_an_any_is_named_with_its_path() {
 #[test]
 fn an_unknown_extension_is_named() {
     let text = LISTENER.replace("tcp_proxy.v3", "tcp_prxy.v3");
-    assert!(message::<Listener>(&text).starts_with(
-        "filter_chains[0].filters[0].typed_config.@type: unknown type \"type.googleapis.com/envoy"
-    ));
+    assert_eq!(
+        message::<Listener>(&text),
+        "filter_chains[0].filters[0].typed_config.@type: unknown type \
+         \"type.googleapis.com/envoy.extensions.filters.network.tcp_prxy.v3.TcpProxy\", \
+         did you mean \"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\"?"
+    );
+    let text = LISTENER.replace("tcp_proxy.v3.TcpProxy", "redis_proxy.v3.RedisProxy");
+    assert!(message::<Listener>(&text).ends_with("redis_proxy.v3.RedisProxy\""));
 }
 
 #[test]
