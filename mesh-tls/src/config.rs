@@ -6,6 +6,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, Error, ServerConfig, SupportedProtocolVersion};
 
+use crate::by_name::ByName;
 use crate::{Credentials, Parameters, tickets};
 
 /// TLS 1.2 and 1.3: what Istio's sidecars speak.
@@ -26,12 +27,27 @@ pub fn server_config(
     alpn: &[Vec<u8>],
     parameters: impl Into<Parameters>,
 ) -> Result<ServerConfig, Error> {
+    server_config_by_name(std::slice::from_ref(credentials), false, verifier, alpn, parameters)
+}
+
+/// [`server_config`] with several certificates: each client gets the one for the name that it
+/// asks for (SNI), as far as it can use it, else the first that it can use. Clients that name
+/// nobody are refused when `requires_name`.
+pub fn server_config_by_name(
+    credentials: &[Credentials],
+    requires_name: bool,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    alpn: &[Vec<u8>],
+    parameters: impl Into<Parameters>,
+) -> Result<ServerConfig, Error> {
     let verifier = verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth);
     let parameters = parameters.into();
-    let mut config = ServerConfig::builder_with_provider(parameters.provider())
+    let provider = parameters.provider();
+    let certificates = ByName::new(credentials, requires_name, &provider)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&parameters.versions)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(credentials.chain().to_vec(), credentials.key().to_der())?;
+        .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = alpn.to_vec();
     config.ticketer = tickets::tickets()?;
     // The tickets hold what a session needs.

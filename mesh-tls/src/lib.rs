@@ -6,6 +6,7 @@
 mod accept;
 mod authority;
 mod bundle;
+mod by_name;
 mod certificate;
 mod config;
 mod connect;
@@ -26,7 +27,7 @@ pub use accept::{AcceptCounters, Connection, PeerInfo, incoming};
 pub use authority::{Authority, AuthorityError};
 pub use bundle::{BundleError, TrustBundle};
 pub use certificate::{CertificateDetails, CertificateError, SubjectAltNames, peer_spiffe_id};
-pub use config::{ServerContext, VERSIONS, client_config, server_config};
+pub use config::{ServerContext, VERSIONS, client_config, server_config, server_config_by_name};
 pub use connect::{ConnectError, Connector};
 pub use credentials::{Credentials, CredentialsError, Identity};
 pub use explain::{explain, explain_tls};
@@ -36,4 +37,7 @@ pub use provider::{install, provider};
 pub use renewal::{Moment, Renewal, renew_at};
 pub use request::{CertificateRequest, RequestError};
 pub use spiffe::{SpiffeError, SpiffeId, check_trust_domain};
-pub use verify::{SanKind, SanMatcher, SanMismatch, SanPattern, client_verifier, server_verifier};
+pub use verify::{
+    Expression, Pins, SanKind, SanMatcher, SanMismatch, SanPattern, client_verifier,
+    pinned_client_verifier, pinned_server_verifier, server_verifier,
+};

@@ -7,6 +7,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
+use super::Pins;
 use super::san::{self, SanMatcher};
 use crate::{TrustBundle, provider};
 
@@ -15,6 +16,16 @@ use crate::{TrustBundle, provider};
 pub fn client_verifier(
     roots: Option<&TrustBundle>,
     matchers: &[SanMatcher],
+    required: bool,
+) -> Arc<dyn ClientCertVerifier> {
+    pinned_client_verifier(roots, matchers, &Pins::default(), required)
+}
+
+/// [`client_verifier`], and the certificate is one of those that are pinned.
+pub fn pinned_client_verifier(
+    roots: Option<&TrustBundle>,
+    matchers: &[SanMatcher],
+    pins: &Pins,
     required: bool,
 ) -> Arc<dyn ClientCertVerifier> {
     let chain = roots.and_then(|roots| {
@@ -26,6 +37,7 @@ pub fn client_verifier(
     Arc::new(Verifier {
         chain,
         matchers: matchers.to_vec(),
+        pins: pins.clone(),
         required,
         algorithms: provider().signature_verification_algorithms,
     })
@@ -35,6 +47,7 @@ pub fn client_verifier(
 struct Verifier {
     chain: Option<Arc<dyn ClientCertVerifier>>,
     matchers: Vec<SanMatcher>,
+    pins: Pins,
     required: bool,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -59,6 +72,7 @@ impl ClientCertVerifier for Verifier {
             None => ParsedCertificate::try_from(end_entity).map(drop)?,
         }
         san::check(&self.matchers, end_entity)?;
+        self.pins.check(end_entity)?;
         Ok(ClientCertVerified::assertion())
     }
 

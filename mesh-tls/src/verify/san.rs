@@ -1,3 +1,5 @@
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -29,6 +31,45 @@ pub enum SanPattern {
     Suffix(String),
     /// Any part of it.
     Contains(String),
+    /// What an expression matches, by somebody else's rules.
+    Expression(Expression),
+}
+
+/// An expression that decides over names. It compares by its text.
+#[derive(Clone)]
+pub struct Expression {
+    text: String,
+    matches: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Expression {
+    /// `text` is what it says, for people, and `matches` what it does.
+    pub fn new(
+        text: impl Into<String>,
+        matches: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { text: text.into(), matches: Arc::new(matches) }
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.text).finish()
+    }
+}
+
+impl PartialEq for Expression {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Expression {}
+
+impl Hash for Expression {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 /// One name that is accepted.
@@ -96,12 +137,13 @@ fn compare(pattern: &SanPattern, name: &str, ignore_case: bool) -> bool {
         SanPattern::Prefix(text) => name.starts_with(&fold(text)),
         SanPattern::Suffix(text) => name.ends_with(&fold(text)),
         SanPattern::Contains(text) => name.contains(&fold(text)),
+        SanPattern::Expression(expression) => (expression.matches)(&name),
     }
 }
 
 /// Whether a certificate's DNS name, such as `*.example.com`, covers a name (RFC 6125,
 /// section 6.4.3: the wildcard is the whole first label, and stands for one).
-fn covers(name: &str, wanted: &str) -> bool {
+pub(crate) fn covers(name: &str, wanted: &str) -> bool {
     let wanted = match name.strip_prefix("*.") {
         Some(_) => wanted.split_once('.').map(|(_, rest)| rest),
         None => Some(wanted),
@@ -136,6 +178,7 @@ fn accepted(matchers: &[SanMatcher]) -> String {
         SanPattern::Prefix(text) => format!("{text}*"),
         SanPattern::Suffix(text) => format!("*{text}"),
         SanPattern::Contains(text) => format!("*{text}*"),
+        SanPattern::Expression(Expression { text, .. }) => text.clone(),
     }))
 }
 
@@ -191,5 +234,9 @@ mod tests {
         assert!(matches(SanKind::Uri, SanPattern::Suffix("/sa/b".to_owned())));
         assert!(matches(SanKind::Uri, SanPattern::Contains("/ns/a/".to_owned())));
         assert!(!matches(SanKind::Uri, SanPattern::Prefix("spiffe://other".to_owned())));
+        let short = |most: usize| {
+            SanPattern::Expression(Expression::new("short", move |name| name.len() < most))
+        };
+        assert!(matches(SanKind::Uri, short(30)) && !matches(SanKind::Uri, short(5)));
     }
 }

@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::Pins;
 use super::san::{self, SanMatcher};
 use crate::{TrustBundle, provider};
 
@@ -17,9 +18,19 @@ pub fn server_verifier(
     roots: Option<&TrustBundle>,
     matchers: &[SanMatcher],
 ) -> Arc<dyn ServerCertVerifier> {
+    pinned_server_verifier(roots, matchers, &Pins::default())
+}
+
+/// [`server_verifier`], and the certificate is one of those that are pinned.
+pub fn pinned_server_verifier(
+    roots: Option<&TrustBundle>,
+    matchers: &[SanMatcher],
+    pins: &Pins,
+) -> Arc<dyn ServerCertVerifier> {
     Arc::new(Verifier {
         roots: roots.map(TrustBundle::store),
         matchers: matchers.to_vec(),
+        pins: pins.clone(),
         algorithms: provider().signature_verification_algorithms,
     })
 }
@@ -28,6 +39,7 @@ pub fn server_verifier(
 struct Verifier {
     roots: Option<RootCertStore>,
     matchers: Vec<SanMatcher>,
+    pins: Pins,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -51,6 +63,7 @@ impl ServerCertVerifier for Verifier {
             )?;
         }
         san::check(&self.matchers, end_entity)?;
+        self.pins.check(end_entity)?;
         Ok(ServerCertVerified::assertion())
     }
 
