@@ -43,7 +43,7 @@ fn go(args: &Args, trim: Trim) -> anyhow::Result<()> {
         return Ok(());
     }
     let level = args.log_level.as_str();
-    mesh_runtime::telemetry::init(level)?;
+    let levels = mesh_runtime::telemetry::start(level, args.log_format.clone())?;
     let (config, message) = file::load(args)?;
     match args.mode {
         Mode::Validate => {
@@ -52,7 +52,7 @@ fn go(args: &Args, trim: Trim) -> anyhow::Result<()> {
         }
         Mode::Serve => {
             trim();
-            run::run(args, &config, message, trim)
+            run::run(args, &config, message, levels, trim)
         }
     }
 }

@@ -8,6 +8,8 @@ mod codec;
 mod config;
 mod endpoint;
 mod formatter;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod hash;
 mod hot_restart;
 mod http_filter;

@@ -6,13 +6,14 @@ mod stats;
 mod tests;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::config;
+use crate::config::{self, Address};
 use crate::listener::Inherited;
 use crate::worker::Shared;
 use listeners::Listeners;
@@ -56,19 +57,19 @@ impl DataPlane {
     /// Begins to accept, after [`DataPlane::inherit`] (closing what no listener claimed), or
     /// again after [`DataPlane::hand_over`]: then the drain is called off, and what changed
     /// of the listeners takes effect. Gives the addresses that are listened on.
-    pub(crate) fn open(&self) -> Vec<SocketAddr> {
+    pub(crate) fn open(&self) -> Vec<Address> {
         self.lock().open(&self.shared)
     }
 
     /// All listening sockets, each worker's, with the addresses; the descriptors are new.
-    pub(crate) fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(Address, TcpListener)>> {
         self.lock().sockets()
     }
 
     /// Leaves accepting to another process that has the sockets of the addresses `claimed`.
     /// Keeps those for [`DataPlane::open`], closes the others once what waits there is
     /// accepted. Listeners that are put from here on wait for that, too. Connections go on.
-    pub(crate) fn hand_over(&self, claimed: &[SocketAddr]) {
+    pub(crate) fn hand_over(&self, claimed: &[Address]) {
         self.lock().hand_over(claimed);
     }
 
@@ -76,6 +77,13 @@ impl DataPlane {
     /// with `Connection: close`, HTTP/2 with GOAWAY.
     pub(crate) fn discourage(&self, over: Duration) {
         self.lock().discourage(over);
+    }
+
+    /// Fails health checks, and lets HTTP connections go one after the other in the drain
+    /// time; or neither any more. Connections that come are taken.
+    pub(crate) fn set_failing(&self, is_failing: bool) {
+        self.shared.is_failing.store(is_failing, Ordering::Relaxed);
+        self.lock().set_failing(is_failing);
     }
 
     /// Ends all connections at once, those of removed listeners too. Unlike after

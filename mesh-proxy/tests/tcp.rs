@@ -107,6 +107,30 @@ fn silence_ends_a_connection() {
 }
 
 #[test]
+fn a_connection_lasts_as_long_as_it_may_and_is_logged_meanwhile() {
+    let address = local(free_port());
+    let log = "{name: log, typed_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog, log_format: {text_format_source: {inline_string: \"flags %RESPONSE_FLAGS% sent %BYTES_SENT%\\n\"}}}}";
+    let settings = format!(
+        "cluster: a, max_downstream_connection_duration: 1s, access_log: [{log}], \
+         access_log_options: {{flush_access_log_on_start: true, flush_access_log_on_connected: true, access_log_flush_interval: 0.05s}}"
+    );
+    let listeners = [listener("l", address, "", &tcp_proxy(&settings))];
+    let clusters = [static_cluster("a", &[greeter("hello", "127.0.0.1:0")])];
+    let proxy = Proxy::start(&listeners, &clusters);
+    assert_eq!(read_all(connect(address)), "hello");
+    let lines = eventually("the last line", || {
+        let log = proxy.process.log();
+        let lines: Vec<_> =
+            log.lines().filter(|line| line.starts_with("flags")).map(str::to_owned).collect();
+        lines.last()?.starts_with("flags DT").then_some(lines)
+    });
+    // When it came, when there was an upstream, from time to time, at the end.
+    assert_eq!(&lines[..2], ["flags - sent 0", "flags - sent 0"]);
+    assert!(lines.iter().any(|line| line == "flags - sent 5"), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "flags DT sent 5");
+}
+
+#[test]
 fn an_address_in_use_is_named_and_the_proxy_does_not_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -24,6 +24,13 @@ pub(super) fn page(pages: &Pages) -> Result<Value, Error> {
     text::to_json(&proto::Certificates { certificates })
 }
 
+/// Days until the first of all certificates is no longer valid.
+pub(super) fn days_until_first_expires(state: &State) -> Option<u64> {
+    let certificates = certificates(state, SystemTime::now());
+    let all = certificates.iter().flat_map(|pair| pair.ca_cert.iter().chain(&pair.cert_chain));
+    all.map(|certificate| certificate.days_until_expiration).min()
+}
+
 fn certificates(state: &State, now: SystemTime) -> Vec<proto::Certificate> {
     let mut all = Vec::new();
     let mut add = |common: &CommonTls| {
@@ -49,11 +56,10 @@ fn certificates(state: &State, now: SystemTime) -> Vec<proto::Certificate> {
 }
 
 fn certificate(state: &State, common: &CommonTls, now: SystemTime) -> proto::Certificate {
-    let own = match &common.certificate {
-        Some(CertificateSource::Own(own)) => Some(Arc::clone(own)),
-        Some(CertificateSource::Secret(secret)) => certificate_secret(state, secret),
-        None => None,
-    };
+    let own = common.certificates.iter().filter_map(|source| match source {
+        CertificateSource::Own(own) => Some(Arc::clone(own)),
+        CertificateSource::Secret(secret) => certificate_secret(state, secret),
+    });
     let secret = common.validation_secret.as_ref();
     let secret = secret.and_then(|secret| validation_secret(state, secret));
     let roots = secret.as_ref().and_then(|secret| secret.roots.as_ref());
@@ -66,10 +72,9 @@ fn certificate(state: &State, common: &CommonTls, now: SystemTime) -> proto::Cer
                 roots.bundle.roots().iter().filter_map(|der| show(der, &roots.origin))
             })
             .collect(),
-        // As Envoy, the leaf alone.
+        // As Envoy, the leaves alone.
         cert_chain: own
-            .and_then(|own| show(own.credentials.chain().first()?, &own.origin))
-            .into_iter()
+            .filter_map(|own| show(own.credentials.chain().first()?, &own.origin))
             .collect(),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::Pages;
@@ -17,11 +18,14 @@ macro_rules! line {
 }
 
 /// Envoy's text: `cluster::property::value` and `cluster::endpoint::property::value`.
-pub(super) fn text(pages: &Pages) -> String {
+pub(super) fn text(pages: &Pages, filter: Option<&Regex>) -> String {
     let mut page = String::new();
     let shared = pages.data_plane.shared();
     shared.clusters.visit(&mut |cluster| {
         let name = &cluster.config.name;
+        if !is_wanted(filter, name) {
+            return;
+        }
         line!(page, "{name}::observability_name::{}", cluster.config.stat_name);
         for (priority, _, limits) in limits(cluster) {
             for (property, limit) in limits {
@@ -58,10 +62,13 @@ pub(super) fn text(pages: &Pages) -> String {
 }
 
 /// In the shape of Envoy's `Clusters`.
-pub(super) fn json(pages: &Pages) -> Value {
+pub(super) fn json(pages: &Pages, filter: Option<&Regex>) -> Value {
     let mut statuses = Vec::new();
     let shared = pages.data_plane.shared();
     shared.clusters.visit(&mut |cluster| {
+        if !is_wanted(filter, &cluster.config.name) {
+            return;
+        }
         let mut hosts = Vec::new();
         cluster.visit(&mut |member| hosts.push(host(member)));
         let thresholds = limits(cluster).map(|(_, priority, limits)| {
@@ -133,6 +140,10 @@ fn host(member: &Member) -> Value {
 fn locality(locality: &Locality) -> Value {
     let fields = ["region", "zone", "sub_zone"].into_iter().zip(locality.names());
     fields.filter(|(_, name)| !name.is_empty()).map(|(key, name)| (key, name.to_owned())).collect()
+}
+
+fn is_wanted(filter: Option<&Regex>, name: &str) -> bool {
+    filter.is_none_or(|filter| filter.is_match(name))
 }
 
 fn is_dynamic(pages: &Pages, name: &str) -> bool {

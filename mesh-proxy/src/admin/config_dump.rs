@@ -3,6 +3,7 @@
 //! A dump shows what was configured, but for private keys.
 
 mod inline_routes;
+mod select;
 
 use std::time::SystemTime;
 
@@ -20,14 +21,29 @@ use proto::secrets_config_dump::{DynamicSecret, StaticSecret};
 use serde_json::Value;
 
 use super::Pages;
+use super::query::Query;
 use super::redact::redact;
 use crate::xds::{Entry, Failure, State, Version};
+use select::Selection;
+
+pub(super) use select::Unanswerable;
 
 /// How a resource is written.
 type Write = fn(&Any) -> Any;
 
-/// All of it; with the endpoints when asked for.
-pub(super) fn page(pages: &Pages, include_endpoints: bool) -> Result<Value, Error> {
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DumpError {
+    #[error(transparent)]
+    Asked(#[from] Unanswerable),
+    #[error(transparent)]
+    Text(#[from] Error),
+}
+
+/// What is asked for of all of it; with the endpoints when asked for.
+pub(super) fn page(pages: &Pages, query: &Query) -> Result<Value, DumpError> {
+    let selection = Selection::new(query)?;
+    let include_endpoints = query.has("include_eds");
     let dump = |write: Write| {
         // The lock is held for the copying, not for the writing.
         let state = pages.state();
@@ -45,6 +61,7 @@ pub(super) fn page(pages: &Pages, include_endpoints: bool) -> Result<Value, Erro
     // cannot be written; then each is tried by itself.
     let mut page = text::to_json(&dump(Any::clone)).or_else(|_| text::to_json(&dump(writable)))?;
     redact(&mut page);
+    selection.apply(&mut page)?;
     Ok(page)
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::Pages;
+use crate::config::Address;
 
 /// `name::address`, a line each, as in Envoy.
 pub(super) fn text(pages: &Pages) -> String {
@@ -22,7 +23,10 @@ pub(super) fn json(pages: &Pages) -> Value {
     let status = listeners.iter().map(|listener| {
         json!({
             "name": &*listener.config.name,
-            "local_address": address(listener.address),
+            "local_address": match &listener.address {
+                Address::Ip(of) => address(*of),
+                Address::Pipe(path) => json!({ "pipe": { "path": &**path } }),
+            },
         })
     });
     json!({ "listener_statuses": status.collect::<Vec<_>>() })

@@ -5,6 +5,8 @@ mod certs;
 mod clusters;
 mod config_dump;
 mod listeners;
+mod logging;
+mod memory;
 mod pages;
 mod query;
 mod redact;

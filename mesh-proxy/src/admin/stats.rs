@@ -3,42 +3,88 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use regex::Regex;
 use serde_json::{Value as Json, json};
 
-use super::query::{Filter, Query};
+use super::query::Query;
 use crate::stats::{BOUNDS, Registry, Snapshot, Value, prometheus_name};
 
 const QUANTILES: [f64; 10] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 1.0];
 
-/// What a query asks for, in the order of the names.
-fn wanted(registry: &Registry, query: &Query) -> Vec<(String, Value)> {
-    let filter = query.get("filter").map(Filter::new);
-    let kind = query.get("type").map(str::to_ascii_lowercase);
-    let used_only = query.has("usedonly");
-    let mut found = Vec::new();
-    registry.visit(&mut |name, value| {
-        let is_kind = match kind.as_deref() {
-            Some("counters") => matches!(value, Value::Counter(_)),
-            Some("gauges") => matches!(value, Value::Gauge(_)),
-            Some("histograms") => matches!(value, Value::Histogram(_)),
-            _ => true,
+/// What a query asks for.
+pub(super) struct Wanted {
+    /// `filter`: a regular expression that is found somewhere in the name.
+    filter: Option<Regex>,
+    kind: Kind,
+    used_only: bool,
+}
+
+/// `type`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    All,
+    Counters,
+    Gauges,
+    Histograms,
+    /// Envoy's statistics that are texts, of which there are none.
+    TextReadouts,
+}
+
+/// Why a query cannot be answered, in Envoy's words.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadQuery {
+    #[error("Invalid re2 regex: {0}")]
+    Filter(#[from] regex::Error),
+    #[error("invalid &type= param")]
+    Kind,
+}
+
+impl Wanted {
+    pub(super) fn new(query: &Query) -> Result<Self, BadQuery> {
+        let kind = match query.get("type").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("" | "all") => Kind::All,
+            Some("counters") => Kind::Counters,
+            Some("gauges") => Kind::Gauges,
+            Some("histograms") => Kind::Histograms,
+            Some("textreadouts") => Kind::TextReadouts,
+            Some(_) => return Err(BadQuery::Kind),
+        };
+        let filter = query.get("filter").map(Regex::new).transpose()?;
+        Ok(Self { filter, kind, used_only: query.has("usedonly") })
+    }
+
+    /// In the order of the names.
+    fn of(&self, registry: &Registry) -> Vec<(String, Value)> {
+        let mut found = Vec::new();
+        registry.visit(&mut |name, value| {
+            if self.is_met(name, &value) {
+                found.push((name.to_owned(), value));
+            }
+        });
+        found
+    }
+
+    fn is_met(&self, name: &str, value: &Value) -> bool {
+        let is_kind = match self.kind {
+            Kind::All => true,
+            Kind::Counters => matches!(value, Value::Counter(_)),
+            Kind::Gauges => matches!(value, Value::Gauge(_)),
+            Kind::Histograms => matches!(value, Value::Histogram(_)),
+            Kind::TextReadouts => false,
         };
         let is_used = match value {
-            Value::Counter(number) | Value::Gauge(number) => number != 0,
+            Value::Counter(number) | Value::Gauge(number) => *number != 0,
             Value::Histogram(snapshot) => snapshot.count() != 0,
         };
-        let is_wanted = filter.as_ref().is_none_or(|filter| filter.matches(name));
-        if is_kind && is_wanted && (is_used || !used_only) {
-            found.push((name.to_owned(), value));
-        }
-    });
-    found
+        let is_named = || self.filter.as_ref().is_none_or(|filter| filter.is_match(name));
+        is_kind && (is_used || !self.used_only) && is_named()
+    }
 }
 
 /// `name: value`, a line each.
-pub(super) fn text(registry: &Registry, query: &Query) -> String {
+pub(super) fn text(registry: &Registry, wanted: &Wanted) -> String {
     let mut page = String::new();
-    for (name, value) in wanted(registry, query) {
+    for (name, value) in wanted.of(registry) {
         // Writing to a String cannot fail.
         let _ = match value {
             Value::Counter(number) | Value::Gauge(number) => writeln!(page, "{name}: {number}"),
@@ -60,9 +106,9 @@ fn quantiles(snapshot: &Snapshot) -> String {
 }
 
 /// In the shape of Envoy's JSON: numbers first, all histograms in one object.
-pub(super) fn json(registry: &Registry, query: &Query) -> Json {
+pub(super) fn json(registry: &Registry, wanted: &Wanted) -> Json {
     let (mut stats, mut histograms) = (Vec::new(), Vec::new());
-    for (name, value) in wanted(registry, query) {
+    for (name, value) in wanted.of(registry) {
         match value {
             Value::Counter(number) | Value::Gauge(number) => {
                 stats.push(json!({ "name": name, "value": number }));
@@ -84,9 +130,9 @@ pub(super) fn json(registry: &Registry, query: &Query) -> Json {
 }
 
 /// The text format of Prometheus, with Envoy's names and labels.
-pub(super) fn prometheus(registry: &Registry, query: &Query) -> String {
+pub(super) fn prometheus(registry: &Registry, wanted: &Wanted) -> String {
     let mut families: BTreeMap<String, (&'static str, String)> = BTreeMap::new();
-    for (stat, value) in wanted(registry, query) {
+    for (stat, value) in wanted.of(registry) {
         let (name, labels) = prometheus_name(&stat);
         let labels: Vec<String> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
@@ -142,8 +188,18 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn query(text: &str) -> Query {
-        Query::new(Some(text.to_owned()))
+    fn query(text: &str) -> Wanted {
+        Wanted::new(&Query::new(Some(text.to_owned()))).unwrap()
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let refused = |text: &str| match Wanted::new(&Query::new(Some(text.to_owned()))) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("taken"),
+        };
+        assert!(refused("filter=(").starts_with("Invalid re2 regex: "));
+        assert_eq!(refused("type=foo"), "invalid &type= param");
     }
 
     #[test]
@@ -154,6 +210,8 @@ mod tests {
         let time = registry.histogram("cluster.a.upstream_rq_time");
         rq.add(3);
         time.record(7);
+        let anywhere = query(r"filter=^cluster\.(a|b)\..*_[1-3]xx$");
+        assert_eq!(text(&registry, &anywhere), "cluster.a.upstream_rq_2xx: 3\n");
         assert_eq!(text(&registry, &query("filter=rq_2xx")), "cluster.a.upstream_rq_2xx: 3\n");
         assert_eq!(text(&registry, &query("type=Gauges")), "cluster.a.upstream_cx_active: 0\n");
         assert_eq!(text(&registry, &query("usedonly&type=Gauges")), "");

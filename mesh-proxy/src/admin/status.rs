@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::memory;
 use crate::stats::{Level, Registry};
 use crate::worker::Census;
 use crate::xds::Stage;
@@ -33,6 +34,8 @@ pub(crate) struct Status {
     parent_connections: Level,
     epoch: Level,
     generation: Level,
+    days_until_first_cert_expiring: Level,
+    memory: memory::Stats,
 }
 
 /// Where the process stands in a row of hot restarts.
@@ -100,6 +103,8 @@ impl Status {
             state: registry.level("server.state"),
             uptime: registry.level("server.uptime"),
             concurrency: registry.level("server.concurrency"),
+            days_until_first_cert_expiring: registry.level("server.days_until_first_cert_expiring"),
+            memory: memory::Stats::new(registry),
         };
         status.concurrency.set(workers as u64);
         status.epoch.set(generation.epoch.into());
@@ -154,8 +159,12 @@ impl Status {
         self.earlier_uptime + self.uptime()
     }
 
-    /// Brings the statistics of the server up to date.
-    pub(super) fn publish(&self, phase: Phase) {
+    /// Brings the statistics of the server up to date. Without certificates the days are as
+    /// many as there can be, as in Envoy.
+    pub(super) fn publish(&self, phase: Phase, days_until_first_expires: Option<u64>) {
+        self.memory.publish();
+        let days = days_until_first_expires.unwrap_or(u32::MAX.into());
+        self.days_until_first_cert_expiring.set(days);
         self.live.set(u64::from(phase == Phase::Live));
         self.state.set(phase as u64);
         self.uptime.set(self.uptime().as_secs());

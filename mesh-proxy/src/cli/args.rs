@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use mesh_runtime::telemetry::Pattern;
 use serde_json::{Value, json};
 
 use crate::hot_restart::{self, Place};
@@ -39,6 +40,13 @@ pub(crate) struct Args {
     /// error, warn, info, debug, trace or off, or a list such as info,mesh_xds=debug.
     #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
+    /// The form of a log line: %v the message, %l its level, %n where it comes from, %t the
+    /// thread, %Y-%m-%d %T.%e the time (UTC) and others of spdlog's flags, as in Envoy.
+    #[arg(long, value_name = "PATTERN", value_parser = Pattern::new)]
+    pub(crate) log_format: Option<Pattern>,
+    /// A file for the address of the admin pages, written when they are there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_address_path: Option<PathBuf>,
     /// The node's id for the control plane, over that of the bootstrap.
     #[arg(long, value_name = "ID")]
     pub(crate) service_node: Option<String>,
@@ -102,6 +110,8 @@ impl Args {
             "config_yaml": self.shown_yaml(),
             "drain_time": format!("{}s", self.drain_time_s),
             "log_level": self.log_level,
+            "log_format": self.log_format.as_ref().map(Pattern::as_str),
+            "admin_address_path": self.admin_address_path,
             "mode": match self.mode {
                 Mode::Serve => "Serve",
                 Mode::Validate => "Validate",

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
 use mesh_runtime::shutdown::Signals;
+use mesh_runtime::telemetry::Levels;
 use tokio::sync::watch;
 use tracing::{debug, info};
 
@@ -21,10 +22,11 @@ pub(super) fn run(
     args: &Args,
     config: &Bootstrap,
     message: Message,
+    levels: Levels,
     trim: Trim,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args, config, message, trim));
+    let result = runtime.block_on(serve(args, config, message, levels, trim));
     // Nothing that is left may hold up the end.
     runtime.shutdown_background();
     result
@@ -34,6 +36,7 @@ async fn serve(
     args: &Args,
     config: &Bootstrap,
     message: Message,
+    levels: Levels,
     trim: Trim,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
@@ -42,6 +45,10 @@ async fn serve(
     let options = args.hot_restart()?;
     let epoch = options.epoch;
     let shared = Shared::new(workers);
+    if !config.limits.is_empty() {
+        // Nobody was before us.
+        let _ = shared.limits.set(config.limits.clone());
+    }
     let node = message.node.clone().unwrap_or_default();
     let targets = Targets::new(config, node, &shared.secrets)?;
     let begun = Driver::begin(options, &shared.registry, &mut signals).await?;
@@ -57,6 +64,7 @@ async fn serve(
             data_plane: data_plane.clone(),
             state: Arc::clone(&state),
             status: Arc::clone(&status),
+            levels: Arc::new(levels),
             trim,
         };
         admin::Server::new(address, start.admin, pages)
@@ -64,6 +72,10 @@ async fn serve(
     let mut pages = pages.transpose()?;
     if let Some(pages) = &mut pages {
         info!("admin pages on http://{}", pages.address());
+        if let Some(path) = &args.admin_address_path {
+            std::fs::write(path, pages.address().to_string())
+                .with_context(|| format!("--admin-address-path: {}", path.display()))?;
+        }
         if start.is_alone {
             pages.start()?;
         }

@@ -402,7 +402,7 @@ mod tests {
             common: config::CommonTls {
                 parameters: mesh_tls::Parameters::default(),
                 alpn: Vec::new(),
-                certificate: None,
+                certificates: Vec::new(),
                 validation: Arc::default(),
                 validation_secret: None,
             },

@@ -19,6 +19,8 @@ pub(crate) mod server;
 mod tee;
 mod watched;
 
+#[cfg(fuzzing)]
+pub(crate) use http1::fuzz as fuzz_http1;
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
 pub(crate) use grpc::{grpc_timeout, grpc_timeout_value, is_grpc};

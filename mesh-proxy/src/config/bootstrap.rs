@@ -1,5 +1,6 @@
 //! The file that the proxy starts with.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,22 @@ pub(crate) struct Bootstrap {
     pub(crate) secrets: Vec<(Name, Arc<Secret>)>,
     /// `dynamic_resources.ads_config`, when listeners or clusters come by ADS.
     pub(crate) ads: Option<AdsSource>,
+    pub(crate) limits: ConnectionLimits,
+}
+
+/// How many connections there may be (`layered_runtime`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// `overload.global_downstream_max_connections`
+    pub(crate) all: Option<u64>,
+    /// `envoy.resource_limits.listener.<name>.connection_limit`
+    pub(crate) of_listener: HashMap<Name, u64>,
+}
+
+impl ConnectionLimits {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_none() && self.of_listener.is_empty()
+    }
 }
 
 impl Bootstrap {

@@ -1,10 +1,10 @@
 //! Listeners, filter chains and network filters.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AccessLog, DownstreamTls, HttpConnectionManager, Name, SecretConfig, Target};
+use super::{AccessLog, Address, DownstreamTls, HttpConnectionManager, Name, SecretConfig, Target};
 
 /// Envoy's `Listener`.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,9 @@ pub(crate) struct Listener {
     pub(crate) name: Name,
     /// What it listens on; for a listener that is not bound, the original destination
     /// that it takes connections for (0.0.0.0 or `::` takes every address of that port).
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
+    /// `pipe.mode`: the permissions of a Unix socket's file. 0 leaves them as they come.
+    pub(crate) pipe_mode: u32,
     /// `bind_to_port`; false when connections reach it only through `use_original_dst`.
     pub(crate) bind_to_port: bool,
     /// `use_original_dst`: hand a redirected connection to the listener of its original
@@ -23,6 +25,8 @@ pub(crate) struct Listener {
     pub(crate) original_dst: bool,
     /// `transparent`: take connections to any destination, which TPROXY sends here unchanged.
     pub(crate) transparent: bool,
+    /// The listener filter `proxy_protocol`, which comes before the inspectors.
+    pub(crate) proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// Whether the listener filter `tls_inspector` is there.
     pub(crate) tls_inspector: bool,
     /// Whether the listener filter `http_inspector` is there.
@@ -37,9 +41,36 @@ pub(crate) struct Listener {
     pub(crate) default_filter_chain: Option<Arc<FilterChain>>,
     /// Logs of connections that end before a filter chain took them.
     pub(crate) access_logs: Vec<Arc<AccessLog>>,
+    /// `connection_balance_config.exact_balance`: each connection goes to the worker that has
+    /// the fewest of this listener.
+    pub(crate) exact_balance: bool,
+    /// `ignore_global_conn_limit`
+    pub(crate) ignores_global_limit: bool,
 }
 
-/// Envoy's `FilterChain`. Its one filter is the terminal one.
+/// Envoy's listener filter `ProxyProtocol`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ProxyProtocol {
+    pub(crate) allow_requests_without_proxy_protocol: bool,
+    /// Version 1 is not among `disallowed_versions`.
+    pub(crate) v1: bool,
+    /// Version 2 is not among `disallowed_versions`.
+    pub(crate) v2: bool,
+    /// Empty for none.
+    pub(crate) stat_prefix: Name,
+}
+
+/// Envoy's network filter `ConnectionLimit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionLimit {
+    pub(crate) stat_prefix: Name,
+    /// `max_connections`, at least 1.
+    pub(crate) max_connections: u64,
+    /// How long a connection above it is kept before it is closed.
+    pub(crate) delay: Option<Duration>,
+}
+
+/// Envoy's `FilterChain`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FilterChain {
     /// Empty when the file gave none.
@@ -50,6 +81,9 @@ pub(crate) struct FilterChain {
     /// `transport_socket_connect_timeout`: how long a handshake may take. `None`, Envoy's
     /// default: for ever.
     pub(crate) handshake_timeout: Option<Duration>,
+    /// The filters `connection_limit`, in order.
+    pub(crate) connection_limits: Vec<ConnectionLimit>,
+    /// The last filter.
     pub(crate) filter: NetworkFilter,
 }
 
@@ -67,7 +101,8 @@ impl Listener {
 
 /// Envoy's `FilterChainMatch`: what is empty matches everything; the most specific chain
 /// wins, destination port before destination address before server name before transport
-/// protocol before application protocol before source address.
+/// protocol before application protocol before the source: the peer's address, type, address
+/// and port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FilterChainMatch {
     pub(crate) destination_port: Option<u16>,
@@ -79,7 +114,21 @@ pub(crate) struct FilterChainMatch {
     pub(crate) transport_protocol: Option<Name>,
     /// As found by the inspectors: what ALPN offers, "http/1.1", "h2c".
     pub(crate) application_protocols: Vec<Name>,
+    /// Of the peer, which may be a proxy that tells another source.
+    pub(crate) direct_source_prefix_ranges: Vec<(IpAddr, u8)>,
+    pub(crate) source_type: SourceType,
     pub(crate) source_prefix_ranges: Vec<(IpAddr, u8)>,
+    pub(crate) source_ports: Vec<u16>,
+}
+
+/// `source_type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum SourceType {
+    #[default]
+    Any,
+    /// SAME_IP_OR_LOOPBACK.
+    Local,
+    External,
 }
 
 impl FilterChainMatch {
@@ -90,10 +139,13 @@ impl FilterChainMatch {
         }
         self.destination_port == other.destination_port
             && self.transport_protocol == other.transport_protocol
+            && self.source_type == other.source_type
             && meet(&self.prefix_ranges, &other.prefix_ranges)
             && meet(&self.server_names, &other.server_names)
             && meet(&self.application_protocols, &other.application_protocols)
+            && meet(&self.direct_source_prefix_ranges, &other.direct_source_prefix_ranges)
             && meet(&self.source_prefix_ranges, &other.source_prefix_ranges)
+            && meet(&self.source_ports, &other.source_ports)
     }
 }
 
@@ -114,5 +166,41 @@ pub(crate) struct TcpProxy {
     pub(crate) idle_timeout: Option<Duration>,
     /// `max_connect_attempts`, at least 1.
     pub(crate) max_connect_attempts: u32,
+    /// `hash_policy`: the source's address.
+    pub(crate) hash_source_ip: bool,
+    /// `backoff_options`: between the attempts.
+    pub(crate) backoff: Option<Backoff>,
+    /// `max_downstream_connection_duration`: what is open for so long is closed.
+    pub(crate) max_duration: Option<Duration>,
+    /// `max_downstream_connection_duration_jitter_percentage`: up to so much of it more.
+    pub(crate) max_duration_jitter: f64,
     pub(crate) access_logs: Vec<Arc<AccessLog>>,
+    /// `access_log_options`: when else than at the end a connection is logged.
+    pub(crate) logged: Logged,
+}
+
+/// Envoy's `TcpAccessLogOptions`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Logged {
+    pub(crate) on_start: bool,
+    pub(crate) on_connected: bool,
+    pub(crate) every: Option<Duration>,
+}
+
+/// Envoy's `BackoffStrategy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Backoff {
+    /// More than zero.
+    pub(crate) base: Duration,
+    /// `base` at least; ten times as much by default.
+    pub(crate) most: Duration,
+}
+
+impl Backoff {
+    /// How long to wait before the attempt of this number, counted from 1 for the second: any
+    /// time below the base interval doubled with each, as `share`, between 0 and 1, says.
+    pub(crate) fn before(&self, number: u32, share: f64) -> Duration {
+        let doubled = self.base.saturating_mul(1 << number.saturating_sub(1).min(20));
+        doubled.min(self.most).mul_f64(share)
+    }
 }

@@ -5,6 +5,7 @@
 //! that an update that changes nothing can be told.
 
 mod access_log;
+mod address;
 mod bootstrap;
 mod breakers;
 mod cluster;
@@ -30,7 +31,8 @@ mod tls;
 pub(crate) mod wire;
 
 pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
-pub(crate) use bootstrap::{AdsSource, Bootstrap, Subscription};
+pub(crate) use address::{Address, no_address};
+pub(crate) use bootstrap::{AdsSource, Bootstrap, ConnectionLimits, Subscription};
 pub(crate) use breakers::{Breakers, RetryBudget, RoutingPriority, Thresholds};
 pub(crate) use cluster::{
     Cluster, Discovery, DnsFamily, DnsName, Http2Options, HttpProtocol, Transport, TransportMatch,
@@ -57,7 +59,10 @@ pub(crate) use http::{
     ServerHeader, StripPort, Underscores,
 };
 pub(crate) use ip_range::contains;
-pub(crate) use listener::{FilterChain, FilterChainMatch, Listener, NetworkFilter, TcpProxy};
+pub(crate) use listener::{
+    Backoff, ConnectionLimit, FilterChain, FilterChainMatch, Listener, Logged, NetworkFilter,
+    ProxyProtocol, SourceType, TcpProxy,
+};
 pub(crate) use load_balancing::{
     HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash,
 };

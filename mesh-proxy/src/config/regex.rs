@@ -27,6 +27,11 @@ impl Regex {
         Ok(Self { text: text.into(), whole })
     }
 
+    /// As it was written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// Whether the whole of `value` is what the expression asks for. In linear time.
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
         self.whole.is_match(value)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_tls::{Credentials, Parameters, SanMatcher, TrustBundle};
+use mesh_tls::{Credentials, Parameters, Pins, SanMatcher, TrustBundle};
 
 use super::Name;
 
@@ -15,6 +15,8 @@ pub(crate) struct DownstreamTls {
     pub(crate) require_client_certificate: bool,
     /// `prefer_client_ciphers`.
     pub(crate) prefer_client_ciphers: bool,
+    /// Clients without SNI are refused.
+    pub(crate) require_sni: bool,
     /// Sessions may be resumed by tickets (`disable_stateless_session_resumption` is not
     /// set).
     pub(crate) tickets: bool,
@@ -36,7 +38,8 @@ pub(crate) struct CommonTls {
     pub(crate) parameters: Parameters,
     /// `alpn_protocols`, the preferred first.
     pub(crate) alpn: Vec<Vec<u8>>,
-    pub(crate) certificate: Option<CertificateSource>,
+    /// A server may have several: SNI chooses.
+    pub(crate) certificates: Vec<CertificateSource>,
     /// `validation_context`, or the `default_validation_context` of a combined one.
     pub(crate) validation: Arc<Validation>,
     /// `validation_context_sds_secret_config`: what it says is merged over `validation`.
@@ -58,13 +61,16 @@ pub(crate) struct Certificate {
     pub(crate) origin: Name,
 }
 
-/// Envoy's `CertificateValidationContext`. Without roots any certificate is taken.
+/// Envoy's `CertificateValidationContext`. Without roots any certificate is taken that is
+/// pinned, or any at all without pins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Validation {
     /// `trusted_ca`
     pub(crate) roots: Option<Roots>,
     /// One of them must accept the peer; without any, everybody is accepted.
     pub(crate) names: Vec<SanMatcher>,
+    /// `verify_certificate_hash` and `verify_certificate_spki`.
+    pub(crate) pins: Pins,
 }
 
 /// The certificates by which peers are trusted.
@@ -140,11 +146,11 @@ impl SecretKind {
 impl CommonTls {
     /// The secrets that it needs.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretConfig> {
-        let certificate = match &self.certificate {
-            Some(CertificateSource::Secret(secret)) => Some(secret),
-            Some(CertificateSource::Own(_)) | None => None,
-        };
-        certificate.into_iter().chain(&self.validation_secret)
+        let certificates = self.certificates.iter().filter_map(|certificate| match certificate {
+            CertificateSource::Secret(secret) => Some(secret),
+            CertificateSource::Own(_) => None,
+        });
+        certificates.chain(&self.validation_secret)
     }
 }
 
@@ -163,6 +169,10 @@ impl Validation {
         Self {
             roots: other.roots.as_ref().or(self.roots.as_ref()).cloned(),
             names: self.names.iter().chain(&other.names).cloned().collect(),
+            pins: Pins {
+                certificates: [&*self.pins.certificates, &other.pins.certificates].concat(),
+                keys: [&*self.pins.keys, &other.pins.keys].concat(),
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ mod older;
 
 use std::collections::VecDeque;
 use std::future::pending;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use super::machine::{Action, Event, Failure, Machine, Newer, Older, Own};
 use super::place::Claim;
 use super::sockets::{self, Gifts};
 use crate::admin::{self, Asked, Status};
+use crate::config::Address;
 use crate::listener::Inherited;
 use crate::server::DataPlane;
 use crate::stats::{Export, Registry};
@@ -69,7 +70,7 @@ pub(crate) struct Driver {
     older: Option<Link>,
     older_deadline: Option<Instant>,
     /// The addresses that this process listens on.
-    claimed: Vec<SocketAddr>,
+    claimed: Vec<Address>,
     /// What came with the message that the machine is about to see.
     received: Option<Received>,
     gifts: Gifts,

@@ -4,10 +4,10 @@
 //! A process is the newer one first ([`Older`] is what the other is to it), then the proxy,
 //! then the older one ([`Newer`]).
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::message::{Hello, Reason, VERSION};
+use crate::config::Address;
 
 mod newer;
 mod older;
@@ -140,7 +140,7 @@ pub(super) enum OlderSaid {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum NewerSaid {
     Taken,
-    Ready { claimed: Vec<SocketAddr>, takes_pages: bool, parent_shutdown: Duration },
+    Ready { claimed: Vec<Address>, takes_pages: bool, parent_shutdown: Duration },
     Ending,
     Nonsense,
 }
@@ -195,7 +195,7 @@ pub(super) enum Action {
     TimeNewer(Option<Duration>),
     ForgetNewer,
     /// Stop accepting; keep the sockets of these addresses.
-    HandOver(Vec<SocketAddr>),
+    HandOver(Vec<Address>),
     /// [`Event::PagesStopped`] when it is done.
     StopPages,
     /// Let connections go, over the drain time.

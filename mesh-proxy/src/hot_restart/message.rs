@@ -29,11 +29,11 @@
 //! [`VERSION`]. Hello, Refused and the frame around them stay as they are for ever: by them
 //! two versions tell each other that they do not fit.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use prost::{Message as _, Oneof};
 
+use crate::config::Address;
 use crate::stats::{BOUNDS, Snapshot, Value};
 
 /// The version of all this.
@@ -263,20 +263,16 @@ impl Message {
 }
 
 impl Ready {
-    pub(super) fn new(
-        claimed: &[SocketAddr],
-        takes_pages: bool,
-        parent_shutdown: Duration,
-    ) -> Self {
+    pub(super) fn new(claimed: &[Address], takes_pages: bool, parent_shutdown: Duration) -> Self {
         Self {
             takes_pages,
-            claimed: claimed.iter().map(SocketAddr::to_string).collect(),
+            claimed: claimed.iter().map(Address::to_string).collect(),
             parent_shutdown_ms: u64::try_from(parent_shutdown.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
     /// What is no address claims nothing.
-    pub(super) fn claimed(&self) -> Vec<SocketAddr> {
+    pub(super) fn claimed(&self) -> Vec<Address> {
         self.claimed.iter().filter_map(|address| address.parse().ok()).collect()
     }
 }

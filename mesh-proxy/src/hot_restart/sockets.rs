@@ -7,6 +7,7 @@ use prost::Message as _;
 
 use super::frame::MAX_DESCRIPTORS;
 use super::message::{Count, Counts, Message, Socket, Sockets};
+use crate::config::Address;
 use crate::listener::Inherited;
 use crate::stats::Value;
 
@@ -26,11 +27,11 @@ pub(super) struct Gifts {
 
 /// All listening sockets, in as many messages as that takes; one at least.
 pub(super) fn give(
-    listeners: Vec<(SocketAddr, TcpListener)>,
+    listeners: Vec<(Address, TcpListener)>,
     admin: Option<(SocketAddr, TcpListener)>,
 ) -> Vec<Ready> {
     let listeners = listeners.into_iter().map(|(address, socket)| (address, socket, false));
-    let admin = admin.into_iter().map(|(address, socket)| (address, socket, true));
+    let admin = admin.into_iter().map(|(address, socket)| (address.into(), socket, true));
     let all: Vec<_> = admin.chain(listeners).collect();
     let mut messages = Vec::new();
     let mut all = all.into_iter().peekable();
@@ -56,7 +57,7 @@ impl Gifts {
     pub(super) fn keep(&mut self, sockets: Sockets, descriptors: Vec<OwnedFd>) {
         for (said, descriptor) in sockets.sockets.into_iter().zip(descriptors) {
             let socket = TcpListener::from(descriptor);
-            let address = socket.local_addr().ok();
+            let address = Address::of(&socket).ok();
             if address.is_none() || address != said.address.parse().ok() {
                 tracing::warn!("hot restart: a socket that is not of {} came", said.address);
                 continue;
@@ -114,7 +115,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, pages) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
-        let copies = (0..MAX_DESCRIPTORS).map(|_| (address, listener.try_clone().unwrap()));
+        let copies = (0..MAX_DESCRIPTORS).map(|_| (address.into(), listener.try_clone().unwrap()));
         let messages = give(copies.collect(), Some((pages, admin)));
         let last: Vec<_> = messages.iter().map(|(message, _)| is_last(message)).collect();
         assert_eq!(last, [false, true]);
@@ -124,7 +125,7 @@ mod tests {
             gifts.keep(sockets, descriptors);
         }
         assert_eq!(gifts.admin.unwrap().local_addr().unwrap(), pages);
-        assert_eq!(gifts.listeners.claim(address).unwrap().len(), MAX_DESCRIPTORS);
+        assert_eq!(gifts.listeners.claim(&address.into()).unwrap().len(), MAX_DESCRIPTORS);
         assert!(is_last(&give(Vec::new(), None)[0].0));
     }
 
@@ -138,7 +139,7 @@ mod tests {
             let sockets = Sockets { sockets: vec![socket], is_last: true };
             gifts.keep(sockets, vec![listener.try_clone().unwrap().into()]);
         }
-        assert!(gifts.listeners.claim(address).is_none());
+        assert!(gifts.listeners.claim(&address.into()).is_none());
     }
 
     #[test]

@@ -10,10 +10,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mesh_runtime::drain::{self, Trigger, Watcher};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tracing::warn;
 
+use super::balance::Balance;
+use super::socket::Socket;
 use super::{Active, Table, connection};
+use crate::config::{Address, no_address};
+use crate::stats::Gauge;
 use crate::worker::{Worker, Workers};
 
 /// What new connections of a bound listener see.
@@ -22,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) current: ArcSwap<Active>,
     /// Where it hands connections over to, with `use_original_dst`.
     pub(super) listeners: Arc<Table>,
+    /// Those that are open, counted only where there is a limit.
+    pub(super) open: Gauge,
 }
 
 /// When nothing can be accepted (no file descriptor is left), how long until the next try.
@@ -33,7 +40,7 @@ const LAST_ARRIVALS: Duration = Duration::from_secs(1);
 /// A listener's sockets, and the loops that accept from them.
 pub(crate) struct Bound {
     /// The address that the sockets have: with the port that the kernel chose for port 0.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) slot: Arc<Slot>,
     /// One per worker when this process bound them; as many as the older process had when
     /// they are inherited.
@@ -59,9 +66,13 @@ impl Bound {
         listeners: &Arc<Table>,
         sockets: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
-        let address = sockets.first().map_or(Ok(listener.config.address), |s| s.local_addr())?;
+        let address = match sockets.first() {
+            Some(socket) => Address::of(socket)?,
+            None => listener.config.address.clone(),
+        };
         let current = ArcSwap::new(listener);
-        let slot = Arc::new(Slot { current, listeners: Arc::clone(listeners) });
+        let slot =
+            Arc::new(Slot { current, listeners: Arc::clone(listeners), open: Gauge::default() });
         Ok(Self { address, slot, sockets, accepting: None })
     }
 
@@ -81,8 +92,9 @@ impl Bound {
         for (index, socket) in given.into_iter().enumerate() {
             let (slot, watcher, open) = (Arc::clone(&self.slot), watcher.clone(), open.clone());
             let stopped = Arc::clone(&stopped);
-            workers.run(index % workers.count().max(1), move |worker| {
-                let worker = Rc::clone(worker);
+            let index = index % workers.count().max(1);
+            workers.run(index, move |worker| {
+                let worker = Here { worker: Rc::clone(worker), index };
                 tokio::task::spawn_local(accept(worker, socket, slot, watcher, stopped, open));
             });
         }
@@ -136,10 +148,41 @@ impl Bound {
     }
 }
 
+/// The worker that accepts.
+struct Here {
+    worker: Rc<Worker>,
+    index: usize,
+}
+
+impl Here {
+    /// Takes a connection, or gives it to the worker whose turn it is.
+    fn take(&self, io: TcpStream, remote: SocketAddr, slot: &Arc<Slot>, watcher: &Watcher) {
+        let Self { worker, index } = self;
+        let seat = slot.current.load().balance.as_ref().and_then(Balance::seat);
+        let member = worker.shared.census.enter();
+        let (slot, watcher) = (Arc::clone(slot), watcher.clone());
+        let other = seat.as_ref().map(|seat| seat.worker).filter(|worker| worker != index);
+        let Some(other) = other else {
+            let new = connection::New { io, remote, seat, member };
+            let handled = connection::handle(Rc::clone(worker), new, slot, watcher);
+            tokio::task::spawn_local(handled);
+            return;
+        };
+        // A socket belongs to the runtime of its worker.
+        let Ok(io) = io.into_std() else { return };
+        worker.shared.workers.run(other, move |worker| {
+            if let Ok(io) = TcpStream::from_std(io) {
+                let new = connection::New { io, remote, seat, member };
+                tokio::task::spawn_local(connection::handle(Rc::clone(worker), new, slot, watcher));
+            }
+        });
+    }
+}
+
 /// Accepts until told to stop, then perhaps what is waiting already. `_open` is dropped
 /// after the socket.
 async fn accept(
-    worker: Rc<Worker>,
+    here: Here,
     socket: std::net::TcpListener,
     slot: Arc<Slot>,
     mut stop: Watcher,
@@ -147,12 +190,8 @@ async fn accept(
     _open: mpsc::Sender<()>,
 ) {
     let watcher = stop.clone();
-    let start = |io, remote| {
-        let (worker, slot, watcher) = (Rc::clone(&worker), Arc::clone(&slot), watcher.clone());
-        let member = worker.shared.census.enter();
-        tokio::task::spawn_local(connection::handle(worker, io, remote, slot, watcher, member));
-    };
-    let socket = match TcpListener::from_std(socket) {
+    let start = |io, remote| here.take(io, remote, &slot, &watcher);
+    let socket = match Socket::new(socket, &slot.current.load().config.address) {
         Ok(socket) => socket,
         Err(error) => {
             warn!(listener = %slot.current.load().config.name, %error, "cannot accept connections");
@@ -178,11 +217,13 @@ async fn accept(
 
 /// Takes the connections that wait in the socket's queue, which closing it would reset.
 fn accept_waiting(socket: &std::net::TcpListener, start: impl Fn(TcpStream, SocketAddr)) {
-    while let Ok((io, remote)) = socket.accept() {
+    // By the system call itself, as the socket may be a Unix one.
+    while let Ok((io, remote)) = SockRef::from(socket).accept() {
+        let io = std::net::TcpStream::from(io);
         if io.set_nonblocking(true).is_ok()
             && let Ok(io) = TcpStream::from_std(io)
         {
-            start(io, remote);
+            start(io, remote.as_socket().unwrap_or_else(no_address));
         }
     }
 }

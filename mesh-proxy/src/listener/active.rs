@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::balance::Balance;
 use super::chain::Chain;
 use super::inspector::{Inspectors, TlsInspectorStats};
 use super::matcher::{Facts, Matcher};
-use super::stats::Stats;
+use super::proxy_protocol::ProxyProtocol;
+use super::stats::{self, Stats};
 use crate::access_log::Log;
 use crate::config;
 use crate::worker::Shared;
@@ -18,6 +20,9 @@ pub(crate) struct Active {
     pub(super) stats: Stats,
     /// Of connections that no filter chain takes, and of handshakes that failed.
     pub(super) logs: Vec<Log>,
+    pub(super) proxy_protocol: Option<ProxyProtocol>,
+    /// With `exact_balance`.
+    pub(super) balance: Option<Balance>,
     tls_inspector: Option<TlsInspectorStats>,
     matcher: Matcher,
     chains: Vec<Arc<Chain>>,
@@ -31,7 +36,7 @@ impl Active {
         shared: &Arc<Shared>,
         old: Option<&Self>,
     ) -> io::Result<Self> {
-        let address = config.address;
+        let address = &config.address;
         let chain = |config: &Arc<config::FilterChain>| {
             let same = old.and_then(|old| old.chains().find(|chain| chain.config == *config));
             match same {
@@ -41,8 +46,16 @@ impl Active {
         };
         let logs = config.access_logs.iter().map(|log| shared.access_logs.open(log));
         Ok(Self {
-            stats: Stats::new(&shared.registry, config.address),
+            stats: Stats::new(&shared.registry, &config.address),
             logs: logs.collect::<io::Result<_>>()?,
+            proxy_protocol: config
+                .proxy_protocol
+                .as_ref()
+                .map(|config| ProxyProtocol::new(config, &shared.registry)),
+            balance: config.exact_balance.then(|| {
+                let prefix = stats::prefix(&config.address);
+                Balance::new(&shared.registry, &prefix, shared.workers.count())
+            }),
             tls_inspector: config.tls_inspector.then(|| TlsInspectorStats::new(&shared.registry)),
             matcher: Matcher::new(config.filter_chains.iter().map(|c| c.matcher.clone())),
             chains: config.filter_chains.iter().map(&chain).collect::<io::Result<_>>()?,

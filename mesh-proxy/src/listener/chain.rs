@@ -1,14 +1,14 @@
 //! A filter chain at work.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mesh_runtime::drain::{self, Trigger, Watcher};
 
+use super::limit::Limit;
 use super::stats;
-use crate::config;
+use crate::config::{self, Address};
 use crate::network::Filter;
 use crate::transport::tls;
 use crate::worker::Shared;
@@ -17,6 +17,7 @@ use crate::worker::Shared;
 /// listener version that made it when the next version has the same chain.
 pub(crate) struct Chain {
     pub(crate) config: Arc<config::FilterChain>,
+    pub(super) limits: Vec<Limit>,
     pub(super) filter: Filter,
     /// `None` for plain text.
     pub(super) tls: Option<tls::Server>,
@@ -29,7 +30,7 @@ impl Chain {
     /// A chain of the listener of this address. An error is that of opening an access log.
     pub(super) fn new(
         config: Arc<config::FilterChain>,
-        address: SocketAddr,
+        address: &Address,
         shared: &Arc<Shared>,
     ) -> io::Result<Self> {
         let filter = Filter::new(&config.filter, shared)?;
@@ -37,7 +38,9 @@ impl Chain {
             let prefix = stats::prefix(address);
             tls::Server::new(config, &shared.secrets, &shared.registry, &prefix)
         });
-        Ok(Self { config, filter, tls, drain: Mutex::new(Some(drain::channel())) })
+        let limits = config.connection_limits.iter();
+        let limits = limits.map(|limit| Limit::new(limit, &shared.registry)).collect();
+        Ok(Self { config, limits, filter, tls, drain: Mutex::new(Some(drain::channel())) })
     }
 
     /// What a connection watches; `None` when the chain takes no connection any more.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::inspector::Findings;
-use crate::config::{FilterChainMatch, Name, contains};
+use crate::config::{FilterChainMatch, Name, SourceType, contains};
 
 /// What is known of a connection when its filter chain is chosen.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Facts<'a> {
     /// The original destination of a redirected connection.
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// Who has connected: a proxy, perhaps, that says who `remote` is.
+    pub(super) peer: SocketAddr,
     pub(super) findings: &'a Findings,
 }
 
@@ -63,7 +65,19 @@ impl Matcher {
         keep_best(&mut left, |rule| {
             protocol_score(&rule.application_protocols, application_protocols)
         });
+        let peer = facts.peer.ip();
+        keep_best(&mut left, |rule| longest_prefix(&rule.direct_source_prefix_ranges, peer));
+        let is_local = facts.remote.ip().is_loopback() || facts.remote.ip() == facts.local.ip();
+        keep_best(&mut left, |rule| match rule.source_type {
+            SourceType::Any => Some(0),
+            SourceType::Local => is_local.then_some(1),
+            SourceType::External => (!is_local).then_some(1),
+        });
         keep_best(&mut left, |rule| longest_prefix(&rule.source_prefix_ranges, facts.remote.ip()));
+        keep_best(&mut left, |rule| match &rule.source_ports[..] {
+            [] => Some(0),
+            ports => ports.contains(&facts.remote.port()).then_some(1),
+        });
         left.first().map(|(at, _)| *at)
     }
 }
@@ -170,6 +184,7 @@ mod tests {
         Matcher::new(rules.iter().cloned()).find(&Facts {
             local: local.parse().unwrap(),
             remote: "10.1.2.3:4000".parse().unwrap(),
+            peer: "192.0.2.1:5000".parse().unwrap(),
             findings,
         })
     }
@@ -268,6 +283,32 @@ mod tests {
         assert_eq!(found(&["http/1.1", "h2"]), Some(0));
         // The transport has chosen, and there is no way back.
         assert_eq!(found(&["spdy"]), None);
+    }
+
+    #[test]
+    fn the_peer_comes_before_the_sources_type_address_and_port() {
+        let peer = |ranges: &[&str], rule| FilterChainMatch {
+            direct_source_prefix_ranges: prefixes(ranges),
+            ..rule
+        };
+        let typed = |source_type, rule| FilterChainMatch { source_type, ..rule };
+        let ports = |ports: &[u16], rule| FilterChainMatch { source_ports: ports.to_vec(), ..rule };
+        let any = FilterChainMatch::default;
+        for (better, worse) in [
+            (peer(&["192.0.2.0/24"], any()), typed(SourceType::External, any())),
+            (typed(SourceType::External, any()), from(&["10.1.2.3/32"])),
+            (from(&["10.0.0.0/8"]), ports(&[4000], any())),
+            (ports(&[4000], any()), any()),
+        ] {
+            assert_eq!(find(&[worse, better], "1.1.1.1:1", None), Some(1));
+        }
+        for other in
+            [peer(&["10.0.0.0/8"], any()), typed(SourceType::Local, any()), ports(&[4001], any())]
+        {
+            assert_eq!(find(&[other], "1.1.1.1:1", None), None);
+        }
+        // The same address is as near as loopback.
+        assert_eq!(find(&[typed(SourceType::Local, any())], "10.1.2.3:1", None), Some(0));
     }
 
     #[test]

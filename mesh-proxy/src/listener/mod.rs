@@ -3,13 +3,18 @@
 
 mod accept;
 mod active;
+mod balance;
 mod bind;
 mod chain;
 mod connection;
 mod inherited;
 mod inspector;
+mod limit;
 mod matcher;
 mod original_dst;
+mod pipe;
+mod proxy_protocol;
+mod socket;
 mod stats;
 mod table;
 
@@ -18,4 +23,9 @@ pub(crate) use active::Active;
 pub(crate) use bind::{bind, make_transparent};
 pub(crate) use chain::Chain;
 pub(crate) use inherited::Inherited;
+#[cfg(fuzzing)]
+pub(crate) use inspector::fuzz as fuzz_inspectors;
+pub(crate) use pipe::bind as bind_pipe;
+#[cfg(fuzzing)]
+pub(crate) use proxy_protocol::fuzz as fuzz_proxy_protocol;
 pub(crate) use table::Table;

@@ -18,7 +18,8 @@ pub(crate) struct Table(ArcSwap<Map>);
 impl Table {
     /// Takes the place of all listeners that were there.
     pub(crate) fn replace<'a>(&self, listeners: impl Iterator<Item = &'a Arc<Active>>) {
-        let map = listeners.map(|listener| (listener.config.address, Arc::clone(listener)));
+        let map = listeners
+            .filter_map(|listener| Some((listener.config.address.ip()?, Arc::clone(listener))));
         self.0.store(Arc::new(map.collect()));
     }
 

@@ -26,17 +26,25 @@ pub(crate) struct Connection {
     pub(crate) counted: Counted,
 }
 
-/// A connection in its listener's statistics.
+/// A connection in its listener's statistics, and against the limits.
 pub(crate) struct Counted {
     _member: Member,
     _active: Held,
     destroyed: Counter,
+    /// Of limits, and of its worker, where those are counted.
+    held: Vec<Held>,
 }
 
 impl Counted {
     /// Holds `active` now, and counts in `destroyed` at its end.
     pub(crate) fn new(member: Member, active: &Gauge, destroyed: &Counter) -> Self {
-        Self { _member: member, _active: active.hold(), destroyed: destroyed.clone() }
+        let (active, destroyed) = (active.hold(), destroyed.clone());
+        Self { _member: member, _active: active, destroyed, held: Vec::new() }
+    }
+
+    /// Holds this, too.
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.held.push(held);
     }
 }
 

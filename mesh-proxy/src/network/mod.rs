@@ -21,7 +21,7 @@ use tcp_proxy::TcpProxy;
 /// A network filter at work, shared by the workers.
 pub(crate) enum Filter {
     Http(HttpConnectionManager),
-    Tcp(TcpProxy),
+    Tcp(Box<TcpProxy>),
 }
 
 impl Filter {
@@ -31,7 +31,9 @@ impl Filter {
             NetworkFilter::Http(config) => {
                 Self::Http(HttpConnectionManager::new(Arc::clone(config), shared)?)
             }
-            NetworkFilter::Tcp(config) => Self::Tcp(TcpProxy::new(Arc::clone(config), shared)?),
+            NetworkFilter::Tcp(config) => {
+                Self::Tcp(Box::new(TcpProxy::new(Arc::clone(config), shared)?))
+            }
         })
     }
 

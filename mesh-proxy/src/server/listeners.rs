@@ -4,7 +4,6 @@ mod doors;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::stats::Stats;
-use crate::config::{self, Name};
+use crate::config::{self, Address, Name};
 use crate::listener::{Active, Bound, Chain, Table};
 use crate::stats::Registry;
 use crate::worker::Shared;
@@ -24,9 +23,9 @@ use doors::Doors;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenerError {
     #[error("listener {name}: cannot listen on {address}: {}", reason(.source))]
-    Bind { name: Name, address: SocketAddr, source: io::Error },
+    Bind { name: Name, address: Address, source: io::Error },
     #[error("listener {name}: {address} is the address of listener {other} already")]
-    Duplicate { name: Name, address: SocketAddr, other: Name },
+    Duplicate { name: Name, address: Address, other: Name },
     #[error("listener {name}: cannot open its access log: {source}")]
     AccessLog { name: Name, source: io::Error },
     #[error("listener {name}: not added, because the proxy is shutting down")]
@@ -50,7 +49,7 @@ impl ListenerError {
 pub(crate) struct ListenerInfo {
     pub(crate) config: Arc<config::Listener>,
     /// The address that is listened on, or that an unbound listener takes connections for.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
 }
 
 /// All listeners by name, and the drains of what was removed.
@@ -154,7 +153,7 @@ impl Listeners {
             return Ok(());
         }
         if let Some(other) = self.holder(&config) {
-            return Err(ListenerError::Duplicate { name, address: config.address, other });
+            return Err(ListenerError::Duplicate { name, address: config.address.clone(), other });
         }
         let active = Active::new(config, shared, old.map(|old| &*old.active))
             .map(Arc::new)
@@ -187,7 +186,7 @@ impl Listeners {
         };
         let bound = bound.transpose().map_err(|source| ListenerError::Bind {
             name: active.config.name.clone(),
-            address: active.config.address,
+            address: active.config.address.clone(),
             source,
         })?;
         let listener = Listener { active: Arc::clone(&active), bound };
@@ -224,7 +223,10 @@ impl Listeners {
     pub(super) fn infos(&self) -> Vec<ListenerInfo> {
         let info = |listener: &Listener| ListenerInfo {
             config: Arc::clone(&listener.active.config),
-            address: listener.bound.as_ref().map_or(listener.active.config.address, |b| b.address),
+            address: match &listener.bound {
+                Some(bound) => bound.address.clone(),
+                None => listener.active.config.address.clone(),
+            },
         };
         self.by_name.values().map(info).collect()
     }
@@ -236,7 +238,7 @@ impl Listeners {
         let holder = others.find(|other| {
             other.address == config.address
                 && other.name != config.name
-                && config.address.port() != 0
+                && config.address.is_exclusive()
         });
         holder.map(|holder| holder.name.clone())
     }
@@ -253,7 +255,7 @@ impl Listeners {
         match (old.bound, &mut self.doors) {
             (Some(bound), Doors::Closed(inherited)) => {
                 // Perhaps another listener's in a moment.
-                inherited.add(bound.address, bound.into_sockets());
+                inherited.add(bound.address.clone(), bound.into_sockets());
                 self.drain(std::future::ready(()), chains, timeout);
             }
             (Some(bound), _) => self.drain(bound.stop(), chains, timeout),
@@ -305,6 +307,7 @@ impl Listener {
         // One that is to be transparent and was not needs others: of the same address, they
         // are refused as long as the old ones are there, and that is said.
         old.address == new.address
+            && old.pipe_mode == new.pipe_mode
             && old.bind_to_port == new.bind_to_port
             && old.transparent == new.transparent
     }

@@ -5,7 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::config::{FilterChain, FilterChainMatch, Listener, NetworkFilter, Target, TcpProxy};
+use crate::config::{
+    FilterChain, FilterChainMatch, Listener, Logged, NetworkFilter, Target, TcpProxy,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -48,16 +50,23 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
         target: Target::Cluster(cluster.into()),
         idle_timeout: None,
         max_connect_attempts: 1,
+        hash_source_ip: false,
+        backoff: None,
+        max_duration: None,
+        max_duration_jitter: 0.0,
         access_logs: Vec::new(),
+        logged: Logged::default(),
     }));
     let matcher = FilterChainMatch::default();
     Arc::new(Listener {
         name: name.into(),
         address: address.parse().unwrap(),
+        pipe_mode: 0,
         bind_to_port: true,
         use_original_dst: false,
         original_dst: false,
         transparent: false,
+        proxy_protocol: None,
         tls_inspector: false,
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),
@@ -67,10 +76,13 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
             matcher,
             tls: None,
             handshake_timeout: None,
+            connection_limits: Vec::new(),
             filter,
         })],
         default_filter_chain: None,
         access_logs: Vec::new(),
+        exact_balance: false,
+        ignores_global_limit: false,
     })
 }
 
@@ -112,7 +124,7 @@ async fn serving() -> (DataPlane, SocketAddr) {
         plane.shared.clusters.put(cluster(name, upstream(name).await));
     }
     plane.put_listener(listener("l", "127.0.0.1:0", "one")).unwrap();
-    let address = plane.listeners()[0].address;
+    let address = plane.listeners()[0].address.ip().unwrap();
     (plane, address)
 }
 
@@ -244,7 +256,7 @@ async fn what_a_drain_cuts_is_logged() {
     chain.filter = NetworkFilter::Tcp(Arc::new(proxy));
     logging.filter_chains = vec![Arc::new(chain)];
     plane.put_listener(Arc::new(logging)).unwrap();
-    let address = plane.listeners()[0].address;
+    let address = plane.listeners()[0].address.ip().unwrap();
     let open = [greeting(address).await, greeting(address).await];
     plane.remove_listener("l");
     // Workers that are busy just now: the end of their connections takes a while.
@@ -377,7 +389,7 @@ async fn sockets_are_accepted_from_by_whoever_is_open() {
             assert_eq!(greeting(address).await.1, "one");
         }
         assert_eq!(new.open(), [address]);
-        old.hand_over(&[address]);
+        old.hand_over(&[address.into()]);
         // Each of the old one's two workers may be about to accept one more.
         let (mut ones, mut twos) = (0, 0);
         while twos < 20 {
@@ -400,7 +412,7 @@ async fn sockets_are_accepted_from_by_whoever_is_open() {
 #[tokio::test]
 async fn what_waits_while_nobody_accepts_is_served_by_who_opens_next() {
     let (old, address) = serving().await;
-    old.hand_over(&[address]);
+    old.hand_over(&[address.into()]);
     // Perhaps one to the loops that are about to end.
     let mut waiting = Vec::new();
     for _ in 0..10 {
@@ -419,15 +431,15 @@ async fn listeners_wait_for_their_turn_while_another_process_accepts() {
     let (plane, address) = serving().await;
     let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     plane.put_listener(listener("gone", "127.0.0.1:0", "one")).unwrap();
-    let gone = plane.listeners()[0].address;
-    plane.hand_over(&[address]);
+    let gone = plane.listeners()[0].address.ip().unwrap();
+    plane.hand_over(&[address.into()]);
     assert!(TcpStream::connect(gone).await.is_err());
     plane.put_listener(listener("l", "127.0.0.1:0", "two")).unwrap();
     plane.put_listener(listener("new", &free.to_string(), "one")).unwrap();
     assert!(TcpStream::connect(free).await.is_err());
     let mut open = plane.open();
     open.sort();
-    assert!(open.contains(&address));
+    assert!(open.contains(&address.into()));
     // Those that were deferred listen, too.
     assert_eq!(plane.listeners().len(), 3);
     assert_eq!(greeting(address).await.1, "two");
@@ -438,7 +450,7 @@ async fn listeners_wait_for_their_turn_while_another_process_accepts() {
 async fn after_a_cut_the_data_plane_can_go_on() {
     let (plane, address) = serving().await;
     let (mut open, _) = greeting(address).await;
-    plane.hand_over(&[address]);
+    plane.hand_over(&[address.into()]);
     plane.discourage(LONG);
     assert!(echoes(&mut open).await);
     plane.cut();

@@ -34,6 +34,13 @@ impl Gauge {
         Held(self.clone())
     }
 
+    /// The same, if the value is below `most` before.
+    pub(crate) fn hold_below(&self, most: u64) -> Option<Held> {
+        let more = |value: u64| (value < most).then_some(value + 1);
+        let added = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        added.ok().map(|_| Held(self.clone()))
+    }
+
     /// The value.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

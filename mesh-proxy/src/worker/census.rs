@@ -27,6 +27,11 @@ impl Census {
         Self(Arc::new(Inner { total, emptied: Notify::new() }))
     }
 
+    /// How many there are now.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.total.value()
+    }
+
     pub(crate) fn enter(&self) -> Member {
         self.0.total.inc();
         Member(self.clone())

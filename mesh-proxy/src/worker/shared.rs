@@ -1,8 +1,10 @@
 //! What the workers share.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use super::{Census, Workers};
+use crate::config::ConnectionLimits;
 use crate::stats::Registry;
 use crate::{access_log, cluster, routes, secrets};
 
@@ -15,6 +17,10 @@ pub(crate) struct Shared {
     pub(crate) secrets: Arc<secrets::Secrets>,
     pub(crate) access_logs: access_log::Writers,
     pub(crate) census: Census,
+    /// Set once, before anybody accepts, where there are some.
+    pub(crate) limits: OnceLock<ConnectionLimits>,
+    /// Health checks of the proxy are to fail (`POST /healthcheck/fail`).
+    pub(crate) is_failing: AtomicBool,
 }
 
 impl Shared {
@@ -31,6 +37,8 @@ impl Shared {
             registry,
             workers: Workers::default(),
             access_logs,
+            limits: OnceLock::new(),
+            is_failing: AtomicBool::new(false),
         })
     }
 }

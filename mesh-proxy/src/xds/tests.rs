@@ -229,7 +229,7 @@ fn a_listener_that_cannot_be_bound_leaves_the_one_before() {
     bench.state.listener_failed("l", "in use".to_owned(), bench.now.wall);
     bench.state.listeners_taken();
     let entry = &bench.state.listeners()["l"];
-    assert_eq!(entry.active.as_ref().unwrap().config.address.port(), 80);
+    assert_eq!(entry.active.as_ref().unwrap().config.address.ip().unwrap().port(), 80);
     assert_eq!(entry.failure.as_ref().unwrap().details, "in use");
 }
 

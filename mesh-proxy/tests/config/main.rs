@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, too")]
 
+mod admin;
+mod broken;
 mod discovery;
+mod listeners;
 mod proxy;
 mod static_file;

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mesh_testkit::client::{Answer, get};
+use http::Request;
+use http_body_util::Full;
+use mesh_testkit::client::{Answer, Client, get};
 use mesh_testkit::{Process, eventually_async};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,14 +41,27 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn start(text: &str, admin: SocketAddr) -> Self {
+        Self::start_with(&["--concurrency", "2"], text, admin)
+    }
+
+    pub(crate) fn start_with(flags: &[&str], text: &str, admin: SocketAddr) -> Self {
         let file = File::new(text);
-        let mut command = command(&["--concurrency", "2", "-c"]);
+        let mut command = command(flags);
+        command.arg("-c");
         command.arg(&file.path);
         Self { process: Process::start("mesh-proxy", &mut command), admin, _file: file }
     }
 
     pub(crate) async fn wait_until_ready(&self) {
         wait_until_ready(self.admin).await;
+    }
+
+    /// A page that changes something: its status and text.
+    pub(crate) async fn post(&self, path: &str) -> (u16, String) {
+        let request = Request::post(path).header("host", "admin").body(Full::default()).unwrap();
+        let mut client = Client::http1(self.admin).await.unwrap();
+        let answer = client.send(request).await.unwrap();
+        (answer.status.as_u16(), answer.text())
     }
 
     pub(crate) async fn page(&self, path: &str) -> Answer {

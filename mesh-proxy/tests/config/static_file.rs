@@ -5,13 +5,19 @@ use std::process::Output;
 
 use http::Request;
 use http_body_util::Full;
-use mesh_testkit::client::{Answer, Client};
+use mesh_testkit::client::{Answer, Client, get};
 use mesh_testkit::{Upstream, envoy, eventually, free_ports};
 use serde_json::Value;
 
 use crate::proxy::{File, Proxy, command, wait_until_ready};
 
 const SAMPLE: &str = include_str!("../../../samples/static/front-proxy.yaml");
+
+/// The sample without its own hosts.
+fn without_hosts() -> String {
+    let (front, _) = SAMPLE.split_once("    # The hosts: ").unwrap();
+    front.to_owned()
+}
 
 /// The sample on free ports, in front of these upstreams.
 struct Sample {
@@ -23,7 +29,8 @@ struct Sample {
 impl Sample {
     fn new(upstreams: &[SocketAddr; 3]) -> Self {
         let [admin, front] = free_ports();
-        let mut text = SAMPLE.replace("port_value: 15000", &format!("port_value: {admin}"));
+        let mut text =
+            without_hosts().replace("port_value: 15000", &format!("port_value: {admin}"));
         text = text.replace("port_value: 10000", &format!("port_value: {front}"));
         for (index, upstream) in upstreams.iter().enumerate() {
             let port = format!("port_value: 1000{}", index + 1);
@@ -88,6 +95,27 @@ async fn the_sample_serves_and_says_so() {
     assert_eq!(proxy.text("/ready").await, "DRAINING\n");
     proxy.process.terminate();
     assert!(proxy.process.wait().success(), "{}", proxy.process.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sample_has_hosts_that_answer_in_turn() {
+    let [admin, front, one, two, three] = free_ports();
+    let mut text = SAMPLE.replace("15000", &admin.to_string());
+    for (port, free) in [(10000, front), (10001, one), (10002, two), (10003, three)] {
+        text = text.replace(&format!("port_value: {port}"), &format!("port_value: {free}"));
+    }
+    let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let proxy = Proxy::start(&text, local(admin));
+    proxy.wait_until_ready().await;
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(get(local(front), "front", "/").await.unwrap().text());
+    }
+    let (first, again) = answers.split_at(3);
+    assert_eq!(first, again);
+    answers.sort();
+    answers.dedup();
+    assert_eq!(answers, ["host 1\n", "host 2\n", "host 3\n"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

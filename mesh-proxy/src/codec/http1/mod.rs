@@ -35,3 +35,23 @@ impl Default for Limits {
         Self { bytes: 60 * 1024, count: 100 }
     }
 }
+
+/// A request and a response in these bytes, each with its body.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let (limits, options) = (Limits::default(), crate::config::Http1Options::default());
+    let Ok(Some(end)) = scan::Scan::default().end(bytes) else { return };
+    let mut input = bytes::BytesMut::from(bytes);
+    if let Ok(mut head) = request::take(&mut input, end, limits, &options) {
+        fuzz_body(&mut head.decoder, &mut input, limits);
+    }
+    let mut input = bytes::BytesMut::from(bytes);
+    if let Ok(mut head) = response::take(&mut input, end, &http::Method::GET, limits, &options) {
+        fuzz_body(&mut head.decoder, &mut input, limits);
+    }
+}
+
+#[cfg(fuzzing)]
+fn fuzz_body(decoder: &mut decode::Decoder, input: &mut bytes::BytesMut, limits: Limits) {
+    while !decoder.is_done() && matches!(decoder.decode(input, limits), Ok(Some(_))) {}
+}

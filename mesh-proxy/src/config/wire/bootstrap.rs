@@ -123,7 +123,7 @@ pub(crate) fn bootstrap(bootstrap: proto::Bootstrap) -> Result<Bootstrap, Error>
             enable_deferred_cluster_creation,
         );
     }
-    layered_runtime(&path.field("layered_runtime"), runtime)?;
+    let limits = layered_runtime(&path.field("layered_runtime"), runtime)?;
     let StaticResources { listeners, clusters, secrets } = static_resources.unwrap_or_default();
     let path_of_static = path.field("static_resources");
     let secrets = static_secrets(&path_of_static.field("secrets"), secrets)?;
@@ -141,6 +141,7 @@ pub(crate) fn bootstrap(bootstrap: proto::Bootstrap) -> Result<Bootstrap, Error>
         clusters,
         secrets,
         ads,
+        limits,
     };
     check_secrets(&path_of_static, &found)?;
     Ok(found)
@@ -209,7 +210,7 @@ fn static_listeners(
         let listener = listener(wire, &path, &known)?;
         only_one(&path, "listener", &mut names, &listener.name)?;
         let same = |other: &&Arc<Listener>| other.address == listener.address;
-        if let Some(other) = found.iter().find(same).filter(|_| listener.address.port() != 0) {
+        if let Some(other) = found.iter().find(same).filter(|_| listener.address.is_exclusive()) {
             let message =
                 format!("{} is the address of listener {:?}, too", other.address, other.name);
             return Err(path.field("address").error(message));

@@ -7,16 +7,24 @@ use mesh_proto::any;
 use mesh_proto::envoy::config::core::v3::CidrRange;
 use mesh_proto::envoy::config::listener::v3 as proto;
 use mesh_proto::envoy::extensions::filters::network::{
+    connection_limit::v3::ConnectionLimit as ConnectionLimitMessage,
     http_connection_manager::v3::HttpConnectionManager, tcp_proxy::v3::TcpProxy,
 };
 use prost::Name as _;
+use prost_types::Any;
+use proto::filter_chain_match::ConnectionSourceType;
 
 use super::KnownClusters;
-use super::common::{decode, ip, not_honoured, port, refuse_set, timeout, unknown_type};
+use super::common::{
+    decode, enumeration, ip, not_honoured, port, refuse_set, required, required_name, timeout,
+    unknown_type,
+};
 use super::http_connection_manager::http_connection_manager;
 use super::tcp_proxy::tcp_proxy;
 use super::transport_socket;
-use crate::config::{Error, FilterChain, FilterChainMatch, Name, NetworkFilter, Path};
+use crate::config::{
+    ConnectionLimit, Error, FilterChain, FilterChainMatch, Name, NetworkFilter, Path, SourceType,
+};
 
 /// Envoy's `FilterChain`.
 pub(super) fn filter_chain(
@@ -36,6 +44,7 @@ pub(super) fn filter_chain(
     let use_proxy_proto = use_proxy_proto == Some(true);
     refuse_set!(path, FilterChain, use_proxy_proto, metadata);
     let matcher = filter_chain_match.unwrap_or_default();
+    let (connection_limits, filter) = network_filters(&path.field("filters"), filters, known)?;
     Ok(FilterChain {
         name: name.into(),
         matcher: filter_chain_match_of(&path.field("filter_chain_match"), matcher)?,
@@ -46,7 +55,8 @@ pub(super) fn filter_chain(
             transport_socket_connect_timeout,
             None,
         )?,
-        filter: network_filter(&path.field("filters"), filters, known)?,
+        connection_limits,
+        filter,
     })
 }
 
@@ -67,15 +77,7 @@ fn filter_chain_match_of(
         transport_protocol,
         application_protocols,
     } = matcher;
-    refuse_set!(
-        path,
-        FilterChainMatch,
-        address_suffix,
-        suffix_len,
-        direct_source_prefix_ranges,
-        source_type,
-        source_ports,
-    );
+    refuse_set!(path, FilterChainMatch, address_suffix, suffix_len);
     let destination_port = match destination_port {
         None => None,
         Some(0) => {
@@ -98,8 +100,22 @@ fn filter_chain_match_of(
         server_names: server_names_of(&path.field("server_names"), server_names)?,
         transport_protocol,
         application_protocols: application_protocols.into_iter().map(Name::from).collect(),
+        direct_source_prefix_ranges: ranges(
+            &path.field("direct_source_prefix_ranges"),
+            direct_source_prefix_ranges,
+        )?,
+        source_type: match enumeration(path, "source_type", source_type)? {
+            ConnectionSourceType::Any => SourceType::Any,
+            ConnectionSourceType::SameIpOrLoopback => SourceType::Local,
+            ConnectionSourceType::External => SourceType::External,
+        },
         source_prefix_ranges: ranges(&path.field("source_prefix_ranges"), source_prefix_ranges)?,
+        source_ports: ports(&path.field("source_ports"), source_ports)?,
     })
+}
+
+fn ports(path: &Path, ports: Vec<u32>) -> Result<Vec<u16>, Error> {
+    ports.into_iter().enumerate().map(|(index, value)| port(&path.index(index), value)).collect()
 }
 
 /// "*.a" is a wildcard; Envoy takes none in any other place.
@@ -146,36 +162,79 @@ fn network(address: IpAddr, length: u32) -> IpAddr {
     }
 }
 
-/// The one filter of a chain, which is a terminal one.
-fn network_filter(
+/// The filters of a chain: connection limits, and the terminal one.
+fn network_filters(
     path: &Path,
-    filters: Vec<proto::Filter>,
+    mut filters: Vec<proto::Filter>,
     known: KnownClusters<'_>,
-) -> Result<NetworkFilter, Error> {
+) -> Result<(Vec<ConnectionLimit>, NetworkFilter), Error> {
+    let Some(last) = filters.pop() else {
+        return Err(path.error(format!("found none, expected one of {}", ours().join(", "))));
+    };
+    let mut limits = Vec::with_capacity(filters.len());
+    for (index, filter) in filters.into_iter().enumerate() {
+        let path = path.index(index).field("typed_config");
+        let any = typed_config(&path, filter)?;
+        if !any::is::<ConnectionLimitMessage>(&any) {
+            let message = match is_terminal(&any) {
+                true => "stands before another filter, and ends the chain; put it last".to_owned(),
+                false => return Err(unknown_type(&path, Some(&any), &ours())),
+            };
+            return Err(path.error(message));
+        }
+        limits.push(connection_limit(decode(&path, &any)?, &path)?);
+    }
+    let path = path.index(limits.len()).field("typed_config");
+    let any = typed_config(&path, last)?;
+    Ok((limits, terminal_filter(&path, &any, known)?))
+}
+
+fn typed_config(path: &Path, filter: proto::Filter) -> Result<Any, Error> {
     use proto::filter::ConfigType;
-    let [filter] = <[proto::Filter; 1]>::try_from(filters).map_err(|filters| {
-        path.error(format!(
-            "found {} filters, expected one of {}",
-            filters.len(),
-            ours().join(", ")
-        ))
-    })?;
     let proto::Filter { name: _, config_type } = filter;
-    let path = path.index(0).field("typed_config");
     match config_type {
-        Some(ConfigType::TypedConfig(any)) if any::is::<HttpConnectionManager>(&any) => {
-            let manager = http_connection_manager(decode(&path, &any)?, &path, known)?;
-            Ok(NetworkFilter::Http(Arc::new(manager)))
-        }
-        Some(ConfigType::TypedConfig(any)) if any::is::<TcpProxy>(&any) => {
-            Ok(NetworkFilter::Tcp(Arc::new(tcp_proxy(decode(&path, &any)?, &path)?)))
-        }
-        Some(ConfigType::TypedConfig(any)) => Err(unknown_type(&path, Some(&any), &ours())),
-        Some(ConfigType::ConfigDiscovery(_)) => Err(not_honoured(&path)),
-        None => Err(unknown_type(&path, None, &ours())),
+        Some(ConfigType::TypedConfig(any)) => Ok(any),
+        Some(ConfigType::ConfigDiscovery(_)) => Err(not_honoured(path)),
+        None => Err(unknown_type(path, None, &ours())),
     }
 }
 
-fn ours() -> [String; 2] {
-    [HttpConnectionManager::full_name(), TcpProxy::full_name()]
+fn is_terminal(any: &Any) -> bool {
+    any::is::<HttpConnectionManager>(any) || any::is::<TcpProxy>(any)
+}
+
+fn terminal_filter(
+    path: &Path,
+    any: &Any,
+    known: KnownClusters<'_>,
+) -> Result<NetworkFilter, Error> {
+    if any::is::<HttpConnectionManager>(any) {
+        let manager = http_connection_manager(decode(path, any)?, path, known)?;
+        return Ok(NetworkFilter::Http(Arc::new(manager)));
+    }
+    if any::is::<TcpProxy>(any) {
+        return Ok(NetworkFilter::Tcp(Arc::new(tcp_proxy(decode(path, any)?, path)?)));
+    }
+    if any::is::<ConnectionLimitMessage>(any) {
+        return Err(path.error("does not end the chain; another filter must follow it"));
+    }
+    Err(unknown_type(path, Some(any), &ours()))
+}
+
+fn connection_limit(wire: ConnectionLimitMessage, path: &Path) -> Result<ConnectionLimit, Error> {
+    let ConnectionLimitMessage { stat_prefix, max_connections, delay, runtime_enabled } = wire;
+    refuse_set!(path, ConnectionLimit, runtime_enabled);
+    let max_connections = required(path, "max_connections", max_connections)?;
+    if max_connections == 0 {
+        return Err(path.field("max_connections").error("found 0, expected 1 or more"));
+    }
+    Ok(ConnectionLimit {
+        stat_prefix: required_name(path, "stat_prefix", &stat_prefix)?,
+        max_connections,
+        delay: timeout(path, "delay", delay, None)?,
+    })
+}
+
+fn ours() -> [String; 3] {
+    [HttpConnectionManager::full_name(), TcpProxy::full_name(), ConnectionLimitMessage::full_name()]
 }

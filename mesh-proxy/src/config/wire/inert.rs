@@ -33,7 +33,7 @@ const INERT: &[&str] = &[
     "Router.suppress_grpc_request_failure_code_stats",
     "VirtualHost.virtual_clusters",
     // How Envoy is built inside: its threads, parsers, allocator, buffers.
-    "Admin.ignore_global_conn_limit", // the limit itself is refused
+    "Admin.ignore_global_conn_limit", // the limit does not count the pages' connections
     "Admin.profile_path",
     "Bootstrap.enable_worker_cpu_affinity",
     "Bootstrap.grpc_async_client_manager_config",
@@ -59,7 +59,6 @@ const INERT: &[&str] = &[
     "Http2ProtocolOptions.max_outbound_frames",
     "Http2ProtocolOptions.use_oghttp2_codec",
     "Listener.bypass_overload_manager", // the overload manager is refused
-    "Listener.ignore_global_conn_limit",
     "Listener.max_connections_to_accept_per_socket_event",
     "Listener.per_connection_buffer_limit_bytes",
     "TlsInspector.initial_read_buffer_size",

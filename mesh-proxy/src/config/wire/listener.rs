@@ -4,18 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_proto::any;
+use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::config::listener::v3 as proto;
 use mesh_proto::envoy::extensions::filters::listener::{
     http_inspector::v3::HttpInspector, original_dst::v3::OriginalDst,
-    tls_inspector::v3::TlsInspector,
+    proxy_protocol::v3::ProxyProtocol as ProxyProtocolMessage, tls_inspector::v3::TlsInspector,
 };
 use prost::Name as _;
 
 use super::KnownClusters;
 use super::access_log::access_logs;
-use super::common::{decode, ip_and_port, not_honoured, refuse_set, timeout, unknown_type};
+use super::common::{
+    decode, enumeration, ip_and_port, not_honoured, refuse_set, timeout, unknown_type,
+};
 use super::filter_chain::filter_chain;
-use crate::config::{Error, FilterChain, FilterChainMatch, Listener, Name, Path};
+use crate::config::{
+    Address, Error, FilterChain, FilterChainMatch, Listener, Name, Path, ProxyProtocol,
+};
 
 const DEFAULT_LISTENER_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -85,25 +90,32 @@ pub(crate) fn listener(
         traffic_direction,
         udp_listener_config,
         api_listener,
-        connection_balance_config,
         enable_reuse_port,
         tcp_backlog_size,
         max_connections_to_accept_per_socket_event,
         enable_mptcp,
-        ignore_global_conn_limit,
         bypass_overload_manager,
         tcp_keepalive,
         listener_specifier,
     );
-    let address = ip_and_port(&path.field("address"), address)?;
+    let (address, pipe_mode) = address_of(&path.field("address"), address)?;
     let bind_to_port = bind_to_port
         .or(deprecated_v1.and_then(|deprecated| deprecated.bind_to_port))
         .unwrap_or(true);
-    if !bind_to_port && address.port() == 0 {
+    if let Address::Pipe(_) = address
+        && (!bind_to_port || transparent == Some(true) || use_original_dst == Some(true))
+    {
+        return Err(path.field("address.pipe").error(
+            "a Unix socket has no destination: leave out bind_to_port, transparent and use_original_dst",
+        ));
+    }
+    if !bind_to_port && !address.is_exclusive() {
         return Err(path
             .field("address.socket_address.port_value")
             .error("found 0, expected the port that the listener takes connections for"));
     }
+    let balance = path.field("connection_balance_config");
+    let exact_balance = is_balanced(&balance, connection_balance_config)?;
     let filters = listener_filters_of(&path.field("listener_filters"), listener_filters)?;
     let chains = filter_chains_of(&path.field("filter_chains"), filter_chains, known)?;
     let default_filter_chain = default_filter_chain
@@ -116,9 +128,11 @@ pub(crate) fn listener(
     Ok(Listener {
         name,
         address,
+        pipe_mode,
         bind_to_port,
         use_original_dst: use_original_dst.unwrap_or(false),
         original_dst: filters.original_dst,
+        proxy_protocol: filters.proxy_protocol,
         tls_inspector: filters.tls_inspector || needs_tls_inspector(&chains),
         transparent: transparent == Some(true),
         http_inspector: filters.http_inspector,
@@ -132,7 +146,48 @@ pub(crate) fn listener(
         filter_chains: chains,
         default_filter_chain,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
+        exact_balance,
+        ignores_global_limit: ignore_global_conn_limit,
     })
+}
+
+/// An IP address and port, or a Unix socket with the mode of its file.
+fn address_of(path: &Path, address: Option<core::Address>) -> Result<(Address, u32), Error> {
+    let Some(core::Address { address: Some(core::address::Address::Pipe(pipe)) }) = address else {
+        return Ok((Address::Ip(ip_and_port(path, address)?), 0));
+    };
+    let core::Pipe { path: name, mode } = pipe;
+    let path = path.field("pipe");
+    // What fits into the kernel's sockaddr_un.
+    const LONGEST: usize = 107;
+    if !name.starts_with(['/', '@']) || name.len() < 2 || name.len() > LONGEST {
+        return Err(path
+            .field("path")
+            .error(format!("found {name:?}, expected /PATH or @NAME of at most {LONGEST} bytes")));
+    }
+    match mode {
+        0..=0o777 => Ok((Address::Pipe(name.into()), mode)),
+        _ => Err(path.field("mode").error(format!("found {mode}, expected at most 511 (0777)"))),
+    }
+}
+
+/// Whether connections are shared out evenly: `exact_balance` is the one way.
+fn is_balanced(
+    path: &Path,
+    config: Option<proto::listener::ConnectionBalanceConfig>,
+) -> Result<bool, Error> {
+    use proto::listener::connection_balance_config::{BalanceType, ExactBalance};
+    let Some(proto::listener::ConnectionBalanceConfig { balance_type }) = config else {
+        return Ok(false);
+    };
+    match balance_type {
+        Some(BalanceType::ExactBalance(ExactBalance {})) => Ok(true),
+        Some(BalanceType::ExtendBalance(_)) => Err(not_honoured(&path.field("extend_balance"))),
+        Some(BalanceType::CpuLocalityBalance(_)) => {
+            Err(not_honoured(&path.field("cpu_locality_balance")))
+        }
+        None => Err(path.error("missing: expected exact_balance")),
+    }
 }
 
 /// Whether chains match by what only that one finds: Envoy adds it then, too.
@@ -149,6 +204,7 @@ fn needs_tls_inspector(chains: &[Arc<FilterChain>]) -> bool {
 #[derive(Default)]
 struct ListenerFilters {
     original_dst: bool,
+    proxy_protocol: Option<Arc<ProxyProtocol>>,
     tls_inspector: bool,
     http_inspector: bool,
 }
@@ -169,6 +225,14 @@ fn listener_filters_of(
                 let OriginalDst {} = decode(&path, &any)?;
                 found.original_dst = true;
             }
+            Some(ConfigType::TypedConfig(any)) if any::is::<ProxyProtocolMessage>(&any) => {
+                if found.tls_inspector || found.http_inspector {
+                    return Err(path.error(
+                        "stands behind an inspector, which would look at the header that it takes; put it first",
+                    ));
+                }
+                found.proxy_protocol = Some(Arc::new(proxy_protocol(decode(&path, &any)?, &path)?));
+            }
             Some(ConfigType::TypedConfig(any)) if any::is::<HttpInspector>(&any) => {
                 let HttpInspector {} = decode(&path, &any)?;
                 found.http_inspector = true;
@@ -185,6 +249,35 @@ fn listener_filters_of(
         }
     }
     Ok(found)
+}
+
+fn proxy_protocol(wire: ProxyProtocolMessage, path: &Path) -> Result<ProxyProtocol, Error> {
+    use core::proxy_protocol_config::Version;
+    let ProxyProtocolMessage {
+        rules,
+        allow_requests_without_proxy_protocol,
+        pass_through_tlvs,
+        disallowed_versions,
+        stat_prefix,
+        tlv_location,
+    } = wire;
+    refuse_set!(path, ProxyProtocol, rules, pass_through_tlvs, tlv_location);
+    let mut found = ProxyProtocol {
+        allow_requests_without_proxy_protocol,
+        v1: true,
+        v2: true,
+        stat_prefix: stat_prefix.into(),
+    };
+    for version in disallowed_versions {
+        match enumeration(path, "disallowed_versions", version)? {
+            Version::V1 => found.v1 = false,
+            Version::V2 => found.v2 = false,
+        }
+    }
+    match found.v1 || found.v2 {
+        true => Ok(found),
+        false => Err(path.field("disallowed_versions").error("leaves no version")),
+    }
 }
 
 fn tls_inspector(wire: TlsInspector, path: &Path) -> Result<(), Error> {
@@ -209,8 +302,13 @@ fn tls_inspector(wire: TlsInspector, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn our_listener_filters() -> [String; 3] {
-    [OriginalDst::full_name(), TlsInspector::full_name(), HttpInspector::full_name()]
+fn our_listener_filters() -> [String; 4] {
+    [
+        OriginalDst::full_name(),
+        ProxyProtocolMessage::full_name(),
+        TlsInspector::full_name(),
+        HttpInspector::full_name(),
+    ]
 }
 
 /// No two chains may match the same connections, as far as that can be told from their

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mesh_proto::envoy::config::core::v3 as core;
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3 as proto;
-use mesh_tls::{Credentials, CredentialsError, SanKind, SanMatcher, SanPattern, TrustBundle};
+use mesh_tls::{
+    Credentials, CredentialsError, Expression, Pins, SanKind, SanMatcher, SanPattern, TrustBundle,
+};
 
 use super::common::{
     api_version, enumeration, grpc_source, not_honoured, refuse_set, required, required_name,
@@ -115,8 +119,6 @@ pub(super) fn validation(
         ca_certificate_provider_instance,
         system_root_certs,
         watched_directory,
-        verify_certificate_spki,
-        verify_certificate_hash,
         require_signed_certificate_timestamp,
         crl,
         allow_expired_certificate,
@@ -142,11 +144,40 @@ pub(super) fn validation(
         let found = string_match(wire, &path)?;
         // It does not say which names, and so stands for all.
         let kinds = [SanKind::Dns, SanKind::Uri, SanKind::Email, SanKind::Ip];
-        for kind in kinds {
-            names.push(name_matcher(kind, found.clone(), &path)?);
-        }
+        names.extend(kinds.map(|kind| name_matcher(kind, found.clone())));
     }
-    Ok(Validation { roots, names })
+    let pins = Pins {
+        certificates: hashes(path, "verify_certificate_hash", &verify_certificate_hash, hex)?,
+        keys: hashes(path, "verify_certificate_spki", &verify_certificate_spki, base64)?,
+    };
+    Ok(Validation { roots, names, pins })
+}
+
+/// SHA-256 hashes, each as `read` understands it.
+fn hashes(
+    path: &Path,
+    field: &str,
+    texts: &[String],
+    read: fn(&str) -> Option<[u8; 32]>,
+) -> Result<Vec<[u8; 32]>, Error> {
+    let hash = |(index, text): (usize, &String)| {
+        let bad = || format!("found {text:?}, expected a SHA-256 hash");
+        read(text).ok_or_else(|| path.field(field).index(index).error(bad()))
+    };
+    texts.iter().enumerate().map(hash).collect()
+}
+
+/// Hexadecimal digits, with or without colons between the bytes.
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();
+    let is_hex = digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit);
+    bytes.filter(|_| is_hex)?.try_into().ok()
+}
+
+fn base64(text: &str) -> Option<[u8; 32]> {
+    STANDARD.decode(text).ok()?.try_into().ok()
 }
 
 fn typed_name(wire: proto::SubjectAltNameMatcher, path: &Path) -> Result<SanMatcher, Error> {
@@ -164,19 +195,23 @@ fn typed_name(wire: proto::SubjectAltNameMatcher, path: &Path) -> Result<SanMatc
         }
     };
     let matcher = required(path, "matcher", matcher)?;
-    let path = path.field("matcher");
-    name_matcher(kind, string_match(matcher, &path)?, &path)
+    Ok(name_matcher(kind, string_match(matcher, &path.field("matcher"))?))
 }
 
-fn name_matcher(kind: SanKind, found: StringMatch, path: &Path) -> Result<SanMatcher, Error> {
+fn name_matcher(kind: SanKind, found: StringMatch) -> SanMatcher {
     let pattern = match found.pattern {
         StringPattern::Exact(text) => SanPattern::Exact(text),
         StringPattern::Prefix(text) => SanPattern::Prefix(text),
         StringPattern::Suffix(text) => SanPattern::Suffix(text),
         StringPattern::Contains(text) => SanPattern::Contains(text),
-        StringPattern::Regex(_) => return Err(not_honoured(&path.field("safe_regex"))),
+        StringPattern::Regex(regex) => {
+            let text = regex.as_str().to_owned();
+            SanPattern::Expression(Expression::new(text, move |name| {
+                regex.matches(name.as_bytes())
+            }))
+        }
     };
-    Ok(SanMatcher { kind, pattern, ignore_case: found.ignore_case })
+    SanMatcher { kind, pattern, ignore_case: found.ignore_case }
 }
 
 /// Envoy's `SdsSecretConfig`.

@@ -35,11 +35,9 @@ pub(super) fn downstream(
         prefer_client_ciphers,
         session_ticket_keys_type,
     } = context;
-    let require_sni = require_sni == Some(true);
     refuse_set!(
         path,
         DownstreamTlsContext,
-        require_sni,
         disable_stateful_session_resumption,
         session_timeout,
         ocsp_staple_policy,
@@ -57,11 +55,12 @@ pub(super) fn downstream(
     };
     let common_path = path.field("common_tls_context");
     let common = common(common_tls_context.unwrap_or_default(), &common_path)?;
-    required(&common_path, "tls_certificates", common.certificate.as_ref())?;
+    required(&common_path, "tls_certificates", common.certificates.first())?;
     Ok(DownstreamTls {
         common,
         require_client_certificate: require_client_certificate == Some(true),
         prefer_client_ciphers,
+        require_sni: require_sni == Some(true),
         tickets,
     })
 }
@@ -92,8 +91,16 @@ pub(super) fn upstream(
     if !sni.is_empty() && !is_name {
         return Err(path.field("sni").error(format!("found {sni:?}, expected a DNS name")));
     }
+    let common_path = path.field("common_tls_context");
+    let common = common(common_tls_context.unwrap_or_default(), &common_path)?;
+    if common.certificates.len() > 1 {
+        let count = common.certificates.len();
+        return Err(common_path
+            .field("tls_certificates")
+            .error(format!("found {count}, expected one: a client has no choice among several")));
+    }
     Ok(UpstreamTls {
-        common: common(common_tls_context.unwrap_or_default(), &path.field("common_tls_context"))?,
+        common,
         sni: (!sni.is_empty()).then(|| sni.into()),
         resume: max_session_keys != Some(0),
     })
@@ -129,7 +136,7 @@ fn common(context: proto::CommonTlsContext, path: &Path) -> Result<CommonTls, Er
     Ok(CommonTls {
         parameters: parameters(tls_params, &path.field("tls_params"))?,
         alpn: alpn(alpn_protocols, &path.field("alpn_protocols"))?,
-        certificate: certificates.one(path)?,
+        certificates: certificates.all(path)?,
         validation: Arc::new(validation),
         validation_secret,
     })
@@ -142,25 +149,21 @@ struct Certificates {
 }
 
 impl Certificates {
-    /// At most one of both.
-    fn one(mut self, path: &Path) -> Result<Option<CertificateSource>, Error> {
+    /// Those of one list. As Envoy: certificates at hand are taken, and no secret is asked for.
+    fn all(self, path: &Path) -> Result<Vec<CertificateSource>, Error> {
         let own = path.field("tls_certificates");
         let secrets = path.field("tls_certificate_sds_secret_configs");
-        if self.own.len() > 1 {
-            return Err(own.error(format!("found {}, expected one", self.own.len())));
+        if !self.own.is_empty() {
+            let own = self.own.into_iter().enumerate().map(|(index, wire)| {
+                Ok(CertificateSource::Own(certificate(wire, &own.index(index))?))
+            });
+            return own.collect();
         }
-        if self.secrets.len() > 1 {
-            return Err(secrets.error(format!("found {}, expected one", self.secrets.len())));
-        }
-        match (self.own.pop(), self.secrets.pop()) {
-            // As Envoy: certificates at hand are taken, and no secret is asked for.
-            (Some(wire), _) => Ok(Some(CertificateSource::Own(certificate(wire, &own.index(0))?))),
-            (None, Some(wire)) => {
-                let kind = SecretKind::Certificate;
-                Ok(Some(CertificateSource::Secret(secret_config(wire, kind, &secrets.index(0))?)))
-            }
-            (None, None) => Ok(None),
-        }
+        let secrets = self.secrets.into_iter().enumerate().map(|(index, wire)| {
+            let kind = SecretKind::Certificate;
+            Ok(CertificateSource::Secret(secret_config(wire, kind, &secrets.index(index))?))
+        });
+        secrets.collect()
     }
 }
 

@@ -1,12 +1,12 @@
 //! Handing over to the newer process.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::{BUILD, Driver, Flow, from_now, lost};
 use crate::admin;
+use crate::config::Address;
 use crate::hot_restart::channel::ChannelError;
 use crate::hot_restart::frame::Received;
 use crate::hot_restart::link::Link;
@@ -130,7 +130,7 @@ impl Driver {
         }
     }
 
-    fn hand_over(&mut self, claimed: &[SocketAddr]) {
+    fn hand_over(&mut self, claimed: &[Address]) {
         info!("hot restart: the newer process accepts; handing over");
         if let Some(proxy) = &self.proxy {
             proxy.data_plane.hand_over(claimed);

@@ -14,7 +14,7 @@ fn hello(epoch: u32) -> Hello {
     Hello { version: VERSION, epoch, pid: 7, build: String::new() }
 }
 
-fn claimed() -> Vec<SocketAddr> {
+fn claimed() -> Vec<Address> {
     vec!["127.0.0.1:80".parse().unwrap()]
 }
 

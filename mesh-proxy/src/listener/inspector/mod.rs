@@ -14,7 +14,7 @@ pub(super) use stats::TlsInspectorStats;
 
 /// What a look at the bytes so far gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict<T> {
+pub(super) enum Verdict<T> {
     Done(T),
     NeedMore,
 }
@@ -82,7 +82,7 @@ impl<T> Verdict<T> {
 
 /// Looks at up to `max` bytes until `inspect` is done with them: it needs more than that
 /// when it still says so. `None` when the client has closed its direction before.
-async fn look<T>(
+pub(super) async fn look<T>(
     io: &TcpStream,
     max: usize,
     inspect: impl Fn(&[u8]) -> Verdict<T>,
@@ -115,6 +115,12 @@ async fn peek<T>(
 fn wait_for_more(io: &TcpStream) {
     let _ = io
         .try_io(Interest::READABLE, || -> io::Result<()> { Err(io::ErrorKind::WouldBlock.into()) });
+}
+
+/// What the inspectors do with bytes that are there at once.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = (client_hello::inspect(bytes), http::inspect(bytes));
 }
 
 #[cfg(test)]

@@ -70,7 +70,9 @@ impl Manager {
         let is_internal = is_alone && config.is_internal(address.ip());
         let origin = Origin { address, is_internal };
         self.say_protocol(headers, downstream);
-        if config.use_remote_address && !config.skip_xff_append {
+        // Who comes over a Unix socket has no address.
+        let has_address = !peer.ip().is_unspecified();
+        if config.use_remote_address && !config.skip_xff_append && has_address {
             append_forwarded_for(headers, peer.ip());
         }
         self.clean(headers, origin);

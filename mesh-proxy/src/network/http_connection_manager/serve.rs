@@ -5,6 +5,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -180,13 +181,21 @@ impl Client {
         }
         let closes = ending.closes && !self.activity.is_http2.get();
         let mut response = self.finish(ending, response);
-        if (closes || self.activity.ends_with_a_response())
+        if (closes || self.ends_with_a_response())
             && response.status() != StatusCode::SWITCHING_PROTOCOLS
         {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    /// Whether HTTP/1 is to hear that its connection ends: as in Envoy, also when health
+    /// checks are to fail.
+    fn ends_with_a_response(&self) -> bool {
+        let is_failing = &self.downstream.worker.shared.is_failing;
+        self.activity.ends_with_a_response()
+            || (is_failing.load(Relaxed) && !self.activity.is_http2.get())
     }
 
     fn begin(&self, request: Request<Body>) -> (Box<Ending>, Body) {

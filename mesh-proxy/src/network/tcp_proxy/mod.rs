@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use mesh_runtime::drain::Watcher;
 use tracing::debug;
@@ -15,7 +15,10 @@ use tracing::debug;
 use crate::access_log::{Flags, Log, Record};
 use crate::config;
 use crate::network::Connection;
+use crate::random;
+use crate::transport::Io;
 use crate::transport::copy::{self, End, Flow};
+use crate::transport::tls::ConnectionInfo;
 use crate::worker::Shared;
 use crate::worker::Worker;
 use stats::Stats;
@@ -50,34 +53,41 @@ impl TcpProxy {
         &self.logs
     }
 
-    /// Proxies the connection until both sides have closed, an error, the idle timeout, or
-    /// the immediate part of `drain`: what goes over it cannot be asked to end.
+    /// Proxies the connection until both sides have closed, an error, a timeout, or the
+    /// immediate part of `drain`: what goes over it cannot be asked to end.
     pub(crate) async fn serve(
         &self,
         mut connection: Connection,
         worker: Rc<Worker>,
         mut drain: Watcher,
     ) {
-        let started = Instant::now();
         let flow = Flow::new(Some(&self.stats.rx_bytes), Some(&self.stats.tx_bytes));
         let mut outcome = Outcome::default();
+        let (io, client) = Client::of(&mut connection);
         self.stats.cx_total.inc();
+        if self.config.logged.on_start {
+            self.log(&client, &flow, &outcome);
+        }
         tokio::select! {
-            () = self.proxy(&mut connection, &worker, &flow, &mut outcome) => {}
+            () = self.proxy(io, &client, &worker, &flow, &mut outcome) => {}
+            () = lasts(self.max_duration()) => {
+                self.stats.max_duration.inc();
+                outcome.flags.insert(Flags::DURATION_TIMEOUT);
+            }
             () = drain.immediate() => outcome.flags.insert(Flags::LOCAL_RESET),
         }
-        self.log(&connection, started, &flow, &outcome);
+        self.log(&client, &flow, &outcome);
     }
 
     async fn proxy(
         &self,
-        connection: &mut Connection,
+        io: &mut Io,
+        client: &Client<'_>,
         worker: &Rc<Worker>,
         flow: &Flow<'_>,
         outcome: &mut Outcome,
     ) {
-        let mut upstream = match upstream::connect(&self.config, connection, worker, outcome).await
-        {
+        let mut upstream = match upstream::connect(&self.config, client, worker, outcome).await {
             Ok(upstream) => upstream,
             Err(flags) => {
                 outcome.flags.insert(flags);
@@ -87,12 +97,20 @@ impl TcpProxy {
                 return;
             }
         };
-        let (down, up) = (&mut connection.io, &mut upstream.connected.io);
-        match copy::both(down, up, flow, self.config.idle_timeout).await {
+        if self.config.logged.on_connected {
+            self.log(client, flow, outcome);
+        }
+        let up = &mut upstream.connected.io;
+        let ended = tokio::select! {
+            ended = copy::both(io, up, flow, self.config.idle_timeout) => ended,
+            // Never ends.
+            () = self.log_now_and_then(client, flow, outcome) => return,
+        };
+        match ended {
             End::Closed => {}
             End::Idle => self.stats.idle_timeout.inc(),
             End::Downstream(error) => {
-                debug!(remote = %connection.remote, %error, "downstream ended");
+                debug!(remote = %client.remote, %error, "downstream ended");
                 outcome.flags.insert(Flags::DOWNSTREAM_CONNECTION_TERMINATION);
             }
             End::Upstream(error) => {
@@ -102,9 +120,22 @@ impl TcpProxy {
         }
     }
 
-    fn log(&self, connection: &Connection, started: Instant, flow: &Flow<'_>, outcome: &Outcome) {
+    /// How long a connection may be open.
+    fn max_duration(&self) -> Option<Duration> {
+        let most = self.config.max_duration?;
+        Some(most + most.mul_f64(self.config.max_duration_jitter * random::share()))
+    }
+
+    async fn log_now_and_then(&self, client: &Client<'_>, flow: &Flow<'_>, outcome: &Outcome) {
+        loop {
+            lasts(self.config.logged.every).await;
+            self.log(client, flow, outcome);
+        }
+    }
+
+    fn log(&self, client: &Client<'_>, flow: &Flow<'_>, outcome: &Outcome) {
         let record = Record {
-            duration: started.elapsed(),
+            duration: client.started.elapsed(),
             flags: outcome.flags,
             bytes_received: flow.received(),
             bytes_sent: flow.sent(),
@@ -112,10 +143,47 @@ impl TcpProxy {
             upstream_cluster: outcome.cluster.as_deref(),
             upstream_local: outcome.upstream_local,
             upstream_failure: outcome.failure.as_deref(),
-            downstream_tls: connection.tls.as_deref(),
-            server_name: connection.server_name.as_deref(),
-            ..Record::new(connection.accepted, connection.remote, connection.local)
+            downstream_tls: client.tls,
+            server_name: client.server_name,
+            ..Record::new(client.accepted, client.remote, client.local)
         };
         self.logs.iter().for_each(|log| log.write(&record));
+    }
+}
+
+/// What is known of a client, beside its bytes.
+struct Client<'a> {
+    remote: SocketAddr,
+    local: SocketAddr,
+    original_destination: Option<SocketAddr>,
+    tls: Option<&'a ConnectionInfo>,
+    server_name: Option<&'a str>,
+    accepted: SystemTime,
+    started: Instant,
+}
+
+impl<'a> Client<'a> {
+    fn of(connection: &'a mut Connection) -> (&'a mut Io, Self) {
+        let Connection {
+            io, remote, local, original_destination, tls, server_name, accepted, ..
+        } = connection;
+        let client = Self {
+            remote: *remote,
+            local: *local,
+            original_destination: *original_destination,
+            tls: tls.as_deref(),
+            server_name: server_name.as_deref(),
+            accepted: *accepted,
+            started: Instant::now(),
+        };
+        (io, client)
+    }
+}
+
+/// Waits so long; for ever without a time.
+async fn lasts(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ pub(super) struct Stats {
     pub(super) rx_bytes: Counter,
     pub(super) tx_bytes: Counter,
     pub(super) idle_timeout: Counter,
+    pub(super) max_duration: Counter,
 }
 
 impl Stats {
@@ -20,6 +21,7 @@ impl Stats {
             rx_bytes: counter("downstream_cx_rx_bytes_total"),
             tx_bytes: counter("downstream_cx_tx_bytes_total"),
             idle_timeout: counter("idle_timeout"),
+            max_duration: counter("max_downstream_connection_duration"),
         }
     }
 }

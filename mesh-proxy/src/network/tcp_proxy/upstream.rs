@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Outcome;
+use super::{Client, Outcome};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
 use crate::config::{Name, RoutingPriority, TcpProxy};
 use crate::endpoint::{ActiveRequest, Verdict};
-use crate::network::Connection;
+use crate::hash;
 use crate::random;
 use crate::transport::{self, ConnectError, Connected};
 use crate::worker::Worker;
@@ -23,16 +23,21 @@ pub(super) struct Upstream {
 /// notes in `outcome` how far it got. The error says why there is no connection.
 pub(super) async fn connect(
     config: &TcpProxy,
-    connection: &Connection,
+    client: &Client<'_>,
     worker: &Rc<Worker>,
     outcome: &mut Outcome,
 ) -> Result<Upstream, Flags> {
     let name = config.target.choose(random::next()).ok_or(Flags::NO_CLUSTER)?;
     outcome.cluster = Some(Name::clone(name));
     let cluster = worker.shared.clusters.get(name).ok_or(Flags::NO_CLUSTER)?;
+    let hash =
+        config.hash_source_ip.then(|| hash::xx64(client.remote.ip().to_string().as_bytes(), 0));
     let mut tried = Vec::new();
-    for _ in 0..config.max_connect_attempts.max(1) {
-        if let Some(upstream) = attempt(&cluster, connection, &mut tried, outcome).await? {
+    for number in 0..config.max_connect_attempts.max(1) {
+        if let Some(backoff) = config.backoff.filter(|_| number > 0) {
+            tokio::time::sleep(backoff.before(number, random::share())).await;
+        }
+        if let Some(upstream) = attempt(&cluster, client, hash, &mut tried, outcome).await? {
             return Ok(upstream);
         }
     }
@@ -44,12 +49,13 @@ pub(super) async fn connect(
 /// One endpoint, not one of those `tried` if there is another. `None`: it did not answer.
 async fn attempt(
     cluster: &Arc<Cluster>,
-    connection: &Connection,
+    client: &Client<'_>,
+    hash: Option<u64>,
     tried: &mut Vec<u64>,
     outcome: &mut Outcome,
 ) -> Result<Option<Upstream>, Flags> {
-    let destination = connection.original_destination;
-    let context = PickContext { destination, tried, ..PickContext::default() };
+    let destination = client.original_destination;
+    let context = PickContext { destination, tried, hash, ..PickContext::default() };
     let Some(endpoint) = cluster.pick(context) else {
         cluster.stats().cx_none_healthy.inc();
         return Err(Flags::NO_HEALTHY_UPSTREAM);

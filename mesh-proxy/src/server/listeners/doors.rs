@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use mesh_runtime::drain;
 use tracing::error;
 
 use super::Listeners;
-use crate::config::{self, Name};
+use crate::config::{self, Address, Name};
 use crate::listener::{self, Active, Bound, Inherited};
 use crate::worker::Shared;
 
@@ -32,7 +32,7 @@ impl Listeners {
     }
 
     /// Begins to accept, or goes on. Gives the addresses that are listened on.
-    pub(in crate::server) fn open(&mut self, shared: &Arc<Shared>) -> Vec<SocketAddr> {
+    pub(in crate::server) fn open(&mut self, shared: &Arc<Shared>) -> Vec<Address> {
         let deferred = match std::mem::replace(&mut self.doors, Doors::Open) {
             Doors::HandedOver(deferred) => deferred,
             Doors::Open | Doors::Closed(_) => BTreeMap::new(),
@@ -48,21 +48,21 @@ impl Listeners {
         for error in self.put_all(deferred.into_values().collect(), shared) {
             error!("{error}");
         }
-        self.bound().map(|bound| bound.address).collect()
+        self.bound().map(|bound| bound.address.clone()).collect()
     }
 
     /// Every listening socket with its address, in an order in which each worker's come in
     /// turn. For another process: the descriptors are new.
-    pub(in crate::server) fn sockets(&self) -> io::Result<Vec<(SocketAddr, TcpListener)>> {
+    pub(in crate::server) fn sockets(&self) -> io::Result<Vec<(Address, TcpListener)>> {
         let sockets = self.bound().flat_map(|bound| {
-            bound.sockets().iter().map(|socket| Ok((bound.address, socket.try_clone()?)))
+            bound.sockets().iter().map(|socket| Ok((bound.address.clone(), socket.try_clone()?)))
         });
         sockets.collect()
     }
 
     /// Stops accepting and keeps the sockets of these addresses, on which another process
     /// accepts; the other listeners go, until [`Listeners::open`].
-    pub(in crate::server) fn hand_over(&mut self, claimed: &[SocketAddr]) {
+    pub(in crate::server) fn hand_over(&mut self, claimed: &[Address]) {
         if self.hurry.is_none() {
             return;
         }
@@ -93,6 +93,17 @@ impl Listeners {
         chains.for_each(|chain| chain.discourage(over));
     }
 
+    /// Lets connections go, or no more of them.
+    pub(in crate::server) fn set_failing(&self, is_failing: bool) {
+        match is_failing {
+            true => self.discourage(self.drain_time),
+            false => {
+                let chains = self.by_name.values().flat_map(|listener| listener.active.chains());
+                chains.for_each(|chain| chain.encourage());
+            }
+        }
+    }
+
     /// Ends all connections at once; new ones get filter chains of their own.
     pub(in crate::server) fn cut(&mut self, shared: &Arc<Shared>) {
         let Some((hurry, _)) = self.hurry.take() else { return };
@@ -119,18 +130,21 @@ impl Listeners {
         active: &Arc<Active>,
         shared: &Shared,
     ) -> io::Result<Bound> {
-        let address = active.config.address;
-        let workers = shared.workers.count();
+        let config = &active.config;
+        let bind = |may_be_shared| match &config.address {
+            Address::Ip(address) => listener::bind(*address, shared.workers.count(), may_be_shared),
+            Address::Pipe(name) => Ok(vec![listener::bind_pipe(name, config.pipe_mode)?]),
+        };
         let (sockets, is_open) = match &mut self.doors {
-            Doors::Closed(inherited) => match inherited.claim(address) {
+            Doors::Closed(inherited) => match inherited.claim(&config.address) {
                 Some(sockets) => (sockets, false),
                 // The older process may listen on the same port of another address.
                 None => {
-                    let may_be_shared = inherited.knows_port(address.port());
-                    (listener::bind(address, workers, may_be_shared)?, false)
+                    let port = config.address.ip().map(|address| address.port());
+                    (bind(port.is_some_and(|port| inherited.knows_port(port)))?, false)
                 }
             },
-            Doors::Open | Doors::HandedOver(_) => (listener::bind(address, workers, false)?, true),
+            Doors::Open | Doors::HandedOver(_) => (bind(false)?, true),
         };
         if active.config.transparent {
             listener::make_transparent(&sockets)?;

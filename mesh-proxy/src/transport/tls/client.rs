@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
-use mesh_tls::{Connector, client_config, server_verifier};
+use mesh_tls::{Connector, client_config, pinned_server_verifier};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
@@ -72,8 +72,8 @@ impl Client {
         let roots = validation.roots.as_ref().map(|roots| &roots.bundle);
         let common = &self.config.common;
         let mut config = client_config(
-            material.certificate.as_ref().map(|certificate| &certificate.credentials),
-            server_verifier(roots, &validation.names),
+            material.certificates.first().map(|certificate| &certificate.credentials),
+            pinned_server_verifier(roots, &validation.names, &validation.pins),
             &common.alpn,
             common.parameters.clone(),
         )?;

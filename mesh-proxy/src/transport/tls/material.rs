@@ -11,7 +11,7 @@ use crate::secrets::{Place, Secrets};
 
 /// Where the certificate and the roots of a context are.
 pub(super) struct Sources {
-    certificate: Option<Source>,
+    certificates: Vec<Source>,
     validation: Arc<Validation>,
     validation_secret: Option<Arc<Place>>,
 }
@@ -23,7 +23,7 @@ enum Source {
 
 /// What is there at the moment.
 pub(super) struct Material {
-    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(super) certificates: Vec<Arc<Certificate>>,
     own: Arc<Validation>,
     secret: Option<Arc<Validation>>,
 }
@@ -43,10 +43,14 @@ pub(super) struct Made<T> {
 impl Sources {
     pub(super) fn new(config: &CommonTls, secrets: &Secrets) -> Self {
         Self {
-            certificate: config.certificate.as_ref().map(|source| match source {
-                CertificateSource::Own(certificate) => Source::Own(Arc::clone(certificate)),
-                CertificateSource::Secret(secret) => Source::Secret(secrets.place(&secret.key)),
-            }),
+            certificates: config
+                .certificates
+                .iter()
+                .map(|source| match source {
+                    CertificateSource::Own(certificate) => Source::Own(Arc::clone(certificate)),
+                    CertificateSource::Secret(secret) => Source::Secret(secrets.place(&secret.key)),
+                })
+                .collect(),
             validation: Arc::clone(&config.validation),
             validation_secret: config
                 .validation_secret
@@ -57,16 +61,19 @@ impl Sources {
 
     /// What is there now; `None` as long as a secret is missing.
     fn now(&self) -> Option<Material> {
-        let certificate = match &self.certificate {
-            Some(Source::Own(certificate)) => Some(Arc::clone(certificate)),
-            Some(Source::Secret(place)) => Some(place.certificate()?),
-            None => None,
-        };
+        let certificates = self.certificates.iter().map(|source| match source {
+            Source::Own(certificate) => Some(Arc::clone(certificate)),
+            Source::Secret(place) => place.certificate(),
+        });
         let secret = match &self.validation_secret {
             Some(place) => Some(place.validation()?),
             None => None,
         };
-        Some(Material { certificate, own: Arc::clone(&self.validation), secret })
+        Some(Material {
+            certificates: certificates.collect::<Option<_>>()?,
+            own: Arc::clone(&self.validation),
+            secret,
+        })
     }
 }
 
@@ -80,11 +87,10 @@ impl Material {
     }
 
     fn is(&self, other: &Self) -> bool {
-        fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
-            a.map(Arc::as_ptr) == b.map(Arc::as_ptr)
-        }
-        same(self.certificate.as_ref(), other.certificate.as_ref())
-            && same(self.secret.as_ref(), other.secret.as_ref())
+        let secrets = [&self.secret, &other.secret].map(|secret| secret.as_ref().map(Arc::as_ptr));
+        let certificates = [&self.certificates, &other.certificates].map(|all| all.iter());
+        let [mine, others] = certificates.map(|all| all.map(Arc::as_ptr));
+        secrets[0] == secrets[1] && mine.eq(others)
     }
 }
 

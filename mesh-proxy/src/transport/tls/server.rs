@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_tls::{ServerContext, client_verifier, server_config};
+use mesh_tls::{Pins, ServerContext, pinned_client_verifier, server_config_by_name};
 use rustls::server::{Acceptor, ProducesTickets};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -63,25 +63,29 @@ impl Server {
             shaking.await.map_err(|error| self.stats.failed(HandshakeError::new(&error)))?;
         let session = stream.get_ref().1;
         self.stats.count_success(session);
-        let own = made.material.certificate.as_ref().map(|own| own.credentials.clone());
+        // Of several the first stands for all: which one was taken, nobody says.
+        let own = made.material.certificates.first().map(|own| own.credentials.clone());
         let info = ConnectionInfo::new(session, own);
         let server_name = session.server_name().map(Box::from);
         Ok(Accepted { io: Io::tls(stream), info, server_name })
     }
 
     fn make(&self, material: &Material) -> Result<ServerContext, rustls::Error> {
-        let Some(certificate) = &material.certificate else {
+        let own: Vec<_> = material.certificates.iter().map(|own| own.credentials.clone()).collect();
+        if own.is_empty() {
             return Err(rustls::Error::General("there is no certificate".to_owned()));
-        };
+        }
         let validation = material.validation();
-        let asks = self.config.require_client_certificate || validation.roots.is_some();
-        let verifier = asks.then(|| {
+        let is_required = self.config.require_client_certificate;
+        let is_told = validation.roots.is_some() || validation.pins != Pins::default();
+        let verifier = (is_required || is_told).then(|| {
             let roots = validation.roots.as_ref().map(|roots| &roots.bundle);
-            client_verifier(roots, &validation.names, self.config.require_client_certificate)
+            pinned_client_verifier(roots, &validation.names, &validation.pins, is_required)
         });
         let common = &self.config.common;
-        let mut config = server_config(
-            &certificate.credentials,
+        let mut config = server_config_by_name(
+            &own,
+            self.config.require_sni,
             verifier,
             &common.alpn,
             common.parameters.clone(),

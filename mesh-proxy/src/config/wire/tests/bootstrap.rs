@@ -8,7 +8,7 @@ fn takes_the_sample_file() {
     let found = bootstrap(sample).unwrap();
     assert_eq!(found.admin, Some("127.0.0.1:15000".parse().unwrap()));
     assert_eq!(found.ads, None);
-    assert_eq!(found.listeners[0].address, "127.0.0.1:10000".parse().unwrap());
+    assert_eq!(found.listeners[0].address.to_string(), "127.0.0.1:10000");
     let Discovery::Static(assignment) = &found.clusters[0].discovery else { panic!() };
     assert_eq!(assignment.endpoints.len(), 3);
     assert_eq!(found, bootstrap(sample).unwrap(), "equal files compare equal");
@@ -72,7 +72,22 @@ fn refuses_what_a_bootstrap_asks_for_in_vain() {
         "layered_runtime.layers[0].static_layer.overload.global: field is known",
     );
     let inert = "layered_runtime: { layers: [{ name: l, static_layer: { envoy: { reloadable_features: { x: true } } } }] }";
-    assert!(bootstrap(inert).is_ok());
+    assert!(bootstrap(inert).unwrap().limits.is_empty());
+    let limits = |keys: &str| {
+        bootstrap(&format!(
+            "layered_runtime: {{ layers: [{{ name: l, static_layer: {{ {keys} }} }}] }}"
+        ))
+    };
+    let found = limits(
+        "overload: { global_downstream_max_connections: 9 }, envoy.resource_limits.listener.a.b.connection_limit: '3'",
+    )
+    .unwrap()
+    .limits;
+    assert_eq!((found.all, found.of_listener.get("a.b")), (Some(9), Some(&3)));
+    refused(
+        limits("overload.global_downstream_max_connections: many"),
+        "static_layer.overload.global_downstream_max_connections: expected a whole number",
+    );
     let quiet = "admin: { access_log_path: /dev/null, address: { socket_address: { address: 127.0.0.1, port_value: 9901 } } }";
     assert!(bootstrap(quiet).unwrap().admin.is_some());
 }

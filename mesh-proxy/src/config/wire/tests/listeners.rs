@@ -84,7 +84,7 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     );
     refused(
         listener(&format!("{{ {address}, filter_chains: [{{ filters: [] }}] }}")),
-        "filter_chains[0].filters: found 0 filters, expected one of",
+        "filter_chains[0].filters: found none, expected one of",
     );
     refused(
         listener(&format!(
@@ -98,9 +98,43 @@ fn refuses_what_a_listener_asks_for_in_vain() {
         )),
         "listener_filters[0].typed_config: missing: expected one of envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
     );
+    let pipe = |fields: &str, more: &str| {
+        listener(&format!(
+            "{{ address: {{ pipe: {{ {fields} }} }}, filter_chains: [{{ {tcp} }}], {more} }}"
+        ))
+    };
+    let found = pipe("path: /run/a.sock, mode: 384", "").unwrap();
+    assert_eq!((found.address, found.pipe_mode), (Address::Pipe("/run/a.sock".into()), 0o600));
+    assert_eq!(&*pipe("path: '@a'", "").unwrap().name, "@a");
     refused(
-        listener("address: { pipe: { path: /x } }"),
-        "address.pipe: is taken only as the one endpoint of a static cluster",
+        pipe("path: a.sock", ""),
+        "address.pipe.path: found \"a.sock\", expected /PATH or @NAME",
+    );
+    refused(pipe("path: /a, mode: 512", ""), "address.pipe.mode: found 512, expected at most 511");
+    refused(pipe("path: /a", "use_original_dst: true"), "address.pipe: a Unix socket has no");
+    let with =
+        |more: &str| listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}], {more} }}"));
+    let filter = |kind: &str, more: &str| {
+        let package = "type.googleapis.com/envoy.extensions.filters.listener";
+        format!("{{ name: f, typed_config: {{ '@type': {package}.{kind}, {more} }} }}")
+    };
+    let proxy = |more: &str| filter("proxy_protocol.v3.ProxyProtocol", more);
+    let found = with(&format!("listener_filters: [{}]", proxy("disallowed_versions: [V2]")));
+    let found = found.unwrap().proxy_protocol.unwrap();
+    assert!(found.v1 && !found.v2 && !found.allow_requests_without_proxy_protocol);
+    let inspector = filter("tls_inspector.v3.TlsInspector", "");
+    refused(
+        with(&format!("listener_filters: [{inspector}, {}]", proxy(""))),
+        "listener_filters[1].typed_config: stands behind an inspector",
+    );
+    refused(
+        with(&format!("listener_filters: [{}]", proxy("disallowed_versions: [V1, V2]"))),
+        "listener_filters[0].typed_config.disallowed_versions: leaves no version",
+    );
+    assert!(with("connection_balance_config: { exact_balance: {} }").unwrap().exact_balance);
+    refused(
+        with("connection_balance_config: { extend_balance: { name: x } }"),
+        "connection_balance_config.extend_balance: field is known",
     );
     let inspects = |matcher: &str| {
         let chain = format!("{{ {tcp}, filter_chain_match: {{ {matcher} }} }}");
@@ -110,6 +144,39 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     assert!(!inspects("transport_protocol: raw_buffer, application_protocols: [h2c]"));
     let unnamed = listener(&format!("{{ {address}, filter_chains: [{{ {tcp} }}] }}")).unwrap();
     assert_eq!(&*unnamed.name, "0.0.0.0:80");
+}
+
+#[test]
+fn limits_stand_before_the_filter_that_ends_the_chain() {
+    const TCP: &str = "{ name: t, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: p, cluster: c } }";
+    let limit = |more: &str| {
+        format!(
+            "{{ name: l, typed_config: {{ '@type': type.googleapis.com/envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit, stat_prefix: s, {more} }} }}"
+        )
+    };
+    let with = |filters: &str| {
+        listener(&format!(
+            "{{ address: {{ socket_address: {{ address: 0.0.0.0, port_value: 80 }} }}, filter_chains: [{{ filters: [{filters}] }}] }}"
+        ))
+    };
+    let some = limit("max_connections: 5, delay: 0.5s");
+    let found = with(&format!("{some}, {TCP}")).unwrap();
+    let expected = ConnectionLimit {
+        stat_prefix: "s".into(),
+        max_connections: 5,
+        delay: Some(std::time::Duration::from_millis(500)),
+    };
+    assert_eq!(found.filter_chains[0].connection_limits, [expected]);
+    refused(with(&some), "filters[0].typed_config: does not end the chain");
+    refused(with(&format!("{TCP}, {some}")), "filters[0].typed_config: stands before another");
+    refused(
+        with(&format!("{}, {TCP}", limit("max_connections: 0"))),
+        "filters[0].typed_config.max_connections: found 0, expected 1 or more",
+    );
+    refused(
+        with(&format!("{}, {TCP}", limit(""))),
+        "filters[0].typed_config.max_connections: missing: it is required",
+    );
 }
 
 #[test]

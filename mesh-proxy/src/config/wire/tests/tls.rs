@@ -97,7 +97,7 @@ fn certificates_from_wherever_they_are() {
         path("key")
     );
     let found = common(&format!("tls_certificates: [{{{files}}}]")).unwrap();
-    let Some(CertificateSource::Own(certificate)) = found.certificate else { panic!() };
+    let [CertificateSource::Own(certificate)] = &found.certificates[..] else { panic!() };
     assert_eq!(certificate.credentials.chain(), own.chain());
     assert_eq!(*certificate.origin, *path("chain").to_str().unwrap());
     let missing = "tls_certificates: [{certificate_chain: {filename: /nowhere/c}}]";
@@ -137,7 +137,8 @@ fn who_is_trusted() {
     );
     for (fields, expected) in [
         ("crl: {filename: x}", "crl: field is known but not honoured"),
-        ("verify_certificate_hash: [x]", "verify_certificate_hash: field is known"),
+        ("verify_certificate_hash: [x]", "verify_certificate_hash[0]: found \"x\", expected a"),
+        ("verify_certificate_spki: ['+']", "verify_certificate_spki[0]: found \"+\", expected a"),
         ("trust_chain_verification: ACCEPT_UNTRUSTED", "trust_chain_verification: field is known"),
         ("system_root_certs: {}", "system_root_certs: field is known"),
         ("trusted_ca: {inline_string: x}", "trusted_ca.inline_string: no root certificate found"),
@@ -146,23 +147,42 @@ fn who_is_trusted() {
             "match_typed_subject_alt_names[0].san_type: missing",
         ),
         (
-            "match_typed_subject_alt_names: [{san_type: URI, matcher: {safe_regex: {regex: a}}}]",
-            "match_typed_subject_alt_names[0].matcher.safe_regex: field is known",
+            "match_typed_subject_alt_names: [{san_type: URI, matcher: {safe_regex: {regex: '('}}}]",
+            "match_typed_subject_alt_names[0].matcher.safe_regex",
         ),
     ] {
         refused(common(&format!("validation_context: {{{fields}}}")), expected);
     }
+    let byte = |at: usize| format!("{at:02X}");
+    let bytes: Vec<_> = (0..32).map(byte).collect();
+    for hash in [bytes.concat(), bytes.join(":")] {
+        let found = common(&format!("validation_context: {{verify_certificate_hash: ['{hash}']}}"));
+        assert_eq!(
+            found.unwrap().validation.pins.certificates,
+            [std::array::from_fn(|at| at as u8)]
+        );
+    }
+    let expression = format!(
+        "validation_context: {{trusted_ca: {roots}, match_typed_subject_alt_names: [{{san_type: URI, matcher: {{safe_regex: {{regex: 'spiffe://.*/(own|two)'}}}}}}]}}"
+    );
+    let names = &common(&expression).unwrap().validation.names;
+    let accepts = |of: &str| names[0].matches(&credentials(of).details().names);
+    assert!(accepts("spiffe://cluster.local/ns/a/sa/own"));
+    assert!(!accepts("spiffe://cluster.local/ns/a/sa/owner"));
     refused(downstream(""), "common_tls_context.tls_certificates: missing: it is required");
     let own = format!("common_tls_context: {{tls_certificates: [{certificate}]}}");
     assert!(downstream(&own).is_ok());
     for (fields, expected) in [
-        ("require_sni: true", "require_sni: field is known"),
         ("session_timeout: 10s", "session_timeout: field is known"),
         ("session_ticket_keys: {}", "session_ticket_keys: field is known"),
         ("ocsp_staple_policy: MUST_STAPLE", "ocsp_staple_policy: field is known"),
     ] {
         refused(downstream(&format!("{own}, {fields}")), expected);
     }
+    assert!(downstream(&format!("{own}, require_sni: true")).unwrap().require_sni);
+    let two = format!("common_tls_context: {{tls_certificates: [{certificate}, {certificate}]}}");
+    assert_eq!(downstream(&two).unwrap().common.certificates.len(), 2);
+    refused(upstream(&two), "tls_certificates: found 2, expected one");
     let no_tickets = format!("{own}, disable_stateless_session_resumption: true");
     assert!(!downstream(&no_tickets).unwrap().tickets);
 }

@@ -183,7 +183,7 @@ impl Proxy {
         clusters.into_iter().for_each(|cluster| plane.shared().clusters.put(Arc::new(cluster)));
         plane.shared().routes.put(table(routes));
         plane.put_listener(listener(manager)).unwrap();
-        let address = plane.listeners()[0].address;
+        let address = plane.listeners()[0].address.ip().unwrap();
         Self { plane, address }
     }
 
@@ -247,15 +247,18 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         matcher: config::FilterChainMatch::default(),
         tls: None,
         handshake_timeout: None,
+        connection_limits: Vec::new(),
         filter: NetworkFilter::Http(Arc::new(manager)),
     };
     Arc::new(config::Listener {
         name: "l".into(),
         address: "127.0.0.1:0".parse().unwrap(),
+        pipe_mode: 0,
         bind_to_port: true,
         use_original_dst: false,
         original_dst: false,
         transparent: false,
+        proxy_protocol: None,
         tls_inspector: false,
         http_inspector: false,
         listener_filters_timeout: Some(Duration::from_secs(15)),
@@ -263,6 +266,8 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         filter_chains: vec![Arc::new(chain)],
         default_filter_chain: None,
         access_logs: Vec::new(),
+        exact_balance: false,
+        ignores_global_limit: false,
     })
 }
 
