@@ -56,7 +56,8 @@ impl Mesh {
     /// meshctl for this cluster.
     pub(super) fn meshctl(&self, args: &[&str]) -> Command {
         let mut meshctl = self.kube.command(&self.meshctl);
-        meshctl.args(args);
+        // A mesh that runs on this machine is not meant.
+        meshctl.args(args).env("MESH_LOCAL_STATE", "/nonexistent");
         meshctl
     }
 
