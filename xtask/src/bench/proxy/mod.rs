@@ -167,7 +167,10 @@ impl<'a> Bench<'a> {
                 Ok(Numbers::of_load(&load, &before, &Usage::of(proxy.id())?))
             }
             What::Memory { connections } => {
-                let held = idle::open(proxy.address(Door::Http2)?, connections)?;
+                let held = match connections {
+                    0 => Vec::new(),
+                    _ => idle::open(proxy.address(Door::Http2)?, connections)?,
+                };
                 sleep(REST);
                 let numbers = Numbers::of_rest(&Usage::of(proxy.id())?);
                 drop(held);
