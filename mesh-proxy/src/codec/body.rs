@@ -10,8 +10,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use super::client::Http2Body;
 use super::http1::Http1Body;
+use super::http2::Http2Body;
 use super::tee::{Copied, Tee};
 use super::{BodyError, Replay};
 
@@ -28,7 +28,6 @@ enum Kind {
     Empty,
     Full(Bytes),
     Http1(Http1Body),
-    Hyper(hyper::body::Incoming),
     Http2(Http2Body),
     Replay(Replay),
     Tee(Box<Tee>),
@@ -59,11 +58,6 @@ impl Body {
         Self { kind: Kind::Http1(body), meter: None }
     }
 
-    pub(super) fn hyper(incoming: hyper::body::Incoming) -> Self {
-        let is_empty = incoming.is_end_stream();
-        Self { kind: if is_empty { Kind::Empty } else { Kind::Hyper(incoming) }, meter: None }
-    }
-
     pub(super) fn http2(body: Http2Body) -> Self {
         Self { kind: Kind::Http2(body), meter: None }
     }
@@ -78,6 +72,16 @@ impl Body {
 
     pub(super) fn copied(copied: Copied) -> Self {
         Self { kind: Kind::Copied(copied), meter: None }
+    }
+
+    /// Tells an HTTP/1 client that waits for it to go on with this body (`100 Continue`).
+    pub(super) fn proceed(&self) {
+        match &self.kind {
+            Kind::Http1(body) => body.proceed(),
+            Kind::Replay(replay) => replay.proceed(),
+            Kind::Tee(tee) => tee.proceed(),
+            Kind::Empty | Kind::Full(_) | Kind::Http2(_) | Kind::Copied(_) => {}
+        }
     }
 
     /// Whether there is nothing to come, as far as is known now.
@@ -100,7 +104,6 @@ impl Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Kind::Http1(body) => body.poll_frame(cx),
-            Kind::Hyper(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::Hyper),
             Kind::Http2(body) => body.poll_frame(cx),
             Kind::Replay(replay) => replay.poll_frame(cx),
             Kind::Tee(tee) => tee.poll_frame(cx),
@@ -136,7 +139,6 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Http1(body) => body.is_end_stream(),
-            Kind::Hyper(incoming) => incoming.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
             Kind::Replay(replay) => replay.is_end_stream(),
             Kind::Tee(tee) => tee.is_end_stream(),
@@ -149,7 +151,6 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Http1(body) => body.size_hint(),
-            Kind::Hyper(incoming) => incoming.size_hint(),
             Kind::Http2(_) | Kind::Replay(_) | Kind::Tee(_) | Kind::Copied(_) => {
                 SizeHint::default()
             }

@@ -3,8 +3,6 @@
 /// A body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error(transparent)]
-    Hyper(#[from] hyper::Error),
     /// Of HTTP/1.
     #[error(transparent)]
     Malformed(super::Malformed),

@@ -2,15 +2,16 @@
 //!
 //! The rest of the proxy sees [`http::request::Parts`], [`http::response::Parts`] and
 //! [`Body`]. HTTP/1 is our own on both sides: as strict as has to be between parties that
-//! must agree where a message ends, with trailers, upgrades and the spelling of names. hyper
-//! speaks HTTP/2 to clients; to upstreams it is spoken by `h2` itself, which says why a
-//! stream was reset (whether a retry is safe) and needs no task per stream.
+//! must agree where a message ends, with trailers, upgrades and the spelling of names. HTTP/2
+//! is spoken by `h2`, which says why a stream was reset (whether a retry is safe). Tunnels are
+//! bodies, which last until their side has said all.
 
 mod body;
 pub(crate) mod client;
 mod error;
 pub(crate) mod grpc;
 mod http1;
+mod http2;
 mod linger;
 mod pace;
 mod preface;
@@ -19,11 +20,11 @@ pub(crate) mod server;
 mod tee;
 mod watched;
 
-#[cfg(fuzzing)]
-pub(crate) use http1::fuzz as fuzz_http1;
 pub(crate) use body::{Body, Meter};
 pub(crate) use error::BodyError;
 pub(crate) use grpc::{grpc_timeout, grpc_timeout_value, is_grpc};
+#[cfg(fuzzing)]
+pub(crate) use http1::fuzz as fuzz_http1;
 pub(crate) use http1::{Limits, Malformed};
 pub(crate) use pace::Pace;
 pub(crate) use replay::{Recording, Replay};

@@ -1,17 +1,15 @@
 //! HTTP/2 streams whose client takes nothing of the response.
 //!
-//! The codec asks for no more of a body while the client gives no window, so that nothing
-//! behind it sees the time pass.
+//! No more of a body is asked for while the client gives no window, so that nothing behind
+//! the codec sees the time pass.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 /// How a client takes the response of a stream.
@@ -21,12 +19,6 @@ pub(crate) struct Pace {
     /// Since when the codec has something that the client does not take.
     waits_since: Cell<Option<Instant>>,
     is_stalled: Cell<bool>,
-}
-
-/// The body of a response that notes when the codec asks for more.
-pub(super) struct Paced<B> {
-    body: B,
-    pace: Rc<Pace>,
 }
 
 impl Pace {
@@ -39,6 +31,13 @@ impl Pace {
     /// Whether the stream was reset for this.
     pub(crate) fn is_stalled(&self) -> bool {
         self.is_stalled.get()
+    }
+
+    /// The client takes nothing from now on; `false`: it has taken something.
+    pub(super) fn waits(&self, waits: bool) {
+        if waits != self.waits_since.get().is_some() {
+            self.waits_since.set(waits.then(Instant::now));
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -66,35 +65,4 @@ pub(super) async fn watch(pace: Rc<Pace>, stream: impl Future) {
         Poll::Ready(())
     })
     .await;
-}
-
-impl<B> Paced<B> {
-    pub(super) fn new(body: B, pace: Rc<Pace>) -> Self {
-        // The codec asks for the first part only when it may send something.
-        pace.waits_since.set(Some(Instant::now()));
-        Self { body, pace }
-    }
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        let is_given = matches!(&polled, Poll::Ready(Some(Ok(_))));
-        self.pace.waits_since.set(is_given.then(Instant::now));
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -85,6 +85,10 @@ impl Replay {
         Poll::Ready(frame)
     }
 
+    pub(super) fn proceed(&self) {
+        self.recording.borrow().source.proceed();
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         let state = self.recording.borrow();
         self.generation == state.generation

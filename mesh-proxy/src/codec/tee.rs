@@ -63,6 +63,10 @@ impl Tee {
         Poll::Ready(frame)
     }
 
+    pub(super) fn proceed(&self) {
+        self.source.proceed();
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         self.source.is_empty()
     }

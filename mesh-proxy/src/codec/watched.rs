@@ -1,10 +1,10 @@
 //! A client's connection that can tell when the client does not read.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,10 +25,9 @@ pub(super) struct Watch {
     stalls: u64,
 }
 
-/// Whether a connection is stalled: 0, or the number of the stall. Shared because hyper
-/// wants what it upgrades to be `Send`.
+/// Whether a connection is stalled: 0, or the number of the stall.
 #[derive(Clone, Default)]
-pub(crate) struct Stall(Arc<AtomicU64>);
+pub(crate) struct Stall(Rc<Cell<u64>>);
 
 impl Watched {
     pub(super) fn new(io: Io, stall: Stall) -> Self {
@@ -46,10 +45,10 @@ impl Watch {
         if polled.is_pending() && !self.is_stalled {
             self.is_stalled = true;
             self.stalls += 1;
-            self.stall.0.store(self.stalls, Relaxed);
+            self.stall.0.set(self.stalls);
         } else if polled.is_ready() && self.is_stalled {
             self.is_stalled = false;
-            self.stall.0.store(0, Relaxed);
+            self.stall.0.set(0);
         }
         polled
     }
@@ -60,9 +59,9 @@ impl Stall {
     pub(crate) async fn lasts(&self, timeout: Option<Duration>) {
         let Some(timeout) = timeout else { return pending().await };
         loop {
-            let before = self.0.load(Relaxed);
+            let before = self.0.get();
             tokio::time::sleep(timeout).await;
-            if before != 0 && self.0.load(Relaxed) == before {
+            if before != 0 && self.0.get() == before {
                 return;
             }
         }

@@ -79,13 +79,33 @@ pub(crate) enum DnsFamily {
 }
 
 /// `http2_protocol_options`; what is `None` is left to the codec.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Http2Options {
     pub(crate) max_concurrent_streams: Option<u32>,
     /// Bytes, 65535 or more.
     pub(crate) initial_stream_window_size: Option<u32>,
     /// Bytes, 65535 or more.
     pub(crate) initial_connection_window_size: Option<u32>,
+    /// `allow_connect`: other protocols inside streams (RFC 8441), where upgrades are on.
+    pub(crate) allow_connect: bool,
+    /// `stream_reset_burst`: how many streams a client may reset at once; Envoy's default is
+    /// 1000.
+    pub(crate) stream_reset_burst: u64,
+    /// `stream_reset_rate`: how many more in a second; Envoy's default is 33.
+    pub(crate) stream_reset_rate: u64,
+}
+
+impl Default for Http2Options {
+    fn default() -> Self {
+        Self {
+            max_concurrent_streams: None,
+            initial_stream_window_size: None,
+            initial_connection_window_size: None,
+            allow_connect: false,
+            stream_reset_burst: 1000,
+            stream_reset_rate: 33,
+        }
+    }
 }
 
 /// Where the endpoints come from.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::ip_range::contains;
-use super::{AccessLog, Http2Options, Name, RouteTable};
+use super::{AccessLog, Http2Options, Name, RouteTable, Upgrades};
 
 /// Envoy's `HttpConnectionManager`.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +17,8 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) routes: RouteSource,
     /// In order; the last one is the router.
     pub(crate) http_filters: Vec<HttpFilter>,
-    /// `upgrade_configs` has an enabled "websocket".
-    pub(crate) websocket: bool,
+    /// `upgrade_configs`: all others are refused.
+    pub(crate) upgrades: Upgrades,
     /// `common_http_protocol_options.idle_timeout`: an idle connection is closed after
     /// this long. `None`: never. Envoy's default is one hour.
     pub(crate) idle_timeout: Option<Duration>,
@@ -51,11 +51,15 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) scheme: Option<&'static str>,
     /// `via`: appended to the header of requests and responses.
     pub(crate) via: Option<HeaderValue>,
+    /// `proxy_100_continue`: upstreams say whether a request may go on.
+    pub(crate) proxies_continue: bool,
     pub(crate) path: PathNormalisation,
     pub(crate) strip_port: StripPort,
     /// `strip_trailing_host_dot`.
     pub(crate) strip_host_dot: bool,
     pub(crate) underscores: Underscores,
+    /// `common_http_protocol_options.max_stream_duration`.
+    pub(crate) max_stream_duration: Option<Duration>,
     /// `common_http_protocol_options.max_connection_duration`.
     pub(crate) max_connection_duration: Option<Duration>,
     /// `max_connection_duration_jitter`: the most that is added, as a share of it.

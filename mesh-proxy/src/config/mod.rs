@@ -28,6 +28,7 @@ mod route;
 mod string_match;
 mod substitution;
 mod tls;
+mod upgrades;
 pub(crate) mod wire;
 
 pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
@@ -80,6 +81,7 @@ pub(crate) use tls::{
     Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,
     SecretKey, SecretKind, SecretSource, UpstreamTls, Validation,
 };
+pub(crate) use upgrades::Upgrades;
 
 /// The name of a resource, shared by all that refer to it.
 pub(crate) type Name = std::sync::Arc<str>;

@@ -7,7 +7,7 @@ use ::http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{
     Fraction, HashPolicy, HeaderChanges, HeaderMatch, Labels, Name, Regex, RetryPolicy,
-    RoutingPriority, StringMatch, Substitution,
+    RoutingPriority, StringMatch, Substitution, Upgrades,
 };
 
 /// Envoy's `RouteConfiguration`.
@@ -105,6 +105,8 @@ impl Default for RouteMatch {
 /// Matched against the path without its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PathMatch {
+    /// `connect_matcher`: CONNECT, which nothing else matches.
+    Connect,
     Prefix(String),
     Exact(String),
     /// `path_separated_prefix`: the prefix itself, or it followed by a slash.
@@ -165,8 +167,8 @@ pub(crate) struct Forward {
     pub(crate) host_rewrite: Option<HostRewrite>,
     /// `append_x_forwarded_host`: a host that is rewritten is told in `x-forwarded-host`.
     pub(crate) append_forwarded_host: bool,
-    /// `upgrade_configs` of the route: websocket on or off, over the connection manager's.
-    pub(crate) websocket: Option<bool>,
+    /// `upgrade_configs` of the route, over the connection manager's.
+    pub(crate) upgrades: Upgrades,
 }
 
 /// Envoy's `MaxStreamDuration`: from a request's beginning to the end of its response.

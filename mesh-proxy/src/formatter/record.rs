@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 
 use super::Flags;
 use crate::transport::tls::ConnectionInfo;
@@ -39,6 +39,8 @@ pub(crate) struct Record<'a> {
     pub(crate) upstream_cluster: Option<&'a str>,
     /// "HTTP/1.1", "HTTP/2".
     pub(crate) upstream_protocol: Option<&'static str>,
+    /// The client's, where there is no request to tell it.
+    pub(crate) protocol: Option<&'static str>,
     /// How many times the request was sent to an upstream.
     pub(crate) attempts: u32,
     /// The proxy's own address towards the upstream.
@@ -93,10 +95,12 @@ impl<'a> Request<'a> {
 
     /// With its query.
     pub(super) fn path(&self) -> &'a str {
-        self.head.uri.path_and_query().map_or("", |path| path.as_str())
+        // CONNECT has none.
+        let path = self.head.uri.path_and_query().filter(|_| self.head.method != Method::CONNECT);
+        path.map_or("", |path| path.as_str())
     }
 
-    pub(super) fn protocol(&self) -> &'static str {
+    pub(crate) fn protocol(&self) -> &'static str {
         match self.head.version {
             http::Version::HTTP_2 => "HTTP/2",
             http::Version::HTTP_10 => "HTTP/1.0",
@@ -126,6 +130,7 @@ impl<'a> Record<'a> {
             upstream_host: None,
             upstream_cluster: None,
             upstream_protocol: None,
+            protocol: None,
             attempts: 0,
             upstream_local: None,
             downstream_remote: remote,

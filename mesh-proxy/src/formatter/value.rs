@@ -75,7 +75,7 @@ fn whole_value(operator: &Operator, record: &Record<'_>, out: &mut Vec<u8>) -> W
         Operator::Path { with_query, source } => {
             return maybe(path(record, *with_query, *source), out);
         }
-        Operator::Protocol => return maybe(record.request.map(|r| r.protocol()), out),
+        Operator::Protocol => return maybe(protocol(record), out),
         Operator::UpstreamProtocol => return maybe(record.upstream_protocol, out),
         Operator::ResponseCode => return number(record.response_code.into(), out),
         Operator::ResponseCodeDetails => return maybe(record.response_code_details, out),
@@ -169,6 +169,10 @@ fn query<'a>(record: &Record<'a>) -> Option<&'a str> {
 fn parameter<'a>(record: &Record<'a>, name: &str) -> Option<&'a str> {
     let pairs = query(record)?.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.into_iter().find_map(|(key, value)| (key == name).then_some(value))
+}
+
+fn protocol(record: &Record<'_>) -> Option<&'static str> {
+    record.request.map(|request| request.protocol()).or(record.protocol)
 }
 
 fn path<'a>(record: &Record<'a>, with_query: bool, source: PathSource) -> Option<&'a str> {

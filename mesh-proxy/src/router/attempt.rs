@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use http::{Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 
 use super::{Stream, rewrite};
 use crate::access_log::Flags;
@@ -141,6 +141,9 @@ pub(super) async fn attempt(
             if error.kind == SendErrorKind::Reset {
                 active.cluster.stats().rq_rx_reset.inc();
             }
+            if error.kind == SendErrorKind::Protocol {
+                active.cluster.stats().cx_protocol_error.inc();
+            }
             active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
             cluster.report(&active.endpoint, Verdict::Failed);
             // HTTP/2 says with GOAWAY what it did not process.
@@ -151,11 +154,13 @@ pub(super) async fn attempt(
 }
 
 fn protocol(stream: &Stream, cluster: &Cluster) -> Protocol {
-    // An upgrade is HTTP/1's.
+    let is_connect = stream.head.method == Method::CONNECT;
+    // An upgrade is HTTP/1's, unless the upstream is said to take it (RFC 8441).
+    let takes_tunnel = !stream.is_upgrade || is_connect || cluster.config.http2.allow_connect;
     let is_http2 = match cluster.config.protocol {
         HttpProtocol::Http1 => false,
-        HttpProtocol::Http2 => !stream.is_upgrade,
-        HttpProtocol::Downstream => stream.head.version == Version::HTTP_2,
+        HttpProtocol::Http2 => takes_tunnel,
+        HttpProtocol::Downstream => stream.head.version == Version::HTTP_2 && takes_tunnel,
     };
     if is_http2 { Protocol::Http2 } else { Protocol::Http1 }
 }
@@ -219,6 +224,9 @@ impl Exchange {
         self.active.is_over();
         if error.is_stream_reset() {
             self.active.cluster.stats().rq_rx_reset.inc();
+        }
+        if matches!(error, BodyError::Malformed(_)) {
+            self.active.cluster.stats().cx_protocol_error.inc();
         }
         self.active.endpoint.stats.rq_error.fetch_add(1, Relaxed);
         self.active.cluster.report(&self.active.endpoint, Verdict::Failed);

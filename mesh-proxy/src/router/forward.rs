@@ -15,7 +15,8 @@ use super::hash::Hash;
 use super::timeouts::Limits;
 use super::timers::{Expired, Timers};
 use super::{
-    MAX_DURATION, ResponseBody, Stream, change_request, local_reply, mirror, rewrite, unprocessed,
+    MAX_DURATION, REQUEST_TIMEOUT, ResponseBody, Stream, change_request, local_reply, mirror,
+    rewrite, unprocessed,
 };
 use crate::access_log::Flags;
 use crate::cluster::Cluster;
@@ -174,7 +175,7 @@ fn timed_out(
     let status = StatusCode::GATEWAY_TIMEOUT;
     match expired {
         Expired::Request => {
-            stream.fail(Flags::DURATION_TIMEOUT, "request_overall_timeout");
+            stream.details = REQUEST_TIMEOUT;
             local_reply(stream, StatusCode::REQUEST_TIMEOUT, "request timeout")
         }
         Expired::Response => {

@@ -34,6 +34,9 @@ use crate::routes::CompiledAction;
 /// Details of a stream that has lasted as long as it may.
 pub(crate) const MAX_DURATION: &str = "max_duration_timeout";
 
+/// The details of a request that did not come whole in time (`request_timeout`).
+pub(crate) const REQUEST_TIMEOUT: &str = "request_overall_timeout";
+
 /// Answers a request as its route says. Always gives a response: one of the proxy's own
 /// when there is none from an upstream.
 pub(crate) async fn route(stream: &mut Stream, body: Body) -> Response<ResponseBody> {

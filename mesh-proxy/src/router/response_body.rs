@@ -45,7 +45,8 @@ impl ResponseBody {
         timers: Timers,
     ) -> Response<Self> {
         let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let remaining = promised(&response, method).filter(|_| !is_upgrade);
+        let remaining =
+            promised(&response, method).filter(|_| !is_upgrade && *method != Method::CONNECT);
         response.map(|body| {
             if body.is_empty() {
                 exchange.complete();

@@ -63,6 +63,8 @@ pub(crate) struct Stream {
     pub(crate) request_timeout: Option<Duration>,
     /// `stream_idle_timeout` of the connection manager.
     pub(crate) idle_timeout: Option<Duration>,
+    /// `max_stream_duration` of the connection manager, where the route has none.
+    pub(crate) max_duration: Option<Duration>,
     /// The client asks for a WebSocket, and may have one.
     pub(crate) is_upgrade: bool,
     pub(crate) flags: Flags,
@@ -98,6 +100,7 @@ impl Stream {
             request_meter: None,
             request_timeout: None,
             idle_timeout: None,
+            max_duration: None,
             is_upgrade: false,
             flags: Flags::NONE,
             details: "",

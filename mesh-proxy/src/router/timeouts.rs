@@ -33,8 +33,9 @@ impl Limits {
         asked: Option<&Asked>,
     ) -> Self {
         let config = &forward.config;
+        let of_manager = stream.max_duration;
         let headers = &mut stream.head.headers;
-        let whole = whole(headers, config);
+        let whole = whole(headers, config, of_manager);
         let grpc = config.grpc_timeout.as_ref().filter(|_| is_grpc(headers));
         let response = match grpc {
             Some(limit) => of_grpc(headers, limit),
@@ -71,8 +72,12 @@ impl Limits {
 }
 
 /// `max_stream_duration`, or what `grpc-timeout` says instead.
-fn whole(headers: &mut HeaderMap, config: &Forward) -> Option<Duration> {
-    let config = config.stream_duration.as_ref()?;
+fn whole(
+    headers: &mut HeaderMap,
+    config: &Forward,
+    of_manager: Option<Duration>,
+) -> Option<Duration> {
+    let Some(config) = &config.stream_duration else { return of_manager };
     let asked = grpc_timeout(headers);
     let limited = match (asked, &config.grpc) {
         (Some(asked), Some(limit)) => {

@@ -45,7 +45,7 @@ impl Index {
                     others.push(number);
                     continue;
                 }
-                PathMatch::Regex(_) => {
+                PathMatch::Regex(_) | PathMatch::Connect => {
                     others.push(number);
                     continue;
                 }

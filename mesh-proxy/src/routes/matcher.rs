@@ -1,5 +1,6 @@
 //! Whether a request is what a route asks for.
 
+use http::Method;
 use http::request::Parts;
 
 use crate::codec::is_grpc;
@@ -40,13 +41,15 @@ impl Matcher {
     /// `path` is the request's, as far as it is to be matched; `random` a number of its own.
     pub(super) fn matches(&self, path: &str, head: &Parts, random: u64) -> bool {
         let more = |more: &More| more.matches(head, random);
-        self.matches_path(path) && self.more.as_deref().is_none_or(more)
+        let is_connect = head.method == Method::CONNECT;
+        let is_it = is_connect == matches!(self.path, PathMatch::Connect);
+        is_it && self.matches_path(path) && self.more.as_deref().is_none_or(more)
     }
 
     /// How much of a path that matches is what was matched, in bytes.
     pub(crate) fn matched_length(&self, path: &str) -> usize {
         match &self.path {
-            PathMatch::Exact(_) | PathMatch::Regex(_) => path.len(),
+            PathMatch::Exact(_) | PathMatch::Regex(_) | PathMatch::Connect => path.len(),
             PathMatch::Prefix(prefix) | PathMatch::SeparatedPrefix(prefix) => prefix.len(),
         }
     }
@@ -60,6 +63,7 @@ impl Matcher {
                     && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
             }
             PathMatch::Regex(regex) => regex.matches(path.as_bytes()),
+            PathMatch::Connect => true,
         }
     }
 

@@ -241,10 +241,10 @@ impl Route {
         }
     }
 
-    /// What the route says of WebSockets, when it says something.
-    pub(crate) fn websocket(&self) -> Option<bool> {
+    /// Whether the route lets a request ask for this protocol; `None` when it says nothing.
+    pub(crate) fn allows_upgrade(&self, protocol: &[u8]) -> Option<bool> {
         match &self.rule().action {
-            CompiledAction::Forward(forward) => forward.config.websocket,
+            CompiledAction::Forward(forward) => forward.config.upgrades.allow(protocol),
             _ => None,
         }
     }

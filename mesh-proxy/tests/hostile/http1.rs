@@ -91,7 +91,7 @@ fn nonsense() {
     const BAD: &str = "HTTP/1.1 400 ";
     const NOT_FOUND: &str = "HTTP/1.1 404 ";
     // The proxy's settings come first.
-    const GOAWAY: &str = "\0\0\x18\x04\0";
+    const GOAWAY: &str = "\0\0\x12\x04\0";
     let (mut proxy, address) = http("", ok());
     for (said, expected) in [
         (&b"\0\0\0\0\0\0\0\0\0\0\0\0"[..], BAD),

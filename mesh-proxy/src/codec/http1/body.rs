@@ -36,6 +36,14 @@ impl Http1Body {
         channel.poll_frame(cx)
     }
 
+    /// Lets the client go on with this body, when nothing of it has come yet.
+    pub(in crate::codec) fn proceed(&self) {
+        let mut channel = self.channel.borrow_mut();
+        if channel.message == self.message && channel.wire.input.is_empty() {
+            channel.say_continue();
+        }
+    }
+
     pub(in crate::codec) fn is_end_stream(&self) -> bool {
         let channel = self.channel.borrow();
         channel.message != self.message || channel.decoder.is_done()

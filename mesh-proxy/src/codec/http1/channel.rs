@@ -24,14 +24,32 @@ pub(super) struct Channel {
     pub(super) limits: Limits,
     /// `enable_trailers`: they are dropped otherwise, as in Envoy.
     pub(super) keeps_trailers: bool,
+    /// Of a client: when it goes, whoever serves the connection ends all that is at work.
+    is_client: bool,
+    /// The client has gone in the middle of its message.
+    is_gone: bool,
     /// Who waits for the peer to go once the message has been read.
     pub(super) watcher: Option<Waker>,
 }
 
 impl Channel {
-    pub(super) fn new(wire: Wire, limits: Limits, keeps_trailers: bool) -> Self {
-        let decoder = Decoder::Done;
-        Self { wire, decoder, message: 0, limits, keeps_trailers, watcher: None }
+    /// A connection to an upstream.
+    pub(super) fn of_upstream(wire: Wire, limits: Limits, keeps_trailers: bool) -> Self {
+        Self {
+            wire,
+            decoder: Decoder::Done,
+            message: 0,
+            limits,
+            keeps_trailers,
+            is_client: false,
+            is_gone: false,
+            watcher: None,
+        }
+    }
+
+    /// A client's connection.
+    pub(super) fn of_client(wire: Wire, limits: Limits, keeps_trailers: bool) -> Self {
+        Self { is_client: true, ..Self::of_upstream(wire, limits, keeps_trailers) }
     }
 
     /// Begins to read the body of the next message.
@@ -39,6 +57,14 @@ impl Channel {
         self.decoder = decoder;
         self.message += 1;
         self.message
+    }
+
+    /// Tells a client to go on with its request, when whoever serves it writes next.
+    pub(super) fn say_continue(&mut self) {
+        self.wire.output.text().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
     }
 
     /// The next frame of the message's body.
@@ -75,6 +101,10 @@ impl Channel {
                     self.decoder = Decoder::Done;
                     return Poll::Ready(Ok(Piece::End));
                 }
+                Ok(0) | Err(_) if self.is_client && !is_closed => return self.leave(),
+                Ok(0) if matches!(self.decoder, Decoder::Chunked(_)) && !is_closed => {
+                    return Poll::Ready(Err(BodyError::Malformed(Malformed::Syntax)));
+                }
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::UnexpectedEof);
                     return Poll::Ready(Err(BodyError::Connection(error)));
@@ -85,8 +115,20 @@ impl Channel {
         }
     }
 
+    /// The client goes, and all that is at work for it: nobody needs to hear of an error.
+    fn leave<T>(&mut self) -> Poll<T> {
+        self.is_gone = true;
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
+        }
+        Poll::Pending
+    }
+
     /// Ready when the peer is gone, which can be told when its message has been read.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_gone {
+            return Poll::Ready(());
+        }
         if !self.decoder.is_done() {
             self.watcher = Some(cx.waker().clone());
             return Poll::Pending;

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::channel::Channel;
 use super::encode::{self, Encoder};
+use super::request;
 use super::response::{self, Head};
 use super::scan::Scan;
 use super::wire::Wire;
@@ -70,7 +71,7 @@ impl Http1 {
         options: Arc<Http1Options>,
     ) -> (Self, impl Future<Output = ()> + 'static) {
         let channel =
-            Channel::new(Wire::new(io, Stall::default()), limits, options.enable_trailers);
+            Channel::of_upstream(Wire::new(io, Stall::default()), limits, options.enable_trailers);
         let state = RefCell::new(State { is_idle: true, is_sent: true, driver: None });
         let shared = Rc::new(Shared { channel: Rc::new(RefCell::new(channel)), state });
         let driver = Rc::clone(&shared);
@@ -122,7 +123,7 @@ impl Http1 {
         let mut scan = Scan::default();
         let answer = poll_fn(|cx| {
             let is_sending = sending.poll(&shared, cx)?.is_pending();
-            let head = ready!(self.poll_head(&head.method, &mut scan, cx))?;
+            let head = ready!(self.poll_head(head, &sending.body, &mut scan, cx))?;
             Poll::Ready(Ok((head, is_sending)))
         });
         let (answer, is_sending) = answer.await?;
@@ -132,7 +133,8 @@ impl Http1 {
     /// The head of the response. Those that only say that there will be one are passed over.
     fn poll_head(
         &self,
-        method: &Method,
+        asked: &Parts,
+        body: &Body,
         scan: &mut Scan,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Head, SendError>> {
@@ -145,16 +147,23 @@ impl Http1 {
                 return Poll::Ready(Err(protocol(Malformed::TooLarge)));
             }
             if let Some(end) = end {
-                let head = response::take(&mut wire.input, end, method, limits, &self.options);
+                let head =
+                    response::take(&mut wire.input, end, &asked.method, limits, &self.options);
                 let head = head.map_err(protocol)?;
                 let status = head.parts.status;
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(head));
                 }
+                if status == StatusCode::CONTINUE && request::expects_continue(&asked.headers) {
+                    body.proceed();
+                }
                 *scan = Scan::default();
                 continue;
             }
             match ready!(wire.poll_fill(cx)) {
+                Ok(0) if !wire.input.is_empty() => {
+                    return Poll::Ready(Err(protocol(Malformed::Cut)));
+                }
                 Ok(0) => return Poll::Ready(Err(closed(&io::ErrorKind::UnexpectedEof.into()))),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(closed(&error))),

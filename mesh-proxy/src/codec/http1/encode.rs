@@ -30,11 +30,11 @@ pub(super) struct Asked<'a> {
     pub(super) closes: bool,
 }
 
-/// Writes a response's head; `is_empty` says that no body comes.
+/// Writes a response's head; `size` is that of its body, when that is known.
 pub(super) fn response(
     output: &mut Output,
     head: &response::Parts,
-    is_empty: bool,
+    size: Option<u64>,
     asked: &Asked<'_>,
     options: &Http1Options,
 ) -> Encoder {
@@ -47,7 +47,7 @@ pub(super) fn response(
     text.extend_from_slice(reason(head, spelling, options));
     text.extend_from_slice(b"\r\n");
     fields(text, &head.headers, options.key_format, spelling);
-    let encoder = of_response(text, head, is_empty, asked, options);
+    let encoder = of_response(text, head, size, asked, options);
     let closes = asked.closes || (is_old && encoder == Encoder::UntilClose);
     if closes && !is_tunnel(head, asked) {
         field(text, "connection: ", "Connection: ", "close", options.key_format);
@@ -67,7 +67,7 @@ fn is_tunnel(head: &response::Parts, asked: &Asked<'_>) -> bool {
 fn of_response(
     text: &mut BytesMut,
     head: &response::Parts,
-    is_empty: bool,
+    size: Option<u64>,
     asked: &Asked<'_>,
     options: &Http1Options,
 ) -> Encoder {
@@ -87,15 +87,17 @@ fn of_response(
             field(text, "transfer-encoding: ", "Transfer-Encoding: ", "chunked", format);
             Encoder::Done
         }
-        None if is_empty => {
-            field(text, "content-length: ", "Content-Length: ", "0", format);
-            Encoder::Done
-        }
-        None if asked.version == Version::HTTP_10 => Encoder::UntilClose,
-        None => {
-            field(text, "transfer-encoding: ", "Transfer-Encoding: ", "chunked", format);
-            Encoder::Chunked { trailers: options.enable_trailers }
-        }
+        None => match size {
+            Some(size) => {
+                field(text, "content-length: ", "Content-Length: ", &size.to_string(), format);
+                Encoder::of_length(size)
+            }
+            None if asked.version == Version::HTTP_10 => Encoder::UntilClose,
+            None => {
+                field(text, "transfer-encoding: ", "Transfer-Encoding: ", "chunked", format);
+                Encoder::Chunked { trailers: options.enable_trailers }
+            }
+        },
     }
 }
 

@@ -8,6 +8,8 @@ use http::StatusCode;
 pub(crate) enum Malformed {
     /// It is no HTTP/1.1.
     Syntax,
+    /// A head whose sender went before it was whole.
+    Cut,
     /// A control character (RFC 9110, section 5.5).
     Characters,
     /// A target that the method does not have (RFC 9112, section 3.2).
@@ -31,6 +33,8 @@ pub(crate) enum Malformed {
     HeadTimeout,
     /// Nothing more of a head came (`stream_idle_timeout`).
     HeadIdle,
+    /// `headers_with_underscores_action`: REJECT_REQUEST.
+    Underscore,
 }
 
 impl Malformed {
@@ -38,6 +42,7 @@ impl Malformed {
     pub(crate) fn details(self) -> &'static str {
         match self {
             Self::Syntax => "http1.codec_error",
+            Self::Cut => "downstream_remote_disconnect",
             Self::Characters => "http1.invalid_characters",
             Self::Url => "http1.invalid_url",
             Self::Scheme => "http1.invalid_scheme",
@@ -50,6 +55,7 @@ impl Malformed {
             Self::TooMany => "http1.too_many_headers",
             Self::HeadTimeout => "request_header_timeout",
             Self::HeadIdle => "stream_idle_timeout",
+            Self::Underscore => "http1.unexpected_underscore",
         }
     }
 

@@ -77,6 +77,10 @@ fn body(
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => true,
         (Some(_), _) => return Err(Malformed::TransferEncoding),
     };
+    let has_none = status == StatusCode::NO_CONTENT || status.is_informational();
+    if has_none && (is_chunked || length.is_some_and(|length| length > 0)) {
+        return Err(Malformed::Syntax);
+    }
     if is_chunked && length.is_some() {
         if !options.allow_chunked_length {
             return Err(Malformed::LengthAndChunks);
@@ -85,9 +89,7 @@ fn body(
     }
     let is_tunnel = status == StatusCode::SWITCHING_PROTOCOLS
         || (*method == Method::CONNECT && status.is_success());
-    let has_none = *method == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || status.is_informational();
+    let has_none = has_none || *method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
     Ok(match length {
         _ if is_tunnel => Decoder::UntilClose,
         _ if has_none => Decoder::Done,
@@ -146,6 +148,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n",
         ] {
             assert!(parsed(Method::GET, text).is_err(), "{text:?}");
         }

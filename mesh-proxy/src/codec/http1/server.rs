@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Sleep;
 
@@ -68,7 +68,7 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let wire = Wire::new(io, stall);
-    let channel = Channel::new(wire, options.headers, options.http1.enable_trailers);
+    let channel = Channel::of_client(wire, options.headers, options.http1.enable_trailers);
     let channel = Rc::new(RefCell::new(channel));
     let leave = pin!(leave);
     let mut server = Server { channel, options, leave, is_leaving: false };
@@ -106,6 +106,9 @@ impl<L: Future<Output = ()>> Server<'_, L> {
                     return Poll::Ready(None);
                 }
                 match wire.poll_fill(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) if is_begun => {
+                        return Poll::Ready(Some(Err(Malformed::Cut)));
+                    }
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(None),
                     Poll::Ready(Ok(_)) => timer.note(self.options),
                     Poll::Pending if is_begun => {
@@ -158,7 +161,13 @@ impl<L: Future<Output = ()>> Server<'_, L> {
         F: Future<Output = Response<B>>,
         B: http_body::Body<Data = Bytes> + Unpin,
     {
+        let is_gone = matches!(head, Err(Malformed::Cut));
         let (question, request) = self.begin(head);
+        if is_gone {
+            // It is told of, but nobody is there to be answered.
+            handler(request).await;
+            return Ok(false);
+        }
         let response = self.answered(pin!(handler(request))).await?;
         self.respond(&question, response).await
     }
@@ -173,12 +182,13 @@ impl<L: Future<Output = ()>> Server<'_, L> {
                 return (Question { method, version, keep_alive: false }, Err(error));
             }
         };
-        let Head { parts, decoder, keep_alive, expects_continue } = head;
+        let Head { mut parts, decoder, keep_alive, expects_continue } = head;
         let question =
             Question { method: parts.method.clone(), version: parts.version, keep_alive };
         let is_empty = decoder.is_done();
-        if expects_continue && !is_empty {
-            channel.wire.output.text().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if expects_continue && !self.options.proxies_continue {
+            parts.headers.remove(EXPECT);
+            channel.say_continue();
         }
         let message = channel.begin(decoder);
         drop(channel);
@@ -218,22 +228,28 @@ impl<L: Future<Output = ()>> Server<'_, L> {
         let asked = Asked { method: &question.method, version: question.version, closes };
         let mut encoder = {
             let output = &mut self.channel.borrow_mut().wire.output;
-            encode::response(output, &head, body.is_end_stream(), &asked, &self.options.http1)
+            let size = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+            encode::response(output, &head, size, &asked, &self.options.http1)
         };
         drop(head);
         let is_framed = encoder != Encoder::UntilClose;
         let channel = Rc::clone(&self.channel);
+        let mut filled = Filled::Enough;
         poll_fn(|cx| {
             let channel = &mut *channel.borrow_mut();
             self.poll_leave(cx);
             loop {
-                let is_waiting = fill(channel, &mut encoder, Pin::new(&mut body), cx)?;
-                ready!(channel.wire.poll_flush(cx))?;
-                if encoder.is_done() {
-                    return Poll::Ready(Ok(()));
+                if !matches!(filled, Filled::Broken) {
+                    filled = fill(channel, &mut encoder, Pin::new(&mut body), cx);
                 }
-                if is_waiting {
-                    return channel.poll_gone(cx).map(|()| Err(Error::Gone));
+                ready!(channel.wire.poll_flush(cx))?;
+                match filled {
+                    Filled::Broken => return Poll::Ready(Err(Error::Broken)),
+                    _ if encoder.is_done() => return Poll::Ready(Ok(())),
+                    Filled::Waiting => {
+                        return channel.poll_gone(cx).map(|()| Err(Error::Gone));
+                    }
+                    Filled::Enough => {}
                 }
             }
         })
@@ -259,29 +275,39 @@ impl<L: Future<Output = ()>> Server<'_, L> {
     }
 }
 
-/// Takes what there is of the body; `true` when more of it must come first.
+/// How far a body came.
+enum Filled {
+    /// As much as is held, or all of it.
+    Enough,
+    /// More of it must come first.
+    Waiting,
+    /// No more of it comes, though it is not whole. What has come goes out.
+    Broken,
+}
+
+/// Takes what there is of the body.
 fn fill<B: http_body::Body<Data = Bytes>>(
     channel: &mut Channel,
     encoder: &mut Encoder,
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
-) -> Result<bool, Error> {
+) -> Filled {
     let output = &mut channel.wire.output;
     while !encoder.is_done() && output.len() < HIGH_WATER {
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 encoder.frame(output, frame);
                 if !encoder.is_done() && body.is_end_stream() && !encoder.end(output) {
-                    return Err(Error::Broken);
+                    return Filled::Broken;
                 }
             }
-            Poll::Ready(Some(Err(_))) => return Err(Error::Broken),
+            Poll::Ready(Some(Err(_))) => return Filled::Broken,
             Poll::Ready(None) if encoder.end(output) => {}
-            Poll::Ready(None) => return Err(Error::Broken),
-            Poll::Pending => return Ok(true),
+            Poll::Ready(None) => return Filled::Broken,
+            Poll::Pending => return Filled::Waiting,
         }
     }
-    Ok(false)
+    Filled::Enough
 }
 
 /// How long a head may take, and how long nothing of it may come.

@@ -21,7 +21,7 @@ use super::origin;
 use super::route_table::inline_route_table;
 use crate::config::{
     CodecType, Error, EscapedSlashes, HttpConnectionManager, HttpFilter, Path, PathNormalisation,
-    RouteSource, ServerHeader, StripPort,
+    RouteSource, ServerHeader, StripPort, Upgrades,
 };
 
 const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -110,7 +110,6 @@ pub(super) fn http_connection_manager(
         original_ip_detection_extensions,
         early_header_mutation_extensions,
         forward_client_cert_matcher,
-        proxy_100_continue,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
         local_reply_config,
         stream_error_on_invalid_http_message,
@@ -137,7 +136,7 @@ pub(super) fn http_connection_manager(
         codec: codec(path, codec_type)?,
         routes,
         http_filters: filters(&path.field("http_filters"), http_filters)?,
-        websocket: websocket(&path.field("upgrade_configs"), upgrade_configs)?,
+        upgrades: upgrades(&path.field("upgrade_configs"), upgrade_configs)?,
         idle_timeout: options.idle_timeout,
         stream_idle_timeout: stream_idle,
         request_headers_timeout: timeout(
@@ -164,6 +163,7 @@ pub(super) fn http_connection_manager(
             scheme_header_transformation,
         )?,
         via: origin::via(path, &via)?,
+        proxies_continue: proxy_100_continue,
         path: PathNormalisation {
             escaped_slashes: escaped_slashes(path, path_with_escaped_slashes_action)?,
             normalize: normalize_path == Some(true),
@@ -176,6 +176,7 @@ pub(super) fn http_connection_manager(
         },
         strip_host_dot: strip_trailing_host_dot,
         underscores: options.underscores,
+        max_stream_duration: options.max_stream_duration,
         max_connection_duration: options.max_connection_duration,
         max_connection_duration_jitter: options.max_connection_duration_jitter,
         safe_max_connection_duration: http1_safe_max_connection_duration,
@@ -328,23 +329,14 @@ fn router(path: &Path, router: Router) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether "websocket", the one upgrade that is honoured, is there and enabled.
-fn websocket(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<bool, Error> {
-    let mut websocket = false;
+fn upgrades(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<Upgrades, Error> {
+    let mut found = Vec::with_capacity(upgrades.len());
     for (index, upgrade) in upgrades.into_iter().enumerate() {
         let path = path.index(index);
         let parts::UpgradeConfig { upgrade_type, filters, enabled } = upgrade;
         refuse_set!(&path, UpgradeConfig, filters);
-        is_websocket(&path, &upgrade_type)?;
-        websocket = enabled.unwrap_or(true);
+        let name = required_name(&path, "upgrade_type", &upgrade_type)?;
+        found.push((name, enabled.unwrap_or(true)));
     }
-    Ok(websocket)
-}
-
-/// Refuses an upgrade to another protocol.
-pub(super) fn is_websocket(path: &Path, upgrade_type: &str) -> Result<(), Error> {
-    if upgrade_type.eq_ignore_ascii_case("websocket") {
-        return Ok(());
-    }
-    Err(path.field("upgrade_type").error(format!("found {upgrade_type:?}, expected \"websocket\"")))
+    Ok(Upgrades(found))
 }

@@ -172,6 +172,7 @@ pub(super) struct Common {
     pub(super) max_response_headers_size: usize,
     /// Of a connection manager alone.
     pub(super) underscores: Underscores,
+    pub(super) max_stream_duration: Option<Duration>,
     pub(super) max_connection_duration: Option<Duration>,
     pub(super) max_connection_duration_jitter: f64,
 }
@@ -181,6 +182,9 @@ fn of_cluster(path: &Path, options: Option<core::HttpProtocolOptions>) -> Result
     let common = common(path, options)?;
     if common.max_connection_duration.is_some() {
         return Err(not_honoured(&path.field("max_connection_duration")));
+    }
+    if common.max_stream_duration.is_some() {
+        return Err(not_honoured(&path.field("max_stream_duration")));
     }
     if common.underscores != Underscores::Allow {
         return Err(not_honoured(&path.field("headers_with_underscores_action")));
@@ -203,8 +207,8 @@ pub(super) fn common(
         headers_with_underscores_action,
         max_requests_per_connection,
     } = options.unwrap_or_default();
-    refuse_set!(path, HttpProtocolOptions, max_stream_duration);
     Ok(Common {
+        max_stream_duration: timeout(path, "max_stream_duration", max_stream_duration, None)?,
         underscores: underscores(path, headers_with_underscores_action)?,
         max_connection_duration: timeout(
             path,
@@ -282,7 +286,6 @@ pub(super) fn http2(
         path,
         Http2ProtocolOptions,
         hpack_table_size,
-        allow_connect,
         allow_metadata,
         max_outbound_frames,
         max_outbound_control_frames,
@@ -298,9 +301,8 @@ pub(super) fn http2(
         enable_huffman_encoding,
         max_header_field_size_kb,
         disallow_obs_text,
-        stream_reset_burst,
-        stream_reset_rate,
     );
+    let defaults = Http2Options::default();
     if max_concurrent_streams == Some(0) {
         return Err(path.field("max_concurrent_streams").error("found 0, expected 1 or more"));
     }
@@ -310,6 +312,9 @@ pub(super) fn http2(
         max_concurrent_streams,
         initial_stream_window_size,
         initial_connection_window_size,
+        allow_connect,
+        stream_reset_burst: stream_reset_burst.unwrap_or(defaults.stream_reset_burst),
+        stream_reset_rate: stream_reset_rate.unwrap_or(defaults.stream_reset_rate),
     })
 }
 

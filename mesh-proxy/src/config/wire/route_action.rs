@@ -12,7 +12,6 @@ use super::common::{
 };
 use super::hash_policy::hash_policies;
 use super::header::{header_changes, name_of_header};
-use super::http_connection_manager::is_websocket;
 use super::metadata;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
@@ -21,7 +20,7 @@ use super::route_match::substitution;
 use super::tcp_proxy::weighted_target;
 use crate::config::{
     ClusterName, Destination, Error, Forward, GrpcTimeout, HostRewrite, Labels, Path, Rewrite,
-    RoutingPriority, StreamDuration, Target, WeightedCluster,
+    RoutingPriority, StreamDuration, Target, Upgrades, WeightedCluster,
 };
 
 /// Where a route's metadata says what it asks of an endpoint.
@@ -117,7 +116,7 @@ pub(super) fn forward(
         path_rewrite: path_rewrite_of(path, prefix_rewrite, regex_rewrite)?,
         host_rewrite: host_rewrite(path, host_rewrite_specifier)?,
         append_forwarded_host: append_x_forwarded_host,
-        websocket: websocket(&path.field("upgrade_configs"), upgrade_configs)?,
+        upgrades: upgrades(&path.field("upgrade_configs"), upgrade_configs)?,
     })
 }
 
@@ -353,14 +352,14 @@ fn grpc_timeout(
     }))
 }
 
-fn websocket(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<Option<bool>, Error> {
-    let mut websocket = None;
+fn upgrades(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<Upgrades, Error> {
+    let mut found = Vec::with_capacity(upgrades.len());
     for (index, upgrade) in upgrades.into_iter().enumerate() {
         let path = path.index(index);
         let parts::UpgradeConfig { upgrade_type, enabled, connect_config } = upgrade;
         refuse_set!(&path, RouteUpgradeConfig, connect_config);
-        is_websocket(&path, &upgrade_type)?;
-        websocket = Some(enabled.unwrap_or(true));
+        let name = required_name(&path, "upgrade_type", &upgrade_type)?;
+        found.push((name, enabled.unwrap_or(true)));
     }
-    Ok(websocket)
+    Ok(Upgrades(found))
 }

@@ -69,7 +69,7 @@ fn path_match(
         Some(PathSpecifier::SafeRegex(wire)) => {
             Ok(PathMatch::Regex(regex(wire, &path.field("safe_regex"))?))
         }
-        Some(PathSpecifier::ConnectMatcher(_)) => Err(not_honoured(&path.field("connect_matcher"))),
+        Some(PathSpecifier::ConnectMatcher(_)) => Ok(PathMatch::Connect),
         Some(PathSpecifier::PathMatchPolicy(_)) => {
             Err(not_honoured(&path.field("path_match_policy")))
         }

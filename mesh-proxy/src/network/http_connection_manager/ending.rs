@@ -14,7 +14,7 @@ use super::Manager;
 use super::serve::Activity;
 use crate::codec::{BodyError, Malformed, Pace};
 use crate::formatter::{Flags, LogType};
-use crate::router::{MAX_DURATION, ResponseBody, Routed, Stream, local_reply};
+use crate::router::{MAX_DURATION, REQUEST_TIMEOUT, ResponseBody, Routed, Stream, local_reply};
 use crate::stats::Held;
 
 /// A request with what is told of it when it is dropped.
@@ -52,6 +52,13 @@ impl Outgoing {
         // A body that is complete is not asked again: the request ends here.
         let ending = (!ending.is_complete).then_some(ending);
         Self { body, ending }
+    }
+}
+
+impl Outgoing {
+    /// A body whose request has ended.
+    pub(super) fn told(body: ResponseBody) -> Self {
+        Self { body, ending: None }
     }
 }
 
@@ -99,7 +106,7 @@ impl Ending {
     /// Whether there is more of the request to come, which nobody will read.
     pub(super) fn is_request_open(&self) -> bool {
         let meter = self.stream.request_meter.as_ref();
-        self.is_malformed || meter.is_some_and(|meter| meter.ended().is_none())
+        self.is_malformed || meter.is_some_and(|meter| meter.ended().is_none() || meter.is_broken())
     }
 
     /// The answer to what is no request.
@@ -116,7 +123,13 @@ impl Ending {
                 (Flags::DOWNSTREAM_PROTOCOL_ERROR, reason)
             }
         };
-        self.stream.fail(flags, error.details());
+        let is_http2 = self.stream.head.version == Version::HTTP_2;
+        let details = match error {
+            Malformed::TooMany if is_http2 => "http2.too_many_headers",
+            Malformed::Underscore if is_http2 => "http2.unexpected_underscore",
+            error => error.details(),
+        };
+        self.stream.fail(flags, details);
         local_reply(&self.stream, error.status(), text)
     }
 
@@ -157,7 +170,7 @@ impl Ending {
         }
         let (flags, details) = match error {
             BodyError::ResponseTimeout => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
-            BodyError::RequestTimeout => (Flags::DURATION_TIMEOUT, "request_overall_timeout"),
+            BodyError::RequestTimeout => (Flags::NONE, REQUEST_TIMEOUT),
             BodyError::DurationTimeout => (Flags::NONE, MAX_DURATION),
             BodyError::StreamIdleTimeout => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
             error if error.is_stream_reset() => (
@@ -169,7 +182,6 @@ impl Ending {
                 "upstream_reset_after_response_started{protocol_error}",
             ),
             BodyError::Http2(_)
-            | BodyError::Hyper(_)
             | BodyError::Connection(_)
             | BodyError::Superseded
             | BodyError::Uncopied => (
@@ -213,7 +225,7 @@ impl Ending {
         if self.stream.flags.contains(Flags::DOWNSTREAM_PROTOCOL_ERROR) {
             stats.cx_protocol_error.inc();
         }
-        if self.stream.flags.contains(Flags::DURATION_TIMEOUT) {
+        if self.stream.details == REQUEST_TIMEOUT {
             stats.rq_timeout.inc();
         }
         if self.stream.flags.contains(Flags::STREAM_IDLE_TIMEOUT) {
@@ -227,7 +239,7 @@ impl Ending {
         let mut record = stream.record();
         record.kind = LogType::DownstreamEnd;
         if self.is_malformed {
-            record.request = None;
+            record.protocol = record.request.take().map(|request| request.protocol());
         }
         record.response_headers = self.response_headers.as_ref();
         record.response_trailers = self.response_trailers.as_ref();
@@ -246,11 +258,8 @@ impl Drop for Ending {
             self.manager.stats.rq_rx_reset.inc();
             self.stream
                 .fail(Flags::DOWNSTREAM_CONNECTION_TERMINATION, "downstream_remote_disconnect");
-        } else if self.tunnel.is_none()
-            && self.stream.head.version != Version::HTTP_2
-            && self.is_request_open()
-        {
-            // The rest of the request is not read, and the connection ends.
+        } else if self.tunnel.is_none() && self.is_request_open() {
+            // The rest of the request is not read, and its stream or connection ends.
             self.manager.stats.rq_rx_reset.inc();
         }
         self.activity.end();

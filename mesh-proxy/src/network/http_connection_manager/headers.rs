@@ -7,7 +7,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use super::{Manager, client_cert, date, request_id};
 use crate::config::{ServerHeader, Underscores};
@@ -70,8 +70,11 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// The protocol that the client asks for (RFC 9110, section 7.8).
+/// The protocol that the client asks for (RFC 9110, section 7.8); CONNECT is one, as in Envoy.
 pub(super) fn asked_upgrade(head: &Parts) -> Option<HeaderValue> {
+    if head.method == Method::CONNECT {
+        return Some(HeaderValue::from_static("CONNECT"));
+    }
     let upgrade = head.headers.get(UPGRADE)?;
     lists(&head.headers, CONNECTION, "upgrade").then(|| upgrade.clone())
 }
@@ -108,10 +111,10 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a WebSocket's request again what [`remove_hop_by_hop`] took.
-pub(super) fn restore_upgrade(headers: &mut HeaderMap) {
+/// Makes a head again what [`remove_hop_by_hop`] took: the upgrade to a protocol.
+pub(super) fn restore_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(UPGRADE, protocol);
 }
 
 impl Manager {

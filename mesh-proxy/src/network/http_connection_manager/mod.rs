@@ -67,6 +67,7 @@ impl HttpConnectionManager {
                 headers_timeout: config.request_headers_timeout,
                 head_idle_timeout: config.stream_idle_timeout,
                 delayed_close: config.delayed_close_timeout,
+                proxies_continue: config.proxies_continue,
                 http1: config.http1.clone(),
                 http2: config.http2,
             },

@@ -33,7 +33,11 @@ pub(super) fn normalise(head: &mut Parts, options: PathNormalisation) -> Verdict
     if let Some(unescaped) = unescaped_slashes(path, options.escaped_slashes) {
         verdict = match options.escaped_slashes {
             EscapedSlashes::Keep | EscapedSlashes::UnescapeAndForward => Verdict::Take,
-            EscapedSlashes::Reject => return Verdict::Refuse,
+            EscapedSlashes::Reject => {
+                // What is told of it is what was meant.
+                let _ = replace(head, &unescaped);
+                return Verdict::Refuse;
+            }
             EscapedSlashes::UnescapeAndRedirect => Verdict::Redirect,
         };
         changed = Some(unescaped);

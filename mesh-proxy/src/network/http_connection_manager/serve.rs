@@ -161,9 +161,14 @@ impl Client {
     ) -> Response<Outgoing> {
         let (request, malformed) = match request {
             Ok(request) => (request, None),
-            Err(error) => (Request::default(), Some(error)),
+            Err(error) => (nothing(pace.is_some()), Some(error)),
         };
         let (mut ending, body) = self.begin(request);
+        if malformed == Some(Malformed::Cut) {
+            ending.is_malformed = true;
+            let nothing = local_reply(&ending.stream, StatusCode::BAD_REQUEST, "");
+            return nothing.map(Outgoing::told);
+        }
         let refusal = match malformed {
             Some(error) => Some(ending.refuse(error)),
             None => self.refusal(&mut ending),
@@ -228,6 +233,7 @@ impl Client {
             request_meter,
             request_timeout: self.manager.config.request_timeout,
             idle_timeout: self.manager.config.stream_idle_timeout,
+            max_duration: self.manager.config.max_stream_duration,
             is_upgrade: false,
             flags: Flags::NONE,
             details: "",
@@ -265,9 +271,7 @@ impl Client {
         let config = &self.manager.config;
         if !headers::take_underscores(&mut ending.stream.head.headers, config.underscores) {
             ending.closes = true;
-            let flag = Flags::DOWNSTREAM_PROTOCOL_ERROR;
-            ending.stream.fail(flag, "http1.unexpected_underscore");
-            return Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, "Bad Request"));
+            return Some(ending.refuse(Malformed::Underscore));
         }
         match headers::normalise(&mut ending.stream.head) {
             Ok(()) => {}
@@ -290,20 +294,18 @@ impl Client {
         let upgrade = headers::asked_upgrade(&stream.head);
         headers::remove_hop_by_hop(&mut stream.head.headers);
         stream.remote = self.manager.prepare_request(&mut stream.head.headers, &stream.downstream);
-        // No route asks for CONNECT (Envoy's `connect_matcher`), whose target is no path.
-        if stream.head.method != Method::CONNECT {
-            stream.route = self.manager.routes.route(&stream.head);
+        stream.route = self.manager.routes.route(&stream.head);
+        let upgrade = upgrade?;
+        let of_route = stream.route.as_ref()?.allows_upgrade(upgrade.as_bytes());
+        let of_manager = || config.upgrades.allow(upgrade.as_bytes());
+        if !of_route.or_else(of_manager).unwrap_or(false) {
+            self.manager.stats.rq_ws_on_non_ws_route.inc();
+            stream.details = "upgrade_failed";
+            return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
         }
-        if let Some(upgrade) = upgrade {
-            let is_websocket = upgrade.as_bytes().eq_ignore_ascii_case(b"websocket");
-            let of_route = stream.route.as_ref().and_then(|route| route.websocket());
-            if !is_websocket || !of_route.unwrap_or(config.websocket) {
-                self.manager.stats.rq_ws_on_non_ws_route.inc();
-                stream.details = "upgrade_failed";
-                return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
-            }
-            stream.is_upgrade = true;
-            headers::restore_upgrade(&mut stream.head.headers);
+        stream.is_upgrade = true;
+        if stream.head.method != Method::CONNECT {
+            headers::restore_upgrade(&mut stream.head.headers, upgrade);
         }
         None
     }
@@ -347,21 +349,25 @@ impl Client {
         mut ending: Box<Ending>,
         mut response: Response<ResponseBody>,
     ) -> Response<Outgoing> {
-        let is_tunnel = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if is_tunnel && !ending.stream.is_upgrade {
+        let is_connect = ending.stream.head.method == Method::CONNECT;
+        let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if is_switched && (is_connect || !ending.stream.is_upgrade) {
             let details = "upstream_reset_before_response_started{protocol_error}";
             ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
             response = local_reply(&ending.stream, StatusCode::BAD_GATEWAY, "");
-        } else if is_tunnel {
+        } else if is_switched || (is_connect && response.status().is_success()) {
             ending.begin_tunnel();
+            response.headers_mut().remove(header::CONTENT_LENGTH);
         }
+        let protocol = response.headers_mut().remove(header::UPGRADE);
         headers::remove_hop_by_hop(response.headers_mut());
         if ending.stream.head.method == Method::HEAD
             && let Some(size) = response.body_mut().withhold()
         {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
         }
-        let service_time = ending.stream.service_time;
+        // What an upstream says of a request that it has not got is no answer in time.
+        let service_time = ending.stream.service_time.filter(|_| !ending.is_request_open());
         let request = &ending.stream.head.headers;
         self.manager.finish_response(response.headers_mut(), request, service_time);
         *response.version_mut() = Version::HTTP_11;
@@ -372,11 +378,20 @@ impl Client {
         if !self.manager.logs.is_empty() {
             ending.response_headers = Some(response.headers().clone());
         }
-        if ending.tunnel.is_some() {
-            headers::restore_upgrade(response.headers_mut());
+        if let Some(protocol) = protocol
+            && ending.tunnel.is_some()
+        {
+            headers::restore_upgrade(response.headers_mut(), protocol);
         }
         response.map(|body| Outgoing::new(body, ending))
     }
+}
+
+/// What is known of a request that is none.
+fn nothing(is_http2: bool) -> Request<Body> {
+    let mut request = Request::<Body>::default();
+    *request.version_mut() = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    request
 }
 
 impl Activity {

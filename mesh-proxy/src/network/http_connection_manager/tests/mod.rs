@@ -64,7 +64,7 @@ fn to(target: Target<Destination>) -> Forward {
         path_rewrite: None,
         host_rewrite: None,
         append_forwarded_host: false,
-        websocket: None,
+        upgrades: config::Upgrades::default(),
     }
 }
 
@@ -104,7 +104,7 @@ fn manager() -> config::HttpConnectionManager {
         codec: CodecType::Auto,
         routes: RouteSource::Rds("table".into()),
         http_filters: vec![HttpFilter::Router],
-        websocket: true,
+        upgrades: config::Upgrades(vec![("websocket".into(), true)]),
         idle_timeout: None,
         stream_idle_timeout: None,
         request_timeout: None,
@@ -119,10 +119,12 @@ fn manager() -> config::HttpConnectionManager {
         append_forwarded_port: false,
         scheme: None,
         via: None,
+        proxies_continue: false,
         path: config::PathNormalisation::default(),
         strip_port: config::StripPort::default(),
         strip_host_dot: false,
         underscores: config::Underscores::default(),
+        max_stream_duration: None,
         max_connection_duration: None,
         max_connection_duration_jitter: 0.0,
         safe_max_connection_duration: false,

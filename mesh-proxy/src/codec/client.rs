@@ -1,10 +1,7 @@
 //! The codecs towards upstreams.
 
-mod http2;
-
 pub(crate) use super::http1::client::Http1;
-pub(super) use http2::Http2Body;
-pub(crate) use http2::{CONNECTION_WINDOW, Http2, STREAM_WINDOW};
+pub(crate) use super::http2::client::{CONNECTION_WINDOW, Http2, STREAM_WINDOW};
 
 use std::error::Error;
 use std::io;
