@@ -20,7 +20,7 @@ pub use policy::{ClientTls, LoadBalancing, OwnTls, ServerCheck, Settings, Subset
 pub use precedence::{Tried, in_order};
 pub use route::{
     Action, Attachment, Destination, HeaderChanges, HeaderMatch, HttpMatch, HttpRoute, Order,
-    PathMatch, Redirect, Retries, Rewrite, StringMatch, TrafficRoute, ValueMatch,
+    PathMatch, QueryMatch, Redirect, Retries, Rewrite, StringMatch, TrafficRoute, ValueMatch,
 };
 pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
 pub use snapshot::{Contents, Snapshot};

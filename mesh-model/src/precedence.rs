@@ -48,16 +48,19 @@ fn order((unknown, created, name): Age<'_>) -> (bool, Option<&str>, &str, &str) 
     (unknown, created, &name.namespace, &name.name)
 }
 
-/// The Gateway API's order: an exact path, the longest prefix, a method, the most headers.
-fn rank(matcher: Option<&HttpMatch>) -> (u8, Reverse<usize>, bool, Reverse<usize>) {
+/// The Gateway API's order: an exact path, the longest prefix, a method, the most headers, the
+/// most query parameters. Where regular expressions are in it is ours to say: before prefixes.
+fn rank(matcher: Option<&HttpMatch>) -> (u8, Reverse<usize>, bool, Reverse<usize>, Reverse<usize>) {
     let (kind, length) = match matcher.and_then(|matcher| matcher.path.as_ref()) {
         Some(PathMatch::Exact(_)) => (0, 0),
-        Some(PathMatch::Prefix(prefix) | PathMatch::Segments(prefix)) => (1, prefix.len()),
-        None => (1, 0),
+        Some(PathMatch::Regex(_)) => (1, 0),
+        Some(PathMatch::Prefix(prefix) | PathMatch::Segments(prefix)) => (2, prefix.len()),
+        None => (2, 0),
     };
     let headers = matcher.map_or(0, |matcher| matcher.headers.len());
     let no_method = matcher.is_none_or(|matcher| matcher.method.is_none());
-    (kind, Reverse(length), no_method, Reverse(headers))
+    let query = matcher.map_or(0, |matcher| matcher.query.len());
+    (kind, Reverse(length), no_method, Reverse(headers), Reverse(query))
 }
 
 #[cfg(test)]

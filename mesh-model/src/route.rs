@@ -152,6 +152,8 @@ pub struct HttpMatch {
     pub method: Option<StringMatch>,
     /// Headers, by lower-case name.
     pub headers: Vec<HeaderMatch>,
+    /// Query parameters, by name.
+    pub query: Vec<QueryMatch>,
     /// The service port that the client called.
     pub port: Option<u16>,
     /// Where the request was taken; empty: wherever the rule is for.
@@ -174,6 +176,8 @@ pub enum PathMatch {
     Prefix(String),
     /// It is this, or begins with this and a `/`. Does not end with one.
     Segments(String),
+    /// The whole of it matches this regular expression, one of RE2's.
+    Regex(String),
 }
 
 /// A condition on one header.
@@ -185,6 +189,15 @@ pub struct HeaderMatch {
     pub value: ValueMatch,
     /// The condition must not hold.
     pub invert: bool,
+}
+
+/// A condition on one query parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryMatch {
+    /// As it stands in the path.
+    pub name: String,
+    /// What it must be.
+    pub value: ValueMatch,
 }
 
 /// A condition on a value that may be missing.
@@ -203,6 +216,8 @@ pub enum StringMatch {
     Exact(String),
     /// It begins with this.
     Prefix(String),
+    /// The whole of it matches this regular expression, one of RE2's.
+    Regex(String),
 }
 
 /// When and how often a request is sent again.

@@ -4,15 +4,17 @@ use std::borrow::Cow;
 
 use mesh_model::{
     Action, Attachment, Destination, HeaderChanges, HeaderMatch, HttpMatch, HttpRoute, PathMatch,
-    Redirect, Retries, Rewrite, Snapshot, StringMatch, TrafficRoute, ValueMatch, in_order,
+    QueryMatch, Redirect, Retries, Rewrite, Snapshot, StringMatch, TrafficRoute, ValueMatch,
+    in_order,
 };
 use mesh_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption, header_value_option};
 use mesh_proto::envoy::config::route::v3 as wire_route;
-use mesh_proto::envoy::r#type::matcher::v3::{StringMatcher, string_matcher};
+use mesh_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
 use wire_route::route_action::{ClusterSpecifier, HostRewriteSpecifier};
 use wire_route::{
-    HeaderMatcher, RedirectAction, RetryPolicy, Route, RouteAction, RouteMatch, WeightedCluster,
-    header_matcher, redirect_action, route_match, weighted_cluster,
+    HeaderMatcher, QueryParameterMatcher, RedirectAction, RetryPolicy, Route, RouteAction,
+    RouteMatch, WeightedCluster, header_matcher, query_parameter_matcher, redirect_action,
+    route_match, weighted_cluster,
 };
 
 use super::{cluster, wire};
@@ -177,6 +179,7 @@ fn route_match(matcher: &HttpMatch) -> RouteMatch {
         Some(PathMatch::Exact(path)) => PathSpecifier::Path(path.clone()),
         Some(PathMatch::Prefix(path)) => PathSpecifier::Prefix(path.clone()),
         Some(PathMatch::Segments(path)) => PathSpecifier::PathSeparatedPrefix(path.clone()),
+        Some(PathMatch::Regex(path)) => PathSpecifier::SafeRegex(regex(path)),
     };
     let method = matcher.method.as_ref().map(|method| HeaderMatcher {
         name: ":method".to_owned(),
@@ -187,6 +190,7 @@ fn route_match(matcher: &HttpMatch) -> RouteMatch {
         path_specifier: Some(path),
         case_sensitive: matcher.ignore_path_case.then_some(false),
         headers: method.into_iter().chain(matcher.headers.iter().map(header)).collect(),
+        query_parameters: matcher.query.iter().map(query).collect(),
         ..Default::default()
     }
 }
@@ -206,16 +210,34 @@ fn header(header: &HeaderMatch) -> HeaderMatcher {
     }
 }
 
+fn query(query: &QueryMatch) -> QueryParameterMatcher {
+    use query_parameter_matcher::QueryParameterMatchSpecifier;
+    let specifier = match &query.value {
+        ValueMatch::Present => QueryParameterMatchSpecifier::PresentMatch(true),
+        ValueMatch::Is(text) => QueryParameterMatchSpecifier::StringMatch(string(text)),
+    };
+    QueryParameterMatcher {
+        name: query.name.clone(),
+        query_parameter_match_specifier: Some(specifier),
+    }
+}
+
 fn string_header(text: &StringMatch) -> header_matcher::HeaderMatchSpecifier {
+    header_matcher::HeaderMatchSpecifier::StringMatch(string(text))
+}
+
+fn string(text: &StringMatch) -> StringMatcher {
     use string_matcher::MatchPattern;
     let pattern = match text {
         StringMatch::Exact(text) => MatchPattern::Exact(text.clone()),
         StringMatch::Prefix(text) => MatchPattern::Prefix(text.clone()),
+        StringMatch::Regex(text) => MatchPattern::SafeRegex(regex(text)),
     };
-    header_matcher::HeaderMatchSpecifier::StringMatch(StringMatcher {
-        match_pattern: Some(pattern),
-        ..Default::default()
-    })
+    StringMatcher { match_pattern: Some(pattern), ..Default::default() }
+}
+
+fn regex(text: &str) -> RegexMatcher {
+    RegexMatcher { regex: text.to_owned(), ..Default::default() }
 }
 
 /// A destination with no share gets no cluster entry; Envoy would keep it for nothing.

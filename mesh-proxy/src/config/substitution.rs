@@ -4,8 +4,6 @@ use std::fmt;
 
 use ::regex::bytes;
 
-use super::regex;
-
 /// Envoy's `RegexMatchAndSubstitute`: every match of an expression in RE2's syntax becomes a
 /// text in which `\1` stands for the first group and `\0` for the whole match. Two are the same
 /// when they are written the same.
@@ -24,7 +22,7 @@ impl Substitution {
     /// # Errors
     /// What is wrong with the substitution, in words.
     pub(crate) fn new(pattern: &str, substitution: &str) -> Result<Self, Wrong> {
-        let part = regex::compile_part(pattern).map_err(Wrong::Pattern)?;
+        let part = mesh_regex::part(pattern).map_err(|why| Wrong::Pattern(why.to_string()))?;
         let template = template(substitution, part.captures_len() - 1).map_err(Wrong::Text)?;
         Ok(Self {
             pattern: pattern.into(),

@@ -80,6 +80,9 @@ pub struct Match {
     /// Headers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderMatch>,
+    /// Query parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query_params: Vec<HeaderMatch>,
     /// The method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
@@ -89,7 +92,7 @@ pub struct Match {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PathMatch {
-    /// `PathPrefix`, which is also the default, or `Exact`.
+    /// `PathPrefix`, which is also the default, `Exact` or `RegularExpression`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// None: `/`.
@@ -97,14 +100,14 @@ pub struct PathMatch {
     pub value: Option<String>,
 }
 
-/// The Gateway API's `HTTPHeaderMatch`.
+/// The Gateway API's `HTTPHeaderMatch`, and its `HTTPQueryParamMatch`, which is the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeaderMatch {
-    /// Only `Exact`, which is also the default.
+    /// `Exact`, which is also the default, or `RegularExpression`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The header.
+    /// The header, or the parameter.
     pub name: String,
     /// What it must be.
     pub value: String,

@@ -44,6 +44,13 @@ pub const API_VERSIONS: [&str; 3] =
 /// The versions of the group `security.istio.io` that we read. They say the same.
 pub const SECURITY_API_VERSIONS: [&str; 2] = ["security.istio.io/v1", "security.istio.io/v1beta1"];
 
+/// Finds fault with what is no regular expression of RE2's.
+pub(crate) fn check_regex(findings: &mut Findings<'_>, path: &str, text: &str) {
+    if let Err(error) = mesh_regex::whole(text) {
+        findings.add(path, format!("\"{text}\": {error}"));
+    }
+}
+
 /// A Kubernetes resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

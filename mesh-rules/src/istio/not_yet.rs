@@ -17,14 +17,7 @@ const VIRTUAL_SERVICE: &[(&str, &[&str])] = &[
             "corsPolicy",
         ],
     ),
-    (
-        "spec.http.match",
-        &["scheme", "authority", "sourceLabels", "queryParams", "sourceNamespace", "statPrefix"],
-    ),
-    ("spec.http.match.uri", &["regex"]),
-    ("spec.http.match.method", &["regex"]),
-    ("spec.http.match.headers.*", &["regex"]),
-    ("spec.http.match.withoutHeaders.*", &["regex"]),
+    ("spec.http.match", &["scheme", "authority", "sourceLabels", "sourceNamespace", "statPrefix"]),
     ("spec.http.route", &["headers"]),
     ("spec.http.rewrite", &["uriRegexRewrite"]),
     ("spec.http.redirect", &["derivePort"]),
@@ -71,7 +64,6 @@ const GATEWAY: &[(&str, &[&str])] = &[
 const HTTP_ROUTE: &[(&str, &[&str])] = &[
     ("spec", &["useDefaultGateways"]),
     ("spec.rules", &["retry", "sessionPersistence"]),
-    ("spec.rules.matches", &["queryParams"]),
     ("spec.rules.filters", &["requestMirror", "cors", "externalAuth", "extensionRef"]),
     ("spec.rules.backendRefs", &["filters"]),
 ];

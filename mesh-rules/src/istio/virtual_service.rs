@@ -107,6 +107,9 @@ pub struct HttpMatch {
     /// Conditions on headers that must not hold.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub without_headers: BTreeMap<String, StringMatch>,
+    /// Query parameters; an empty condition: the parameter is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query_params: BTreeMap<String, StringMatch>,
     /// The service port that the client called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
@@ -128,6 +131,9 @@ pub struct StringMatch {
     /// It begins with this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// The whole of it matches this expression of RE2's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regex: Option<String>,
 }
 
 /// Istio's `HTTPRouteDestination`.

@@ -65,6 +65,9 @@ fn all_of(matcher: &HttpMatch) -> String {
     parts.extend(matcher.path.as_ref().map(path));
     parts.extend(matcher.method.as_ref().map(|method| text("method", method)));
     parts.extend(matcher.headers.iter().map(header));
+    parts.extend(
+        matcher.query.iter().map(|query| value(&format!("query {}", query.name), &query.value)),
+    );
     parts.extend(matcher.port.map(|port| format!("port {port}")));
     if parts.is_empty() { "*".to_owned() } else { parts.join(" and ") }
 }
@@ -74,15 +77,20 @@ fn path(matcher: &PathMatch) -> String {
         PathMatch::Exact(path) => format!("path = {path}"),
         PathMatch::Prefix(path) => format!("path = {path}*"),
         PathMatch::Segments(path) => format!("path = {path} or {path}/*"),
+        PathMatch::Regex(regex) => format!("path ~ {regex}"),
     }
 }
 
 fn header(header: &HeaderMatch) -> String {
     let not = if header.invert { "not " } else { "" };
     let what = format!("{not}header {}", header.name);
-    match &header.value {
-        ValueMatch::Present => what,
-        ValueMatch::Is(value) => text(&what, value),
+    value(&what, &header.value)
+}
+
+fn value(what: &str, matcher: &ValueMatch) -> String {
+    match matcher {
+        ValueMatch::Present => what.to_owned(),
+        ValueMatch::Is(value) => text(what, value),
     }
 }
 
@@ -90,6 +98,7 @@ fn text(what: &str, matcher: &StringMatch) -> String {
     match matcher {
         StringMatch::Exact(value) => format!("{what} = {value}"),
         StringMatch::Prefix(value) => format!("{what} = {value}*"),
+        StringMatch::Regex(regex) => format!("{what} ~ {regex}"),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which requests a rule takes.
 
-use mesh_model::{HttpMatch, HttpRoute, StringMatch, ValueMatch};
+use mesh_model::{HttpMatch, HttpRoute, QueryMatch, StringMatch, ValueMatch};
 
 use super::{HeaderMatch, Match, PathMatch};
-use crate::istio::Findings;
+use crate::istio::{Findings, check_regex};
 
 pub(super) fn of(findings: &mut Findings<'_>, rule: &str, matches: &[Match]) -> Vec<HttpMatch> {
     let numbered = matches.iter().enumerate();
@@ -29,6 +29,13 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &Match) -> HttpMatch {
             headers.push(found);
         }
     }
+    let mut query: Vec<QueryMatch> = Vec::with_capacity(matcher.query_params.len());
+    for (i, matcher) in matcher.query_params.iter().enumerate() {
+        let value = value(findings, &format!("{path}.queryParams[{i}]"), matcher);
+        if query.iter().all(|earlier| earlier.name != matcher.name) {
+            query.push(QueryMatch { name: matcher.name.clone(), value });
+        }
+    }
     HttpMatch {
         path: matcher
             .path
@@ -36,6 +43,7 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &Match) -> HttpMatch {
             .and_then(|at| path_match(findings, &format!("{path}.path"), at)),
         method: matcher.method.clone().map(StringMatch::Exact),
         headers,
+        query,
         ..HttpMatch::default()
     }
 }
@@ -53,9 +61,15 @@ fn path_match(
             (!prefix.is_empty()).then(|| mesh_model::PathMatch::Segments(prefix.to_owned()))
         }
         "Exact" => Some(mesh_model::PathMatch::Exact(value.to_owned())),
+        "RegularExpression" => {
+            check_regex(findings, &format!("{path}.value"), value);
+            return Some(mesh_model::PathMatch::Regex(value.to_owned()));
+        }
         other => {
-            let message =
-                format!("\"{other}\" is not supported yet; there are PathPrefix and Exact");
+            let message = format!(
+                "\"{other}\" is not supported yet; there are PathPrefix, Exact and \
+                 RegularExpression"
+            );
             findings.add(format!("{path}.type"), message);
             return None;
         }
@@ -72,13 +86,26 @@ fn header(
     path: &str,
     matcher: &HeaderMatch,
 ) -> mesh_model::HeaderMatch {
-    if let Some(other) = matcher.kind.as_deref().filter(|kind| *kind != "Exact") {
-        let message = format!("\"{other}\" is not supported yet; there is Exact");
-        findings.add(format!("{path}.type"), message);
-    }
     mesh_model::HeaderMatch {
         name: matcher.name.to_ascii_lowercase(),
-        value: ValueMatch::Is(StringMatch::Exact(matcher.value.clone())),
+        value: value(findings, path, matcher),
         invert: false,
     }
+}
+
+fn value(findings: &mut Findings<'_>, path: &str, matcher: &HeaderMatch) -> ValueMatch {
+    let text = matcher.value.clone();
+    ValueMatch::Is(match matcher.kind.as_deref().unwrap_or("Exact") {
+        "Exact" => StringMatch::Exact(text),
+        "RegularExpression" => {
+            check_regex(findings, &format!("{path}.value"), &text);
+            StringMatch::Regex(text)
+        }
+        other => {
+            let message =
+                format!("\"{other}\" is not supported yet; there are Exact and RegularExpression");
+            findings.add(format!("{path}.type"), message);
+            StringMatch::Exact(text)
+        }
+    })
 }

@@ -25,17 +25,26 @@ fn names_what_it_does_not_honour() {
     let filter = |filter: &str| rule(&format!("filters: [{{{filter}}}]"));
     for (spec, path, message) in [
         (rule("retry: {}"), "rules[0].retry", "not supported yet"),
-        (matches("queryParams: []"), "rules[0].matches[0].queryParams", "not supported yet"),
         (
-            matches("path: {type: RegularExpression, value: /a.*}"),
+            matches("queryParams: [{type: RegularExpression, name: a, value: '(b'}]"),
+            "rules[0].matches[0].queryParams[0].value",
+            "unclosed group",
+        ),
+        (
+            matches("path: {type: RegularExpression, value: '/a(.*'}"),
+            "rules[0].matches[0].path.value",
+            "unclosed group",
+        ),
+        (
+            matches("path: {type: Glob, value: /a*}"),
             "rules[0].matches[0].path.type",
-            "\"RegularExpression\" is not supported yet; there are PathPrefix and Exact",
+            "\"Glob\" is not supported yet; there are PathPrefix, Exact and RegularExpression",
         ),
         (matches("path: {value: a}"), "rules[0].matches[0].path.value", "\"a\" is no path"),
         (
-            matches("headers: [{type: RegularExpression, name: a, value: b}]"),
+            matches("headers: [{type: Suffix, name: a, value: b}]"),
             "rules[0].matches[0].headers[0].type",
-            "there is Exact",
+            "there are Exact and RegularExpression",
         ),
         (
             filter("type: RequestMirror, requestMirror: {}"),

@@ -1,8 +1,8 @@
 //! Which requests a route takes.
 
-use mesh_model::{Attachment, HeaderMatch, PathMatch, ValueMatch};
+use mesh_model::{Attachment, HeaderMatch, PathMatch, QueryMatch, ValueMatch};
 
-use super::super::Findings;
+use super::super::{Findings, check_regex};
 use super::{HttpMatch, StringMatch, attachment};
 
 /// The matches of `route`, in a rule of `namespace` that is for what is taken at `places`.
@@ -33,7 +33,7 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_mod
         match value(findings, &path, text.as_ref()?)? {
             ValueMatch::Is(text) => Some(text),
             ValueMatch::Present => {
-                findings.add(path, "it is empty; write exact or prefix");
+                findings.add(path, "it is empty; write exact, prefix or regex");
                 None
             }
         }
@@ -41,6 +41,7 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_mod
     let uri = required("uri", &matcher.uri).map(|uri| match uri {
         mesh_model::StringMatch::Exact(path) => PathMatch::Exact(path),
         mesh_model::StringMatch::Prefix(path) => PathMatch::Prefix(path),
+        mesh_model::StringMatch::Regex(path) => PathMatch::Regex(path),
     });
     let method = required("method", &matcher.method);
     let mut headers = Vec::new();
@@ -54,24 +55,36 @@ fn one(findings: &mut Findings<'_>, path: &str, matcher: &HttpMatch) -> mesh_mod
             }
         }
     }
+    let mut query = Vec::new();
+    for (name, condition) in &matcher.query_params {
+        let path = format!("{path}.queryParams.{name}");
+        if let Some(value) = value(findings, &path, condition) {
+            query.push(QueryMatch { name: name.clone(), value });
+        }
+    }
     mesh_model::HttpMatch {
         path: uri,
         ignore_path_case: matcher.ignore_uri_case,
         method,
         headers,
+        query,
         port: matcher.port,
         attached: Vec::new(),
     }
 }
 
 fn value(findings: &mut Findings<'_>, path: &str, text: &StringMatch) -> Option<ValueMatch> {
-    use mesh_model::StringMatch::{Exact, Prefix};
-    match (&text.exact, &text.prefix) {
-        (None, None) => Some(ValueMatch::Present),
-        (Some(exact), None) => Some(ValueMatch::Is(Exact(exact.clone()))),
-        (None, Some(prefix)) => Some(ValueMatch::Is(Prefix(prefix.clone()))),
-        (Some(_), Some(_)) => {
-            findings.add(path, "exact and prefix exclude each other; keep one");
+    use mesh_model::StringMatch::{Exact, Prefix, Regex};
+    match (&text.exact, &text.prefix, &text.regex) {
+        (None, None, None) => Some(ValueMatch::Present),
+        (Some(exact), None, None) => Some(ValueMatch::Is(Exact(exact.clone()))),
+        (None, Some(prefix), None) => Some(ValueMatch::Is(Prefix(prefix.clone()))),
+        (None, None, Some(regex)) => {
+            check_regex(findings, &format!("{path}.regex"), regex);
+            Some(ValueMatch::Is(Regex(regex.clone())))
+        }
+        _ => {
+            findings.add(path, "exact, prefix and regex exclude each other; keep one");
             None
         }
     }

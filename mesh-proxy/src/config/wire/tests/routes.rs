@@ -54,7 +54,7 @@ fn refuses_routes_that_make_no_sense() {
     for (fields, expected) in [
         (
             "{ match: { safe_regex: { regex: '(x' } }, route: { cluster: c } }",
-            "virtual_hosts[0].routes[0].match.safe_regex.regex: found \"(x\": error: unclosed group",
+            "virtual_hosts[0].routes[0].match.safe_regex.regex: found \"(x\": unclosed group",
         ),
         (
             "{ match: { prefix: /, query_parameters: [{ name: a }, { name: b, string_match: { safe_regex: {} } }] }, route: { cluster: c } }",

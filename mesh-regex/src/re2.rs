@@ -8,11 +8,13 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::Error;
+
 /// The same expression for the crate `regex`.
 ///
 /// # Errors
 /// A group that is closed and was not opened: in brackets of ours it would close those.
-pub(super) fn translate(re2: &str) -> Result<String, String> {
+pub(super) fn translate(re2: &str) -> Result<String, Error> {
     let mut out = String::with_capacity(re2.len() + 16);
     let mut chars = re2.chars().peekable();
     let mut depth = 0_usize;
@@ -23,7 +25,7 @@ pub(super) fn translate(re2: &str) -> Result<String, String> {
             '{' if !begins_repetition(chars.clone()) => out.push_str(r"\{"),
             '(' | ')' => {
                 let deeper = if next == '(' { depth.checked_add(1) } else { depth.checked_sub(1) };
-                depth = deeper.ok_or("unopened group")?;
+                depth = deeper.ok_or_else(|| Error("unopened group".to_owned()))?;
                 out.push(next);
             }
             other => out.push(other),
@@ -119,7 +121,7 @@ fn begins_repetition(rest: Peekable<Chars<'_>>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Regex;
+    use crate::whole;
 
     #[test]
     fn means_what_it_means_to_re2() {
@@ -142,15 +144,15 @@ mod tests {
             (r"\Qa.(", &["a.("], &["ab("]),
             (r"a\b.*", &["a b", "aä"], &["ab"]),
         ] {
-            let regex = Regex::new(text).unwrap();
+            let regex = whole(text).unwrap();
             for value in matching {
-                assert!(regex.matches(value.as_bytes()), "{text} and {value}");
+                assert!(regex.is_match(value.as_bytes()), "{text} and {value}");
             }
             for value in others {
-                assert!(!regex.matches(value.as_bytes()), "{text} and {value}");
+                assert!(!regex.is_match(value.as_bytes()), "{text} and {value}");
             }
         }
-        assert!(Regex::new(r"\C").unwrap().matches(b"\xff"));
-        assert!(!Regex::new(".").unwrap().matches(b"\xff"));
+        assert!(whole(r"\C").unwrap().is_match(b"\xff"));
+        assert!(!whole(".").unwrap().is_match(b"\xff"));
     }
 }
