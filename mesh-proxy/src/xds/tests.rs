@@ -157,12 +157,12 @@ fn a_bad_resource_is_named_and_the_good_ones_are_taken() {
     let mut bench = live();
     let outcome = bench.send(
         ResourceType::Cluster,
-        vec![eds("a", ", outlier_detection: {}"), eds("b", ""), endpoints("c", 1)],
+        vec![eds("a", ", preconnect_policy: {}"), eds("b", ""), endpoints("c", 1)],
     );
     assert_eq!(
         outcome.refused,
         [
-            "cluster a: outlier_detection: field is known but not honoured; remove it",
+            "cluster a: preconnect_policy: field is known but not honoured; remove it",
             "resource 2: found a envoy.config.endpoint.v3.ClusterLoadAssignment, expected a envoy.config.cluster.v3.Cluster",
         ]
     );

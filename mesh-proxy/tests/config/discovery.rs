@@ -145,10 +145,10 @@ async fn configuration_comes_and_goes_by_ads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_resource_is_named_and_the_good_ones_apply() {
     let mesh = Mesh::start().await;
-    let bad = cluster("a", ", outlier_detection: {}");
+    let bad = cluster("a", ", preconnect_policy: {}");
     mesh.server.set("2", &[bad, cluster("b", "")]);
     let reason = mesh.server.wait_for_nack::<Cluster>();
-    assert_eq!(reason, "cluster a: outlier_detection: field is known but not honoured; remove it");
+    assert_eq!(reason, "cluster a: preconnect_policy: field is known but not honoured; remove it");
     // The last good `a` serves, and the new `b` asks for its endpoints.
     mesh.answers("a").await;
     let other = Upstream::start("b");

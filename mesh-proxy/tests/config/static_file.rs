@@ -208,11 +208,11 @@ fn validate_says_what_is_wrong_and_where() {
     assert_eq!(String::from_utf8_lossy(&good.stdout), "configuration OK\n");
 
     let file =
-        File::new(&SAMPLE.replace("type: STATIC", "type: STATIC\n      outlier_detection: {}"));
+        File::new(&SAMPLE.replace("type: STATIC", "type: STATIC\n      preconnect_policy: {}"));
     let name = file.path.to_str().unwrap();
     let bad = run(&["--mode", "validate", "-c", name]);
     let expected = format!(
-        "{name}: static_resources.clusters[0].outlier_detection: field is known but not honoured; remove it\n"
+        "{name}: static_resources.clusters[0].preconnect_policy: field is known but not honoured; remove it\n"
     );
     assert_eq!(String::from_utf8_lossy(&bad.stderr), expected);
     assert_eq!(bad.status.code(), Some(1));

@@ -76,9 +76,10 @@ impl Server {
             return Err(rustls::Error::General("there is no certificate".to_owned()));
         }
         let validation = material.validation();
-        let is_required = self.config.require_client_certificate;
-        let is_told = validation.roots.is_some() || validation.pins != Pins::default();
-        let verifier = (is_required || is_told).then(|| {
+        // As in Envoy, nobody gets past a pin by showing no certificate.
+        let is_pinned = validation.pins != Pins::default();
+        let is_required = self.config.require_client_certificate || is_pinned;
+        let verifier = (is_required || validation.roots.is_some()).then(|| {
             let roots = validation.roots.as_ref().map(|roots| &roots.bundle);
             pinned_client_verifier(roots, &validation.names, &validation.pins, is_required)
         });
