@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
         loop {
             let stats = admin::stats(self.plan.admin()).await?;
             let outcome = self.observed(index, case, folder, &told, &before, &stats);
-            let is_done = graphed::is_quiet(&stats) && is_logged(&outcome);
+            let is_done = graphed::is_quiet(&stats) && is_logged(case, &outcome);
             let outcome = normal::outcome(outcome, &self.plan, case.hosts, &case.undetermined);
             if is_done && reference.is_none_or(|reference| *reference == outcome) {
                 return Ok(outcome);
@@ -254,12 +254,13 @@ fn log(file: &Path) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| json!(line))).collect()
 }
 
-/// Whether there is a line for each request that was counted.
-fn is_logged(outcome: &Value) -> bool {
+/// Whether there is a line for each request that was counted, or as many as the case says.
+fn is_logged(case: &Case, outcome: &Value) -> bool {
     let stats = &outcome["stats"];
-    let counted = ["http.downstream_rq_total", "tcp.downstream_cx_total"]
+    let all = ["http.downstream_rq_total", "tcp.downstream_cx_total"]
         .iter()
         .filter_map(|name| stats[name].as_u64())
         .sum::<u64>();
+    let counted = case.log_lines.unwrap_or(all);
     outcome["log"].as_array().is_some_and(|lines| lines.len() as u64 >= counted)
 }

@@ -69,6 +69,13 @@ pub(crate) struct Case {
     /// Fields of Envoy's `HttpConnectionManager`.
     #[serde(default)]
     pub(crate) manager: Map<String, Value>,
+    /// More fields of the access log, by their names: texts with command operators, or more
+    /// of `json_format`.
+    #[serde(default)]
+    pub(crate) log: Map<String, Value>,
+    /// Envoy's `AccessLogFilter`; with it, say how many lines are logged.
+    pub(crate) log_filter: Option<Value>,
+    pub(crate) log_lines: Option<u64>,
     /// Fields of Envoy's `TcpProxy`, instead of HTTP.
     pub(crate) tcp: Option<Map<String, Value>>,
     /// Fields of the one `FilterChain`.

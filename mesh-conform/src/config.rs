@@ -98,7 +98,7 @@ impl Plan {
 
     fn listener_of(&self, case: &Case, index: usize) -> Value {
         let filter = match &case.tcp {
-            Some(fields) => tcp_proxy(fields, index),
+            Some(fields) => tcp_proxy(case, fields, index),
             None => manager(case, index),
         };
         let mut chain = json!({ "filters": [filter] });
@@ -155,7 +155,7 @@ fn manager(case: &Case, index: usize) -> Value {
         "stat_prefix": slug(index),
         "route_config": routes,
         "http_filters": filters,
-        "access_log": [access_log(index)],
+        "access_log": [access_log(case, index)],
         // So long Envoy waits for the client to close a connection first.
         "delayed_close_timeout": "0.2s",
     });
@@ -163,19 +163,19 @@ fn manager(case: &Case, index: usize) -> Value {
     json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager})
 }
 
-fn tcp_proxy(fields: &Map<String, Value>, index: usize) -> Value {
+fn tcp_proxy(case: &Case, fields: &Map<String, Value>, index: usize) -> Value {
     let mut proxy = json!({
         "@type": type_url("filters.network.tcp_proxy.v3.TcpProxy"),
         "stat_prefix": slug(index),
-        "access_log": [access_log(index)],
+        "access_log": [access_log(case, index)],
     });
     merge(&mut proxy, fields);
     json!({"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy})
 }
 
 /// What is compared of each request beside what was sent and received.
-fn access_log(index: usize) -> Value {
-    json!({
+fn access_log(case: &Case, index: usize) -> Value {
+    let mut log = json!({
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": type_url("access_loggers.file.v3.FileAccessLog"),
@@ -193,7 +193,12 @@ fn access_log(index: usize) -> Value {
                 "sent": "%BYTES_SENT%",
             }},
         },
-    })
+    });
+    merge(&mut log["typed_config"]["log_format"]["json_format"], &case.log);
+    if let Some(filter) = &case.log_filter {
+        log["filter"] = filter.clone();
+    }
+    log
 }
 
 /// A cluster with our shorthands worked out.

@@ -6,6 +6,8 @@ use crate::admin::Stats;
 
 /// Of an HTTP listener, behind `http.PREFIX.`.
 const HTTP: &[&str] = &[
+    "cors.origin_invalid",
+    "cors.origin_valid",
     "downstream_cx_http1_total",
     "downstream_cx_http2_total",
     "downstream_cx_idle_timeout",

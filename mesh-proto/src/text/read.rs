@@ -61,9 +61,12 @@ fn well_known(
 }
 
 /// An `Any`: the fields of the message that `@type` names, or, when that type has a
-/// mapping of its own, `value`.
+/// mapping of its own, `value`; `{}` is one that holds nothing.
 fn any(descriptor: &MessageDescriptor, value: &Value, path: &str) -> Result<DynamicMessage, Error> {
     let map = object(value, path)?;
+    if map.is_empty() {
+        return Ok(DynamicMessage::new(descriptor.clone()));
+    }
     let Some(Value::String(type_url)) = map.get("@type") else {
         return Err(at(
             path,

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn formatted(format: LogFormat, omit_empty: bool, record: &Record<'_>) -> String {
-        let log = AccessLog { target: LogTarget::Stdout, format, omit_empty };
+        let log = AccessLog { target: LogTarget::Stdout, format, omit_empty, filter: None };
         let mut out = Vec::new();
         line(&log, record, &mut out);
         String::from_utf8(out).unwrap()

@@ -1,6 +1,7 @@
 //! Access logs: a record of what happened, formatted where it happened, written by a
 //! thread of its own.
 
+mod filter;
 mod line;
 mod writer;
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
+use super::filter::Filter;
 use super::{Record, line};
 use crate::config::{self, LogTarget};
 use crate::stats::{Counter, Registry};
@@ -40,6 +41,7 @@ struct State {
 #[derive(Clone)]
 pub(crate) struct Log {
     config: Arc<config::AccessLog>,
+    filter: Option<Arc<Filter>>,
     sink: Arc<Sink>,
     lines: SyncSender<Message>,
     stats: Stats,
@@ -93,7 +95,8 @@ impl Writers {
             Some(lines) => lines.clone(),
             None => state.lines.insert(self.start()?).clone(),
         };
-        Ok(Log { config: Arc::clone(config), sink, lines, stats: self.stats.clone() })
+        let filter = config.filter.as_ref().map(|filter| Arc::new(Filter::new(filter)));
+        Ok(Log { config: Arc::clone(config), filter, sink, lines, stats: self.stats.clone() })
     }
 
     /// Waits (a second at most) until what was logged so far is written.
@@ -117,9 +120,12 @@ impl Writers {
 }
 
 impl Log {
-    /// Formats a line and leaves it to the writer. Never waits: when the writer is too far
+    /// Formats a line, if there is to be one, and leaves it to the writer. Never waits: when the writer is too far
     /// behind, the line is dropped and counted.
     pub(crate) fn write(&self, record: &Record<'_>) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.takes(record)) {
+            return;
+        }
         thread_local!(static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         let line = LINE.with_borrow_mut(|text| {
             text.clear();
@@ -208,6 +214,7 @@ mod tests {
                 FormatPart::Literal("\n".to_owned()),
             ])),
             omit_empty: false,
+            filter: None,
         })
     }
 

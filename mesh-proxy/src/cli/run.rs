@@ -50,6 +50,7 @@ async fn serve(
         let _ = shared.limits.set(config.limits.clone());
     }
     let node = message.node.clone().unwrap_or_default();
+    let _ = shared.service_cluster.set(node.cluster.as_str().into());
     let targets = Targets::new(config, node, &shared.secrets)?;
     let begun = Driver::begin(options, &shared.registry, &mut signals).await?;
     let Some((driver, start)) = begun else { return Ok(()) };

@@ -91,6 +91,12 @@ pub(crate) struct PickContext<'a> {
 }
 
 impl Cluster {
+    /// How many endpoints are healthy or degraded, and how many there are.
+    pub(crate) fn membership(&self) -> (u64, u64) {
+        let Membership { healthy, degraded, total, .. } = &self.membership;
+        (healthy.value() + degraded.value(), total.value())
+    }
+
     /// A cluster without endpoints yet, or with those of the one that it replaces.
     fn new(
         config: Arc<config::Cluster>,

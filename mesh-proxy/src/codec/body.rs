@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
 
 use super::http1::Http1Body;
 use super::http2::Http2Body;
@@ -32,7 +34,11 @@ enum Kind {
     Replay(Replay),
     Tee(Box<Tee>),
     Copied(Copied),
+    /// What a filter has made. Boxed, as it is rare.
+    Wrapped(Box<Wrapped>),
 }
+
+type Wrapped = dyn http_body::Body<Data = Bytes, Error = BodyError> + Unpin;
 
 /// What has passed through a body, for those that do not own it.
 #[derive(Debug, Default)]
@@ -80,8 +86,22 @@ impl Body {
             Kind::Http1(body) => body.proceed(),
             Kind::Replay(replay) => replay.proceed(),
             Kind::Tee(tee) => tee.proceed(),
-            Kind::Empty | Kind::Full(_) | Kind::Http2(_) | Kind::Copied(_) => {}
+            Kind::Empty | Kind::Full(_) | Kind::Http2(_) | Kind::Copied(_) | Kind::Wrapped(_) => {}
         }
+    }
+
+    /// A body that is made of another one.
+    pub(crate) fn wrapped(
+        body: impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    ) -> Self {
+        Self { kind: Kind::Wrapped(Box::new(body)), meter: None }
+    }
+
+    /// Bytes that are known as a whole, and what comes behind them.
+    pub(crate) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+        let Some(trailers) = trailers else { return Self::full(bytes) };
+        let body = Full::new(bytes).map_err(|never| match never {});
+        Self::wrapped(body.with_trailers(std::future::ready(Some(Ok(trailers)))))
     }
 
     /// Whether there is nothing to come, as far as is known now.
@@ -108,6 +128,7 @@ impl Body {
             Kind::Replay(replay) => replay.poll_frame(cx),
             Kind::Tee(tee) => tee.poll_frame(cx),
             Kind::Copied(copied) => copied.poll_frame(cx),
+            Kind::Wrapped(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 }
@@ -143,6 +164,7 @@ impl http_body::Body for Body {
             Kind::Replay(replay) => replay.is_end_stream(),
             Kind::Tee(tee) => tee.is_end_stream(),
             Kind::Copied(copied) => copied.is_end_stream(),
+            Kind::Wrapped(body) => body.is_end_stream(),
         }
     }
 
@@ -154,6 +176,7 @@ impl http_body::Body for Body {
             Kind::Http2(_) | Kind::Replay(_) | Kind::Tee(_) | Kind::Copied(_) => {
                 SizeHint::default()
             }
+            Kind::Wrapped(body) => body.size_hint(),
         }
     }
 }

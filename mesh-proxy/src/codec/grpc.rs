@@ -29,6 +29,9 @@ const NAMES: [(&str, &str); 17] = [
     ("Unauthenticated", "UNAUTHENTICATED"),
 ];
 
+/// UNKNOWN.
+pub(crate) const UNKNOWN: u64 = 2;
+
 /// Whether a message with these headers is gRPC's: its content type is `application/grpc`,
 /// alone or with `+` and an encoding, as Envoy has it.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {

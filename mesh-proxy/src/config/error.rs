@@ -27,6 +27,11 @@ impl Path {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// The path of an entry of this map.
+    pub(crate) fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key:?}]", self.0))
+    }
+
     /// Refuses what is at this path.
     pub(crate) fn error(&self, message: impl Into<String>) -> Error {
         Error { path: self.clone(), message: message.into() }

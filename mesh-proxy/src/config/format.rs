@@ -132,7 +132,12 @@ pub(crate) enum Span {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
     DownstreamRemote,
+    /// The same, or the proxy before this one.
+    DownstreamDirectRemote,
     DownstreamLocal,
+    /// The endpoint that was chosen.
+    UpstreamHost,
+    /// The same, once there is a connection.
     UpstreamRemote,
     UpstreamLocal,
 }

@@ -2,13 +2,15 @@
 
 use ::http::{HeaderName, HeaderValue};
 
-use super::Format;
+use super::{Format, StringMatch};
 
 /// What one place of a configuration changes in headers, as Envoy does it: what is removed
 /// goes first; then all values are made, before any of them is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderChanges {
     remove: Vec<HeaderName>,
+    /// `remove_on_match`: headers whose name matches.
+    remove_matching: Option<StringMatch>,
     add: Vec<HeaderAddition>,
     /// No value depends on the request, and no header is named twice: they can be written
     /// one by one.
@@ -52,15 +54,25 @@ impl HeaderChanges {
         };
         let is_plain = add.iter().all(|one| matches!(one.value, HeaderText::Literal(_)))
             && !add.iter().enumerate().any(is_repeated);
-        Self { remove, add, is_plain }
+        Self { remove, remove_matching: None, add, is_plain }
+    }
+
+    /// Removes the headers whose names match.
+    pub(crate) fn remove_matching(names: StringMatch) -> Self {
+        Self { remove_matching: Some(names), is_plain: true, ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.remove.is_empty() && self.add.is_empty()
+        self.remove.is_empty() && self.remove_matching.is_none() && self.add.is_empty()
     }
 
     pub(crate) fn removed(&self) -> &[HeaderName] {
         &self.remove
+    }
+
+    /// Which names are removed, too.
+    pub(crate) fn removed_matching(&self) -> Option<&StringMatch> {
+        self.remove_matching.as_ref()
     }
 
     pub(crate) fn added(&self) -> &[HeaderAddition] {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::ip_range::contains;
-use super::{AccessLog, Http2Options, Name, RouteTable, Upgrades};
+use super::{AccessLog, Http2Options, HttpFilter, Name, RouteTable, Upgrades};
 
 /// Envoy's `HttpConnectionManager`.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub(crate) struct HttpConnectionManager {
     pub(crate) stat_prefix: Name,
     pub(crate) codec: CodecType,
     pub(crate) routes: RouteSource,
-    /// In order; the last one is the router.
+    /// In order; behind the last one is the router.
     pub(crate) http_filters: Vec<HttpFilter>,
     /// `upgrade_configs`: all others are refused.
     pub(crate) upgrades: Upgrades,
@@ -195,12 +195,6 @@ pub(crate) enum RouteSource {
     Inline(Arc<RouteTable>),
     /// `rds.route_config_name`, by ADS. Taken anew for each request.
     Rds(Name),
-}
-
-/// An HTTP filter and its settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HttpFilter {
-    Router,
 }
 
 /// Envoy's `Http1ProtocolOptions`, of a connection manager or of a cluster.

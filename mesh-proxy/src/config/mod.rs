@@ -18,6 +18,7 @@ mod header;
 mod header_match;
 mod health_check;
 mod http;
+mod http_filter;
 mod ip_range;
 mod listener;
 mod load_balancing;
@@ -31,7 +32,7 @@ mod tls;
 mod upgrades;
 pub(crate) mod wire;
 
-pub(crate) use access_log::{AccessLog, JsonValue, LogFormat, LogTarget};
+pub(crate) use access_log::{AccessLog, Compare, JsonValue, LogFilter, LogFormat, LogTarget};
 pub(crate) use address::{Address, no_address};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, ConnectionLimits, Subscription};
 pub(crate) use breakers::{Breakers, RetryBudget, RoutingPriority, Thresholds};
@@ -56,8 +57,13 @@ pub(crate) use health_check::{
 };
 pub(crate) use http::{
     ClientCertDetails, ClientCertForwarding, ClientCertMode, CodecType, EscapedSlashes,
-    Http1Options, HttpConnectionManager, HttpFilter, KeyFormat, PathNormalisation, RouteSource,
-    ServerHeader, StripPort, Underscores,
+    Http1Options, HttpConnectionManager, KeyFormat, PathNormalisation, RouteSource, ServerHeader,
+    StripPort, Underscores,
+};
+pub(crate) use http_filter::{
+    AbortStatus, Buffer, CorsPolicy, Fault, FaultAbort, FaultDelay, FaultKind, FaultRate,
+    FilterKind, FilterOverride, FilterOverrides, HeaderMutation, HealthCheckFilter,
+    HealthCheckMode, HttpFilter, LocalRateLimit, Mutations, QueryMutation, TokenBucket,
 };
 pub(crate) use ip_range::contains;
 pub(crate) use listener::{

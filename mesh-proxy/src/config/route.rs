@@ -6,8 +6,8 @@ use std::time::Duration;
 use ::http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{
-    Fraction, HashPolicy, HeaderChanges, HeaderMatch, Labels, Name, Regex, RetryPolicy,
-    RoutingPriority, StringMatch, Substitution, Upgrades,
+    FilterOverrides, Fraction, HashPolicy, HeaderChanges, HeaderMatch, Labels, Name, Regex,
+    RetryPolicy, RoutingPriority, StringMatch, Substitution, Upgrades,
 };
 
 /// Envoy's `RouteConfiguration`.
@@ -17,6 +17,7 @@ pub(crate) struct RouteTable {
     pub(crate) virtual_hosts: Vec<Arc<VirtualHost>>,
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
+    pub(crate) filters: FilterOverrides,
     /// `most_specific_header_mutations_wins`: the table's changes of headers go first and the
     /// route's last; else the other way round.
     pub(crate) most_specific_wins: bool,
@@ -36,6 +37,7 @@ pub(crate) struct VirtualHost {
     pub(crate) routes: Vec<Arc<Route>>,
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
+    pub(crate) filters: FilterOverrides,
     pub(crate) attempts: AttemptHeaders,
     pub(crate) require_tls: RequireTls,
 }
@@ -71,6 +73,7 @@ pub(crate) struct Route {
     pub(crate) action: Action,
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
+    pub(crate) filters: FilterOverrides,
 }
 
 /// Envoy's `RouteMatch`. All of it must match.
@@ -200,6 +203,7 @@ pub(crate) struct Destination {
     /// A weighted cluster's own, before the route's.
     pub(crate) request_headers: Arc<HeaderChanges>,
     pub(crate) response_headers: Arc<HeaderChanges>,
+    pub(crate) filters: FilterOverrides,
 }
 
 impl Destination {
@@ -211,6 +215,7 @@ impl Destination {
             host_rewrite: None,
             request_headers: Arc::default(),
             response_headers: Arc::default(),
+            filters: Vec::new(),
         }
     }
 }

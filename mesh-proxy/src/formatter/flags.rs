@@ -29,6 +29,12 @@ impl Flags {
     pub(crate) const UPSTREAM_OVERFLOW: Self = Self::one(1 << 7);
     /// NR: no route, or no filter chain.
     pub(crate) const NO_ROUTE: Self = Self::one(1 << 8);
+    /// DI: a filter has made the request wait.
+    pub(crate) const DELAY_INJECTED: Self = Self::one(1 << 9);
+    /// FI: a filter has answered to see what becomes of it.
+    pub(crate) const FAULT_INJECTED: Self = Self::one(1 << 10);
+    /// RL: too many requests.
+    pub(crate) const RATE_LIMITED: Self = Self::one(1 << 11);
     /// DC: the downstream ended the connection.
     pub(crate) const DOWNSTREAM_CONNECTION_TERMINATION: Self = Self::one(1 << 13);
     /// URX: no try is left.
@@ -61,6 +67,21 @@ impl Flags {
         self.set & other.set == other.set
     }
 
+    /// Whether one of the flags of `other` is there.
+    pub(crate) fn intersects(self, other: Self) -> bool {
+        self.set & other.set != 0
+    }
+
+    /// Those of these letters; what is not known is never set.
+    pub(crate) fn named<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut flags = Self::NONE;
+        for name in names {
+            let known = NAMES.iter().find(|(_, letters, _)| *letters == name);
+            flags.insert(known.map_or(Self::NONE, |(flag, ..)| *flag));
+        }
+        flags
+    }
+
     /// The letters of each flag that is set, in Envoy's order: the first one, and then the
     /// others by their numbers.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
@@ -80,7 +101,7 @@ impl Flags {
     }
 }
 
-const NAMES: [(Flags, &str, &str); 16] = [
+const NAMES: [(Flags, &str, &str); 19] = [
     (Flags::FAILED_LOCAL_HEALTH_CHECK, "LH", "FailedLocalHealthCheck"),
     (Flags::NO_HEALTHY_UPSTREAM, "UH", "NoHealthyUpstream"),
     (Flags::UPSTREAM_REQUEST_TIMEOUT, "UT", "UpstreamRequestTimeout"),
@@ -90,6 +111,9 @@ const NAMES: [(Flags, &str, &str); 16] = [
     (Flags::UPSTREAM_CONNECTION_TERMINATION, "UC", "UpstreamConnectionTermination"),
     (Flags::UPSTREAM_OVERFLOW, "UO", "UpstreamOverflow"),
     (Flags::NO_ROUTE, "NR", "NoRouteFound"),
+    (Flags::DELAY_INJECTED, "DI", "DelayInjected"),
+    (Flags::FAULT_INJECTED, "FI", "FaultInjected"),
+    (Flags::RATE_LIMITED, "RL", "RateLimited"),
     (Flags::DOWNSTREAM_CONNECTION_TERMINATION, "DC", "DownstreamConnectionTermination"),
     (Flags::UPSTREAM_RETRY_LIMIT, "URX", "UpstreamRetryLimitExceeded"),
     (Flags::STREAM_IDLE_TIMEOUT, "SI", "StreamIdleTimeout"),

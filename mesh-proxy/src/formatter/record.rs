@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::Flags;
+use crate::codec::grpc;
 use crate::transport::tls::ConnectionInfo;
 
 /// One request, or one connection of a TCP proxy, at its end or on its way. What is not
@@ -26,8 +27,11 @@ pub(crate) struct Record<'a> {
     pub(crate) response_began: Option<Duration>,
     pub(crate) request: Option<Request<'a>>,
     pub(crate) response_headers: Option<&'a HeaderMap>,
+    /// The status that goes with them.
+    pub(crate) response_status: u16,
     pub(crate) response_trailers: Option<&'a HeaderMap>,
-    /// The status; 0 when no response was sent.
+    /// The status; 0 when no response was sent. On the way an upstream's: Envoy's own answers
+    /// get theirs at the end.
     pub(crate) response_code: u16,
     /// Envoy's `via_upstream`, `route_not_found` and the like.
     pub(crate) response_code_details: Option<&'a str>,
@@ -46,6 +50,8 @@ pub(crate) struct Record<'a> {
     /// The proxy's own address towards the upstream.
     pub(crate) upstream_local: Option<SocketAddr>,
     pub(crate) downstream_remote: SocketAddr,
+    /// Who is at the other end of the connection: a proxy before this one, or the client.
+    pub(crate) downstream_direct: SocketAddr,
     pub(crate) downstream_local: SocketAddr,
     /// The client's TLS; `None` on a plain connection.
     pub(crate) downstream_tls: Option<&'a ConnectionInfo>,
@@ -56,6 +62,8 @@ pub(crate) struct Record<'a> {
     /// SNI.
     pub(crate) server_name: Option<&'a str>,
     pub(crate) route_name: Option<&'a str>,
+    /// The health check filter has said so.
+    pub(crate) is_health_check: bool,
 }
 
 /// The request of a [`Record`], as it is now: filters and the route change it.
@@ -121,6 +129,7 @@ impl<'a> Record<'a> {
             response_began: None,
             request: None,
             response_headers: None,
+            response_status: 0,
             response_trailers: None,
             response_code: 0,
             response_code_details: None,
@@ -134,12 +143,34 @@ impl<'a> Record<'a> {
             attempts: 0,
             upstream_local: None,
             downstream_remote: remote,
+            downstream_direct: remote,
             downstream_local: local,
             downstream_tls: None,
             downstream_failure: None,
             upstream_failure: None,
             server_name: None,
             route_name: None,
+            is_health_check: false,
+        }
+    }
+
+    /// The number in the request's x-request-id, by which all proxies choose the same share of
+    /// the requests (Envoy: its first eight digits).
+    pub(crate) fn request_id_number(&self) -> Option<u64> {
+        let id = self.request?.head.headers.get("x-request-id")?.to_str().ok()?;
+        u64::from_str_radix(id.get(..8)?, 16).ok()
+    }
+
+    /// The gRPC status: that of the trailers, or of the headers of a response without a body,
+    /// or what the status of HTTP stands for.
+    pub(crate) fn grpc_status(&self) -> Option<u64> {
+        let said = [self.response_trailers, self.response_headers].into_iter().flatten();
+        match said.filter_map(|headers| headers.get("grpc-status")).next() {
+            Some(status) => status.to_str().ok()?.parse().ok(),
+            None => {
+                let status = StatusCode::from_u16(self.response_code).ok()?;
+                Some(grpc::status_for(status).into())
+            }
         }
     }
 }

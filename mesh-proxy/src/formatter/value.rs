@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use mesh_tls::CertificateDetails;
 
 use super::{Record, Request, time};
@@ -121,7 +121,7 @@ fn header<'a>(headers: Headers, key: &HeaderKey, record: &Record<'a>) -> Option<
     match key {
         HeaderKey::Name(name) => map.get(name).map(|value| Value::Borrowed(value.as_bytes())),
         HeaderKey::Status if headers == Headers::Response => {
-            Some(Value::Owned(record.response_code.to_string().into()))
+            Some(Value::Owned(record.response_status.to_string().into()))
         }
         _ => None,
     }
@@ -188,13 +188,11 @@ fn path<'a>(record: &Record<'a>, with_query: bool, source: PathSource) -> Option
     (!path.is_empty()).then_some(path)
 }
 
-/// That of the trailers, or of the headers of a response without a body, or what the status
-/// stands for.
 fn grpc_status(format: GrpcStatusFormat, record: &Record<'_>, out: &mut Vec<u8>) -> Wrote {
     if !record.request.is_some_and(|request| grpc::is_grpc(&request.head.headers)) {
         return Wrote::Missing;
     }
-    let Some(status) = grpc_status_code(record) else { return Wrote::Missing };
+    let Some(status) = record.grpc_status() else { return Wrote::Missing };
     let name = match format {
         GrpcStatusFormat::Number => return number(status, out),
         GrpcStatusFormat::Camel => grpc::name(status),
@@ -202,18 +200,9 @@ fn grpc_status(format: GrpcStatusFormat, record: &Record<'_>, out: &mut Vec<u8>)
     };
     match name {
         Some(name) => maybe(Some(name), out),
-        None => number(status, out),
-    }
-}
-
-fn grpc_status_code(record: &Record<'_>) -> Option<u64> {
-    let said = [record.response_trailers, record.response_headers].into_iter().flatten();
-    let said = said.filter_map(|headers| headers.get("grpc-status")).next();
-    match said {
-        Some(status) => status.to_str().ok()?.parse().ok(),
         None => {
-            let status = StatusCode::from_u16(record.response_code).ok()?;
-            Some(grpc::status_for(status).into())
+            number(status, out);
+            Wrote::Text
         }
     }
 }
@@ -234,8 +223,10 @@ fn duration(span: Span, record: &Record<'_>) -> Option<Duration> {
 fn peer_of(peer: Peer, record: &Record<'_>) -> Option<SocketAddr> {
     match peer {
         Peer::DownstreamRemote => Some(record.downstream_remote),
+        Peer::DownstreamDirectRemote => Some(record.downstream_direct),
         Peer::DownstreamLocal => Some(record.downstream_local),
-        Peer::UpstreamRemote => record.upstream_host,
+        Peer::UpstreamHost => record.upstream_host,
+        Peer::UpstreamRemote => record.upstream_local.and(record.upstream_host),
         Peer::UpstreamLocal => record.upstream_local,
     }
 }

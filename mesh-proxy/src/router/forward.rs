@@ -1,10 +1,7 @@
 //! Forwarding a request to a cluster.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -63,22 +60,16 @@ pub(super) async fn forward(
     let retry = asked.as_ref().and_then(|asked| asked.retry.as_ref());
     let policy = retry.or(forward.config.retry.as_ref());
     let mut timers = Timers::new(stream, limits, idle);
-    let outcome = {
-        let mut attempts =
-            pin!(Attempts::new(forward, limits, choice, &cluster, &body).run(stream, policy, body));
-        poll_fn(|cx| match attempts.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
-            Poll::Pending => timers.poll(cx).map(Err),
-        })
-        .await
-    };
+    let attempts = Attempts::new(forward, limits, choice, &cluster, &body);
+    let outcome = timers.limit(attempts.run(stream, policy, body)).await;
     let mut response = match outcome {
         Ok(Ok((mut response, exchange))) => {
             unprocessed::remove_mark(&mut response);
             stream.details = "via_upstream";
+            stream.upstream_status = Some(response.status());
             hash.give(response.headers_mut());
             timers.last = std::time::Instant::now();
-            cluster.stats().count_response(response.status());
+            count_response(stream, &cluster, response.status());
             ResponseBody::upstream(response, &stream.head.method, exchange, timers)
         }
         Ok(Err(_)) if stream.is_broken() => {
@@ -88,7 +79,7 @@ pub(super) async fn forward(
         Ok(Err(failure)) => {
             let (status, flags, text, details) = failure.reply(stream.retries > 0);
             stream.fail(flags, details);
-            cluster.stats().count_response(status);
+            count_response(stream, &cluster, status);
             let mut response = local_reply(stream, status, text.into_owned());
             unprocessed::mark(stream, &failure, &mut response);
             if failure.kind == FailureKind::Overflow {
@@ -101,7 +92,7 @@ pub(super) async fn forward(
         Err(Expired::Whole) => return too_long(stream),
         Err(expired) => {
             let no_content = asked.is_some_and(|asked| asked.no_content);
-            timed_out(stream, &cluster, expired, no_content)
+            timed_out(stream, expired, no_content)
         }
     };
     if forward.attempts.in_response {
@@ -112,11 +103,7 @@ pub(super) async fn forward(
 
 /// The cluster of this name, or of the name that the request says, if it exists.
 pub(super) fn cluster(stream: &Stream, name: &ClusterName) -> Option<Arc<Cluster>> {
-    let name = match name {
-        ClusterName::Fixed(name) => name,
-        ClusterName::Header(name) => stream.head.headers.get(name)?.to_str().ok()?,
-    };
-    stream.downstream.worker.shared.clusters.get(name)
+    stream.downstream.worker.shared.clusters.get(stream.cluster_name(name)?)
 }
 
 /// What the route and the request's hash say of the endpoint.
@@ -151,13 +138,8 @@ fn prepare(stream: &mut Stream, route: &Route, forward: &CompiledForward) {
 
 /// The stream has lasted as long as it may.
 fn too_long(stream: &mut Stream) -> Response<ResponseBody> {
-    let has_request = stream.request_meter.as_ref().is_none_or(|meter| meter.ended().is_some());
-    let status = match has_request {
-        true => StatusCode::GATEWAY_TIMEOUT,
-        false => StatusCode::REQUEST_TIMEOUT,
-    };
     stream.details = MAX_DURATION;
-    let mut response = local_reply(stream, status, "downstream duration timeout");
+    let mut response = local_reply(stream, late(stream), "downstream duration timeout");
     if stream.is_grpc() {
         // DEADLINE_EXCEEDED, as the client itself would find.
         response.headers_mut().insert("grpc-status", HeaderValue::from(4));
@@ -165,14 +147,29 @@ fn too_long(stream: &mut Stream) -> Response<ResponseBody> {
     response
 }
 
-/// With `no_content` the request asks for 204 when there is no response in time.
-fn timed_out(
+/// Whose fault it is: the client's, when it has not sent the whole request.
+fn late(stream: &Stream) -> StatusCode {
+    let has_request = stream.request_meter.as_ref().is_none_or(|meter| meter.ended().is_some());
+    match has_request {
+        true => StatusCode::GATEWAY_TIMEOUT,
+        false => StatusCode::REQUEST_TIMEOUT,
+    }
+}
+
+/// Counts a status to the cluster. Envoy: what a health check gets is no answer to a user.
+fn count_response(stream: &Stream, cluster: &Cluster, status: StatusCode) {
+    if stream.filters.health_check.is_none() {
+        cluster.stats().count_response(status);
+    }
+}
+
+/// The answer to a request that has taken too long. With `no_content` the request asks for
+/// 204 when there is no response in time.
+pub(crate) fn timed_out(
     stream: &mut Stream,
-    cluster: &Cluster,
     expired: Expired,
     no_content: bool,
 ) -> Response<ResponseBody> {
-    let status = StatusCode::GATEWAY_TIMEOUT;
     match expired {
         Expired::Request => {
             stream.details = REQUEST_TIMEOUT;
@@ -181,10 +178,12 @@ fn timed_out(
         Expired::Response => {
             let (status, text) = match no_content {
                 true => (StatusCode::NO_CONTENT, ""),
-                false => (status, "upstream request timeout"),
+                false => (StatusCode::GATEWAY_TIMEOUT, "upstream request timeout"),
             };
-            cluster.stats().rq_timeout.inc();
-            cluster.stats().count_response(status);
+            if let Some(cluster) = &stream.cluster {
+                cluster.stats().rq_timeout.inc();
+                count_response(stream, cluster, status);
+            }
             count_timeout(stream);
             stream.fail(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
             local_reply(stream, status, text)
@@ -192,7 +191,7 @@ fn timed_out(
         Expired::Whole => too_long(stream),
         Expired::Idle => {
             stream.fail(Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout");
-            local_reply(stream, status, "stream timeout")
+            local_reply(stream, late(stream), "stream timeout")
         }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) fn change_response<B>(
             continue;
         }
         let mut record = stream.record();
-        record.response_code = response.status().as_u16();
+        record.response_status = response.status().as_u16();
         record.response_headers = Some(response.headers());
         let values = values(changes, response.headers(), &record);
         write(values, response.headers_mut());
@@ -75,6 +75,12 @@ pub(crate) fn change_response<B>(
 fn remove(changes: &HeaderChanges, headers: &mut HeaderMap) {
     for name in changes.removed() {
         headers.remove(name);
+    }
+    if let Some(pattern) = changes.removed_matching() {
+        let named = headers.keys().filter(|name| pattern.matches(name.as_str().as_bytes()));
+        for name in named.cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
     }
 }
 

@@ -56,6 +56,13 @@ impl ResponseBody {
         })
     }
 
+    /// Makes another body of this one; the upstream's connection is free when that ends.
+    pub(crate) fn wrap(&mut self, make: impl FnOnce(Body) -> Body) {
+        if !self.body.is_empty() {
+            self.body = make(std::mem::take(&mut self.body));
+        }
+    }
+
     /// Takes a body of the proxy's own away and gives its size: a HEAD gets none (RFC 9110,
     /// section 9.3.2). `None` when it is an upstream's, or empty.
     pub(crate) fn withhold(&mut self) -> Option<u64> {

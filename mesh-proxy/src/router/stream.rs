@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use tokio::time::Sleep;
 
 use crate::cluster::Cluster;
 use crate::codec::{Meter, Protocol, is_grpc};
+use crate::config::ClusterName;
 use crate::endpoint::Endpoint;
 use crate::formatter::{Flags, LogType, Record, Request};
 use crate::routes::Route;
+use crate::stats::Held;
 use crate::transport::tls::ConnectionInfo;
 use crate::worker::Worker;
 
@@ -84,8 +87,24 @@ pub(crate) struct Stream {
     pub(crate) responded: Option<Instant>,
     /// Why TLS with the upstream failed.
     pub(crate) upstream_failure: Option<Arc<str>>,
+    pub(crate) filters: FilterState,
+    /// Of the upstream's response.
+    pub(crate) upstream_status: Option<StatusCode>,
     /// How long the upstream took until its response's head.
     pub(crate) service_time: Option<Duration>,
+}
+
+/// What HTTP filters know of a request when its response comes.
+#[derive(Default)]
+pub(crate) struct FilterState {
+    /// Counts among the faults that are active.
+    pub(crate) fault: Option<Held>,
+    /// The response takes its time: KiB a second.
+    pub(crate) response_rate: Option<u64>,
+    /// A page of another origin asks, and may.
+    pub(crate) cors_origin: Option<HeaderValue>,
+    /// The health check filter whose request this is.
+    pub(crate) health_check: Option<Box<str>>,
 }
 
 impl Stream {
@@ -114,6 +133,8 @@ impl Stream {
             sent: None,
             responded: None,
             upstream_failure: None,
+            filters: FilterState::default(),
+            upstream_status: None,
             service_time: None,
         }
     }
@@ -131,6 +152,28 @@ impl Stream {
             (Some(reason), Some(head)) => format!("{head}|{}}}", reason.replace(' ', "_")).into(),
             _ => self.details.into(),
         }
+    }
+
+    /// The name of the cluster that the route leads to.
+    pub(crate) fn route_cluster(&self) -> Option<&str> {
+        self.cluster_name(&self.route.as_ref()?.destination()?.cluster)
+    }
+
+    /// The name, or what the request says in its stead.
+    pub(super) fn cluster_name<'a>(&'a self, name: &'a ClusterName) -> Option<&'a str> {
+        match name {
+            ClusterName::Fixed(name) => Some(name),
+            ClusterName::Header(name) => self.head.headers.get(name)?.to_str().ok(),
+        }
+    }
+
+    /// The cluster that the request goes to, or would have gone to.
+    fn known_cluster(&self) -> Option<&str> {
+        if let Some(cluster) = &self.cluster {
+            return Some(&cluster.config.name);
+        }
+        let clusters = &self.downstream.worker.shared.clusters;
+        self.route_cluster().filter(|name| clusters.get(name).is_some())
     }
 
     /// Whether the client did not send the whole request.
@@ -163,12 +206,16 @@ impl Stream {
             flags: self.flags,
             bytes_received: self.request_meter.as_ref().map_or(0, |meter| meter.bytes()),
             upstream_host: self.upstream_host.as_ref().map(|host| host.address),
-            upstream_cluster: self.cluster.as_ref().map(|cluster| &*cluster.config.name),
+            upstream_cluster: self.known_cluster(),
+            response_code: self.upstream_status.map_or(0, |status| status.as_u16()),
+            response_code_details: Some(self.details).filter(|details| !details.is_empty()),
             upstream_local: self.upstream_local,
             upstream_protocol: self.upstream_protocol.map(Protocol::name),
             upstream_failure: self.upstream_failure.as_deref(),
             attempts: self.attempts,
+            downstream_direct: downstream.remote,
             downstream_tls: downstream.tls.as_deref(),
+            is_health_check: self.filters.health_check.is_some(),
             server_name: downstream.server_name.as_deref(),
             route_name: self.route.as_ref().map(|route| &**route.name()).filter(|n| !n.is_empty()),
             ..Record::new(SystemTime::now() - duration, self.remote, downstream.local)

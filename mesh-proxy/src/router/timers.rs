@@ -1,7 +1,7 @@
 //! The times that a stream may take.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::codec::Meter;
 
 /// Which time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expired {
+pub(crate) enum Expired {
     /// The route's timeout: from the end of the request to the end of the response.
     Response,
     /// The route's limit from the beginning of the request to the end of the response.
@@ -41,6 +41,14 @@ pub(super) struct Timers {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+/// Does `work` before the request goes to the router, in the time that a stream may take.
+pub(crate) async fn within_limits<T>(
+    stream: &Stream,
+    work: impl Future<Output = T>,
+) -> Result<T, Expired> {
+    Timers::new(stream, Limits::default(), stream.idle_timeout).limit(work).await
+}
+
 impl Timers {
     /// `idle` is how long the stream may be silent.
     pub(super) fn new(stream: &Stream, limits: Limits, idle: Option<Duration>) -> Self {
@@ -55,6 +63,16 @@ impl Timers {
             downstream: Rc::clone(&stream.downstream),
             sleep: None,
         }
+    }
+
+    /// Does `work`, unless a time is up before.
+    pub(super) async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Expired> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll(cx).map(Err),
+        })
+        .await
     }
 
     /// Ready when a time is up; otherwise wakes the task when that may be so.

@@ -103,6 +103,7 @@ mod tests {
                 response_headers: Default::default(),
                 attempts: AttemptHeaders::default(),
                 require_tls: Default::default(),
+                filters: Vec::new(),
             })
             .collect();
         Domains::new(hosts.iter())

@@ -14,8 +14,9 @@ use super::index::Index;
 use super::matcher::Matcher;
 use crate::config::{
     self, Action, AttemptHeaders, Destination, Forward, HeaderChanges, Name, Redirect, RequireTls,
-    RouteTable,
+    RouteTable, Target,
 };
+use crate::http_filter::{Overrides, RouteSettings};
 use crate::random;
 
 /// All route tables that are discovered, by name.
@@ -34,6 +35,7 @@ pub(crate) struct Table {
     pub(crate) config: Arc<RouteTable>,
     domains: Domains,
     hosts: Box<[Host]>,
+    filters: Overrides,
 }
 
 /// The routes of a virtual host.
@@ -43,6 +45,7 @@ struct Host {
     require_tls: RequireTls,
     /// Of a host that requires TLS.
     to_tls: Option<Box<Rule>>,
+    filters: Overrides,
 }
 
 /// A route that was found. Keeps its table.
@@ -65,6 +68,7 @@ pub(crate) struct Rule {
     /// done.
     pub(crate) request_headers: Box<[Arc<HeaderChanges>]>,
     pub(crate) response_headers: Box<[Arc<HeaderChanges>]>,
+    filters: Overrides,
 }
 
 pub(crate) enum CompiledAction {
@@ -80,6 +84,8 @@ pub(crate) struct CompiledForward {
     /// For `x-envoy-expected-rq-timeout-ms`: the time for a try, or else for all of them.
     pub(crate) expected_timeout: Option<HeaderValue>,
     pub(crate) attempts: AttemptHeaders,
+    /// Of each of its destinations; none when they say nothing.
+    filters: Box<[Overrides]>,
 }
 
 impl Tables {
@@ -149,6 +155,7 @@ impl Table {
         Self {
             domains: Domains::new(config.virtual_hosts.iter().map(|host| &**host)),
             hosts: hosts.collect(),
+            filters: Overrides::new(&config.filters),
             config,
         }
     }
@@ -181,6 +188,7 @@ impl Host {
             index: Index::new(host.routes.iter().map(|route| &route.matcher)),
             require_tls: host.require_tls,
             to_tls: (host.require_tls != RequireTls::Nobody).then(|| Box::new(Rule::to_tls())),
+            filters: Overrides::new(&host.filters),
         }
     }
 
@@ -228,6 +236,33 @@ impl Route {
         }
     }
 
+    /// What is said of the HTTP filter of this name, the most specific first: the weighted
+    /// cluster's settings, the route's, the virtual host's, the table's.
+    pub(crate) fn overrides<'a>(
+        &'a self,
+        filter: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a RouteSettings> {
+        let (table, rule) = (&self.table, self.rule());
+        let host = &table.hosts[self.host];
+        let levels = [
+            self.overrides_of_destination(),
+            Some(&rule.filters),
+            Some(&host.filters),
+            Some(&table.filters),
+        ];
+        levels.into_iter().flatten().filter_map(move |level| level.of(filter))
+    }
+
+    fn overrides_of_destination(&self) -> Option<&Overrides> {
+        let CompiledAction::Forward(forward) = &self.rule().action else { return None };
+        if forward.filters.is_empty() {
+            return None;
+        }
+        let chosen = self.destination()?;
+        let mut all = forward.config.target.all();
+        forward.filters.get(all.position(|one| std::ptr::eq(one, chosen))?)
+    }
+
     /// Empty when the route has none.
     pub(crate) fn name(&self) -> &Name {
         &self.rule().name
@@ -258,6 +293,7 @@ impl Rule {
             action: CompiledAction::ToTls,
             request_headers: Box::default(),
             response_headers: Box::default(),
+            filters: Overrides::default(),
         }
     }
 
@@ -266,6 +302,7 @@ impl Rule {
             Action::Forward(forward) => CompiledAction::Forward(Box::new(CompiledForward {
                 expected_timeout: expected_timeout(forward),
                 attempts: host.attempts,
+                filters: overrides_of(&forward.target),
                 config: Forward::clone(forward),
             })),
             Action::Redirect(redirect) => CompiledAction::Redirect(redirect.clone()),
@@ -281,6 +318,7 @@ impl Rule {
             matcher: Matcher::new(&route.matcher),
             name: Arc::clone(&route.name),
             action,
+            filters: Overrides::new(&route.filters),
             request_headers: all([
                 &route.request_headers,
                 &host.request_headers,
@@ -299,4 +337,12 @@ fn expected_timeout(forward: &Forward) -> Option<HeaderValue> {
     let per_try = forward.retry.as_ref().and_then(|retry| retry.per_try_timeout);
     let shorter = per_try.into_iter().chain(forward.timeout).min()?;
     Some(HeaderValue::from(shorter.as_millis() as u64))
+}
+
+/// What weighted clusters say of filters; nothing at all when none does.
+fn overrides_of(target: &Target<Destination>) -> Box<[Overrides]> {
+    match target.all().any(|destination| !destination.filters.is_empty()) {
+        true => target.all().map(|destination| Overrides::new(&destination.filters)).collect(),
+        false => Box::default(),
+    }
 }

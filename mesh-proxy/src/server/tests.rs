@@ -248,7 +248,7 @@ async fn what_a_drain_cuts_is_logged() {
     let line = config::FormatPart::Literal("cut\n".to_owned());
     let format = config::LogFormat::Text(config::Format(vec![line]));
     let target = config::LogTarget::File(path.clone());
-    let log = Arc::new(config::AccessLog { target, format, omit_empty: false });
+    let log = Arc::new(config::AccessLog { target, format, omit_empty: false, filter: None });
     let mut logging = Listener::clone(&listener("l", "127.0.0.1:0", "one"));
     let mut chain = FilterChain::clone(&logging.filter_chains[0]);
     let NetworkFilter::Tcp(proxy) = &chain.filter else { panic!() };

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use super::{Census, Workers};
-use crate::config::ConnectionLimits;
+use crate::config::{ConnectionLimits, Name};
 use crate::stats::Registry;
 use crate::{access_log, cluster, routes, secrets};
 
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) limits: OnceLock<ConnectionLimits>,
     /// Health checks of the proxy are to fail (`POST /healthcheck/fail`).
     pub(crate) is_failing: AtomicBool,
+    /// The node's cluster; set once the configuration is known.
+    pub(crate) service_cluster: OnceLock<Name>,
 }
 
 impl Shared {
@@ -39,6 +41,7 @@ impl Shared {
             access_logs,
             limits: OnceLock::new(),
             is_failing: AtomicBool::new(false),
+            service_cluster: OnceLock::new(),
         })
     }
 }

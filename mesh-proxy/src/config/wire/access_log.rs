@@ -14,6 +14,7 @@ use prost_types::value::Kind;
 
 use super::common::{decode, refuse_set, required_name, unknown_type};
 use super::format::{default_format, format};
+use super::log_filter::log_filter;
 use super::route::inline;
 use crate::config::{AccessLog, Error, JsonValue, LogFormat, LogTarget, Path};
 
@@ -28,27 +29,34 @@ pub(super) fn access_logs(
 
 fn access_log(path: &Path, log: proto::AccessLog) -> Result<AccessLog, Error> {
     let proto::AccessLog { name: _, filter, config_type } = log;
-    refuse_set!(path, AccessLog, filter);
-    let path = path.field("typed_config");
+    let filter = filter.map(|wire| log_filter(&path.field("filter"), wire)).transpose()?;
+    let log = logger(&path.field("typed_config"), config_type)?;
+    Ok(AccessLog { filter, ..log })
+}
+
+fn logger(
+    path: &Path,
+    config_type: Option<proto::access_log::ConfigType>,
+) -> Result<AccessLog, Error> {
     let any = config_type.map(|proto::access_log::ConfigType::TypedConfig(any)| any);
     match &any {
-        Some(any) if any::is::<FileAccessLog>(any) => file(&path, decode(&path, any)?),
+        Some(any) if any::is::<FileAccessLog>(any) => file(path, decode(path, any)?),
         Some(any) if any::is::<StdoutAccessLog>(any) => {
-            let log: StdoutAccessLog = decode(&path, any)?;
+            let log: StdoutAccessLog = decode(path, any)?;
             let format = log
                 .access_log_format
                 .map(|stdout_access_log::AccessLogFormat::LogFormat(format)| format);
-            log_format(&path, LogTarget::Stdout, format)
+            log_format(path, LogTarget::Stdout, format)
         }
         Some(any) if any::is::<StderrAccessLog>(any) => {
-            let log: StderrAccessLog = decode(&path, any)?;
+            let log: StderrAccessLog = decode(path, any)?;
             let format = log
                 .access_log_format
                 .map(|stderr_access_log::AccessLogFormat::LogFormat(format)| format);
-            log_format(&path, LogTarget::Stderr, format)
+            log_format(path, LogTarget::Stderr, format)
         }
         other => Err(unknown_type(
-            &path,
+            path,
             other.as_ref(),
             &[
                 FileAccessLog::full_name(),
@@ -80,7 +88,7 @@ fn file(path: &Path, log: FileAccessLog) -> Result<AccessLog, Error> {
             json_format(&path.field("typed_json_format"), json)?
         }
     };
-    Ok(AccessLog { target, format, omit_empty: false })
+    Ok(AccessLog { target, format, omit_empty: false, filter: None })
 }
 
 /// `log_format`, or Envoy's default format without one.
@@ -99,7 +107,7 @@ fn log_format(
     }) = wire
     else {
         let format = LogFormat::Text(default_format());
-        return Ok(AccessLog { target, format, omit_empty: false });
+        return Ok(AccessLog { target, format, omit_empty: false, filter: None });
     };
     let path = path.field("log_format");
     refuse_set!(&path, AccessLogFormat, content_type, formatters, json_format_options);
@@ -116,7 +124,7 @@ fn log_format(
         Some(Format::JsonFormat(json)) => json_format(&path.field("json_format"), json)?,
         None => return Err(path.error("missing: expected text_format_source or json_format")),
     };
-    Ok(AccessLog { target, format, omit_empty: omit_empty_values })
+    Ok(AccessLog { target, format, omit_empty: omit_empty_values, filter: None })
 }
 
 fn json_format(path: &Path, json: prost_types::Struct) -> Result<LogFormat, Error> {

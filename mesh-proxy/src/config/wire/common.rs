@@ -204,8 +204,8 @@ pub(super) fn decode<M: Message + prost::Name + Default>(
 /// The error for an extension that we do not have.
 pub(super) fn unknown_type(path: &Path, any: Option<&Any>, ours: &[String]) -> Error {
     let found = match any {
-        Some(any) => any::type_name(&any.type_url).to_owned(),
-        None => return path.error(format!("missing: expected one of {}", ours.join(", "))),
+        Some(any) if !any.type_url.is_empty() => any::type_name(&any.type_url).to_owned(),
+        _ => return path.error(format!("missing: expected one of {}", ours.join(", "))),
     };
     path.error(format!("found {found}, expected one of {}", ours.join(", ")))
 }

@@ -1,27 +1,23 @@
-//! `HttpConnectionManager` and its HTTP filters.
+//! `HttpConnectionManager`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_proto::any;
-use mesh_proto::envoy::extensions::filters::http::router::v3::Router;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3 as proto;
-use prost::Name as _;
 use proto::http_connection_manager as parts;
 
 use super::KnownClusters;
 use super::access_log::access_logs;
 use super::client_cert::client_cert;
-use super::common::{
-    ads_source, decode, enumeration, not_honoured, refuse_set, required_name, timeout, unknown_type,
-};
+use super::common::{ads_source, enumeration, not_honoured, refuse_set, required_name, timeout};
+use super::http_filter::filters;
 use super::http_options::{common, http2, kibibytes};
 use super::http1_options::http1;
 use super::origin;
 use super::route_table::inline_route_table;
 use crate::config::{
-    CodecType, Error, EscapedSlashes, HttpConnectionManager, HttpFilter, Path, PathNormalisation,
-    RouteSource, ServerHeader, StripPort, Upgrades,
+    CodecType, Error, EscapedSlashes, HttpConnectionManager, Path, PathNormalisation, RouteSource,
+    ServerHeader, StripPort, Upgrades,
 };
 
 const DEFAULT_STREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -264,69 +260,6 @@ fn routes(
         }
         None => Err(path.error("missing: expected route_config or rds")),
     }
-}
-
-/// The filters in order; the router is the last one and nowhere else.
-fn filters(path: &Path, filters: Vec<proto::HttpFilter>) -> Result<Vec<HttpFilter>, Error> {
-    use proto::http_filter::ConfigType;
-    let ours = [Router::full_name()];
-    let mut found = Vec::with_capacity(filters.len());
-    for (index, filter) in filters.into_iter().enumerate() {
-        let path = path.index(index);
-        let proto::HttpFilter { name: _, is_optional, disabled, config_type } = filter;
-        refuse_set!(&path, HttpFilter, disabled);
-        let path = path.field("typed_config");
-        if found.last() == Some(&HttpFilter::Router) {
-            return Err(path.error("stands behind the router, which must be the last filter"));
-        }
-        match config_type {
-            Some(ConfigType::TypedConfig(any)) if any::is::<Router>(&any) => {
-                router(&path, decode(&path, &any)?)?;
-                found.push(HttpFilter::Router);
-            }
-            // Envoy's meaning of it: do without when this proxy does not have it.
-            Some(ConfigType::TypedConfig(_)) if is_optional => {}
-            Some(ConfigType::TypedConfig(any)) => {
-                return Err(unknown_type(&path, Some(&any), &ours));
-            }
-            Some(ConfigType::ConfigDiscovery(_)) => return Err(not_honoured(&path)),
-            None => return Err(unknown_type(&path, None, &ours)),
-        }
-    }
-    if found.is_empty() {
-        return Err(path.error(format!("missing: the last filter must be {}", ours[0])));
-    }
-    Ok(found)
-}
-
-fn router(path: &Path, router: Router) -> Result<(), Error> {
-    let Router {
-        dynamic_stats,
-        start_child_span,
-        upstream_log,
-        upstream_log_options,
-        suppress_envoy_headers,
-        strict_check_headers,
-        respect_expected_rq_timeout,
-        suppress_grpc_request_failure_code_stats,
-        upstream_http_filters,
-        reject_connect_request_early_data,
-    } = router;
-    refuse_set!(
-        path,
-        Router,
-        dynamic_stats,
-        start_child_span,
-        upstream_log,
-        upstream_log_options,
-        suppress_envoy_headers,
-        strict_check_headers,
-        respect_expected_rq_timeout,
-        suppress_grpc_request_failure_code_stats,
-        upstream_http_filters,
-        reject_connect_request_early_data,
-    );
-    Ok(())
 }
 
 fn upgrades(path: &Path, upgrades: Vec<parts::UpgradeConfig>) -> Result<Upgrades, Error> {

@@ -68,6 +68,18 @@ const INERT: &[&str] = &[
     // Without effect, because what they are about is refused where asked for.
     "AccessLogFormat.content_type",
     "AccessLogFormat.json_format_options",
+    "HttpFault.abort_grpc_status_runtime", // no runtime
+    "HttpFault.abort_http_status_runtime",
+    "HttpFault.abort_percent_runtime",
+    "HttpFault.delay_duration_runtime",
+    "HttpFault.delay_percent_runtime",
+    "HttpFault.disable_downstream_cluster_stats", // a client does not say what is counted
+    "HttpFault.max_active_faults_runtime",
+    "HttpFault.response_rate_limit_percent_runtime",
+    "LocalRateLimit.always_consume_default_token_bucket", // descriptors are refused
+    "LocalRateLimit.max_dynamic_descriptors",
+    "LocalRateLimit.stage",
+    "LocalRateLimit.vh_rate_limits",
     "ApiConfigSource.set_node_on_first_message_only",
     "Cluster.cleanup_interval",
     "CommonLbConfig.update_merge_window",

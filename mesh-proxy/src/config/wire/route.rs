@@ -8,6 +8,7 @@ use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeR
 
 use super::common::{enumeration, not_honoured, port, refuse_set, required};
 use super::header::header_changes;
+use super::http_filter::filter_overrides;
 use super::route_action::forward;
 use super::route_match::{route_match, substitution};
 use crate::config::{
@@ -51,7 +52,6 @@ pub(super) fn route(
         Route,
         metadata,
         decorator,
-        typed_per_filter_config,
         tracing,
         per_request_buffer_limit_bytes,
         stat_prefix,
@@ -76,6 +76,7 @@ pub(super) fn route(
         None => return Err(path.error("missing: expected route, redirect or direct_response")),
     };
     Ok(Route {
+        filters: filter_overrides(path, typed_per_filter_config)?,
         name: name.into(),
         matcher,
         action,

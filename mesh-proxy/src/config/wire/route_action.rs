@@ -12,6 +12,7 @@ use super::common::{
 };
 use super::hash_policy::hash_policies;
 use super::header::{header_changes, name_of_header};
+use super::http_filter::filter_overrides;
 use super::metadata;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
@@ -216,7 +217,6 @@ fn cluster_weight(
         typed_per_filter_config,
         host_rewrite_specifier,
     } = cluster;
-    refuse_set!(path, ClusterWeight, typed_per_filter_config);
     // The cluster's own over the route's.
     let mut subset = subset.clone();
     subset.extend(metadata::of_filter(metadata_match.as_ref(), SUBSET));
@@ -234,6 +234,7 @@ fn cluster_weight(
     };
     Ok(WeightedCluster {
         cluster: Destination {
+            filters: filter_overrides(path, typed_per_filter_config)?,
             cluster: name,
             subset,
             host_rewrite,

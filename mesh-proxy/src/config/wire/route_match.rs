@@ -27,10 +27,6 @@ pub(super) fn route_match(wire: proto::RouteMatch, path: &Path) -> Result<RouteM
         path_specifier,
     } = wire;
     refuse_set!(path, RouteMatch, cookies, tls_context, dynamic_metadata, filter_state,);
-    let mut found = Vec::with_capacity(headers.len());
-    for (index, header) in headers.into_iter().enumerate() {
-        found.push(header_match(header, &path.field("headers").index(index))?);
-    }
     let mut query = Vec::with_capacity(query_parameters.len());
     for (index, parameter) in query_parameters.into_iter().enumerate() {
         query.push(query_match(parameter, &path.field("query_parameters").index(index))?);
@@ -38,7 +34,7 @@ pub(super) fn route_match(wire: proto::RouteMatch, path: &Path) -> Result<RouteM
     Ok(RouteMatch {
         path: path_match(path_specifier, path)?,
         case_sensitive: case_sensitive.unwrap_or(true),
-        headers: found,
+        headers: header_matches(&path.field("headers"), headers)?,
         query,
         fraction: fraction
             .map(|fraction| runtime_fraction(fraction, &path.field("runtime_fraction")))
@@ -77,6 +73,15 @@ fn path_match(
             Err(path.error("missing: expected prefix, path, path_separated_prefix or safe_regex"))
         }
     }
+}
+
+/// A list of them.
+pub(super) fn header_matches(
+    path: &Path,
+    list: Vec<proto::HeaderMatcher>,
+) -> Result<Vec<HeaderMatch>, Error> {
+    let list = list.into_iter().enumerate();
+    list.map(|(index, header)| header_match(header, &path.index(index))).collect()
 }
 
 /// Envoy's `HeaderMatcher`.

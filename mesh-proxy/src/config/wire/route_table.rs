@@ -9,6 +9,7 @@ use proto::virtual_host::TlsRequirementType;
 use super::KnownClusters;
 use super::common::{enumeration, refuse_set, required_name};
 use super::header::header_changes;
+use super::http_filter::filter_overrides;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
 use super::route::{Inherited, route};
@@ -102,7 +103,6 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
         internal_only_headers,
         cluster_specifier_plugins,
         vhost_header,
-        typed_per_filter_config,
         metadata,
         route_specifiers,
     );
@@ -145,6 +145,7 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
             response_headers_to_add,
             &response_headers_to_remove,
         )?,
+        filters: filter_overrides(path, typed_per_filter_config)?,
         most_specific_wins: most_specific_header_mutations_wins,
         ignore_port: ignore_port_in_host_matching,
         ignore_path_parameters: ignore_path_parameters_in_path_matching,
@@ -190,7 +191,6 @@ fn virtual_host(
         virtual_clusters,
         rate_limits,
         cors,
-        typed_per_filter_config,
         retry_policy_typed_config,
         hedge_policy,
         per_request_buffer_limit_bytes,
@@ -230,6 +230,7 @@ fn virtual_host(
             TlsRequirementType::ExternalOnly => RequireTls::External,
             TlsRequirementType::All => RequireTls::Everybody,
         },
+        filters: filter_overrides(path, typed_per_filter_config)?,
     })
 }
 

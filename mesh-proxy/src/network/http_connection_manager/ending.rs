@@ -198,7 +198,9 @@ impl Ending {
         let stats = &self.manager.stats;
         stats.rq_active.dec();
         stats.rq_time.record(self.stream.started.elapsed().as_millis() as u64);
-        if let Some(status) = self.status {
+        // Envoy: what a health check gets is no answer to a user.
+        let status = self.status.filter(|_| self.stream.filters.health_check.is_none());
+        if let Some(status) = status {
             stats.rq_completed.inc();
             let class = usize::from(status.as_u16() / 100).checked_sub(1);
             if let Some(class) = class.and_then(|class| stats.rq_by_class.get(class)) {
@@ -228,6 +230,9 @@ impl Ending {
         if self.stream.details == REQUEST_TIMEOUT {
             stats.rq_timeout.inc();
         }
+        if self.stream.details == "request_payload_too_large" {
+            stats.rq_too_large.inc();
+        }
         if self.stream.flags.contains(Flags::STREAM_IDLE_TIMEOUT) {
             stats.rq_idle_timeout.inc();
         }
@@ -244,6 +249,7 @@ impl Ending {
         record.response_headers = self.response_headers.as_ref();
         record.response_trailers = self.response_trailers.as_ref();
         record.response_code = self.status.map_or(0, |status| status.as_u16());
+        record.response_status = record.response_code;
         record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
         record.bytes_sent = self.bytes_sent;
         self.manager.logs.iter().for_each(|log| log.write(&record));

@@ -24,6 +24,7 @@ use crate::access_log::Log;
 use crate::codec::Limits;
 use crate::codec::server::Options;
 use crate::config::{self, RouteSource};
+use crate::http_filter;
 use crate::network::Connection;
 use crate::routes::Slot;
 use crate::worker::Shared;
@@ -41,6 +42,7 @@ struct Manager {
     routes: Arc<Slot>,
     stats: HttpStats,
     logs: Vec<Log>,
+    filters: http_filter::Chain,
     server_header: HeaderValue,
     codec: Options,
 }
@@ -61,6 +63,7 @@ impl HttpConnectionManager {
             routes,
             stats: HttpStats::new(&shared.registry, &config.stat_prefix),
             logs: logs.collect::<io::Result<_>>()?,
+            filters: http_filter::Chain::new(&config.http_filters, &config.stat_prefix, shared),
             server_header: server_header.unwrap_or(HeaderValue::from_static("envoy")),
             codec: Options {
                 headers: Limits { bytes: config.max_headers_size, count: config.max_headers_count },

@@ -19,10 +19,9 @@ use super::{Manager, headers, host};
 use crate::access_log::Flags;
 use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
 use crate::config::CodecType;
-use crate::http_filter;
 use crate::network::{self, Connection};
 use crate::random;
-use crate::router::{Downstream, ResponseBody, Stream, local_reply};
+use crate::router::{Downstream, FilterState, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;
 
@@ -175,10 +174,7 @@ impl Client {
         };
         let response = match refusal {
             Some(refusal) => refusal,
-            None => {
-                let filters = &self.manager.config.http_filters;
-                http_filter::run(filters, &mut ending.stream, body).await
-            }
+            None => self.manager.filters.run(&mut ending.stream, body).await,
         };
         if let Some(pace) = pace {
             pace.limit(ending.idle_timeout());
@@ -246,6 +242,8 @@ impl Client {
             sent: None,
             responded: None,
             upstream_failure: None,
+            filters: FilterState::default(),
+            upstream_status: None,
             service_time: None,
         };
         let ending = Ending {

@@ -97,7 +97,7 @@ fn plain(name: &str) -> Option<Operator> {
         "REQUEST_TX_DURATION" => Operator::Duration(Span::RequestSent),
         "RESPONSE_DURATION" => Operator::Duration(Span::Response),
         "RESPONSE_TX_DURATION" => Operator::Duration(Span::ResponseSent),
-        "UPSTREAM_HOST" => Operator::Address(Peer::UpstreamRemote, AddressPart::Whole),
+        "UPSTREAM_HOST" => Operator::Address(Peer::UpstreamHost, AddressPart::Whole),
         "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => Operator::UpstreamCluster,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Operator::Attempts,
         "ROUTE_NAME" => Operator::RouteName,
@@ -114,8 +114,7 @@ fn plain(name: &str) -> Option<Operator> {
     })
 }
 
-/// `…_ADDRESS`, `…_ADDRESS_WITHOUT_PORT` and `…_PORT`. The direct address is the
-/// connection's; only `use_remote_address` and PROXY protocol know another one.
+/// `…_ADDRESS`, `…_ADDRESS_WITHOUT_PORT` and `…_PORT`.
 fn address(name: &str) -> Option<Operator> {
     let parts = [
         ("_ADDRESS_WITHOUT_PORT", AddressPart::WithoutPort),
@@ -125,7 +124,8 @@ fn address(name: &str) -> Option<Operator> {
     let (peer, part) =
         parts.into_iter().find_map(|(suffix, part)| Some((name.strip_suffix(suffix)?, part)))?;
     let peer = match peer {
-        "DOWNSTREAM_REMOTE" | "DOWNSTREAM_DIRECT_REMOTE" => Peer::DownstreamRemote,
+        "DOWNSTREAM_REMOTE" => Peer::DownstreamRemote,
+        "DOWNSTREAM_DIRECT_REMOTE" => Peer::DownstreamDirectRemote,
         "DOWNSTREAM_LOCAL" | "DOWNSTREAM_DIRECT_LOCAL" => Peer::DownstreamLocal,
         "UPSTREAM_REMOTE" => Peer::UpstreamRemote,
         "UPSTREAM_LOCAL" => Peer::UpstreamLocal,
@@ -216,7 +216,8 @@ fn environment(path: &Path, command: &Command<'_>) -> Result<FormatPart, Error> 
             let taken = value.chars().take(command.max.unwrap_or(usize::MAX));
             FormatPart::Literal(taken.collect())
         }
-        _ => FormatPart::Operator(Operator::Never, None),
+        // Envoy: a text like any other.
+        _ => FormatPart::Literal("-".to_owned()),
     })
 }
 

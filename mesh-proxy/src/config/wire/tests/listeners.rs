@@ -196,7 +196,7 @@ fn connection_managers() {
     assert_eq!(found.upgrades.allow(b"WebSocket"), Some(true));
     assert!(found.generate_request_id);
     assert_eq!(&*found.server_name, "envoy");
-    assert_eq!(found.http_filters, [HttpFilter::Router]);
+    assert_eq!(found.http_filters, []);
 
     let rds = "rds: { route_config_name: r, config_source: { ads: {} } }\n";
     for (fields, expected) in [

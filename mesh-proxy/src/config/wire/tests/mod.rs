@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod clusters;
+mod filters;
 mod listeners;
 mod routes;
 mod tls;

@@ -2,6 +2,7 @@
 
 mod body;
 mod drain;
+mod filters;
 mod local;
 mod pool;
 mod retry;
@@ -21,8 +22,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
 use crate::config::{
-    self, Action, AttemptHeaders, ClusterName, CodecType, Destination, Forward, HttpFilter,
-    NetworkFilter, PathMatch, RouteMatch, RouteSource, RouteTable, Target, VirtualHost,
+    self, Action, AttemptHeaders, ClusterName, CodecType, Destination, Forward, NetworkFilter,
+    PathMatch, RouteMatch, RouteSource, RouteTable, Target, VirtualHost,
 };
 use crate::server::DataPlane;
 use crate::worker::Shared;
@@ -75,6 +76,7 @@ fn route(prefix: &str, action: Action) -> config::Route {
         action,
         request_headers: Arc::default(),
         response_headers: Arc::default(),
+        filters: Vec::new(),
     }
 }
 
@@ -89,9 +91,11 @@ fn table(routes: Vec<config::Route>) -> Arc<RouteTable> {
             response_headers: Arc::default(),
             attempts: AttemptHeaders { in_request: true, ..AttemptHeaders::default() },
             require_tls: config::RequireTls::Nobody,
+            filters: Vec::new(),
         })],
         request_headers: Arc::default(),
         response_headers: Arc::default(),
+        filters: Vec::new(),
         most_specific_wins: false,
         ignore_port: false,
         ignore_path_parameters: false,
@@ -103,7 +107,7 @@ fn manager() -> config::HttpConnectionManager {
         stat_prefix: "test".into(),
         codec: CodecType::Auto,
         routes: RouteSource::Rds("table".into()),
-        http_filters: vec![HttpFilter::Router],
+        http_filters: Vec::new(),
         upgrades: config::Upgrades(vec![("websocket".into(), true)]),
         idle_timeout: None,
         stream_idle_timeout: None,
