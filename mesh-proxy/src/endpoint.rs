@@ -67,10 +67,12 @@ impl Member {
 }
 
 impl Member {
-    /// Whether it does not count among the endpoints at all.
-    pub(crate) fn is_excluded(&self, ignore_unchecked: bool) -> bool {
+    /// Whether it does not count among the endpoints at all, not even as an unhealthy one.
+    pub(crate) fn is_excluded(&self) -> bool {
         let has = |flag| self.endpoint.standing.has(flag);
-        has(Flag::Excluded) || (ignore_unchecked && has(Flag::PendingActiveCheck))
+        self.config.health == EndpointHealth::Draining
+            || has(Flag::Excluded)
+            || has(Flag::PendingActiveCheck)
     }
 
     /// What is wrong with it, in Envoy's words and order.
@@ -100,6 +102,7 @@ impl Member {
 #[derive(Debug, Default)]
 pub(crate) struct EndpointStats {
     pub(crate) rq_active: AtomicU64,
+    pub(crate) rq_pending_active: AtomicU64,
     pub(crate) rq_total: AtomicU64,
     pub(crate) rq_success: AtomicU64,
     pub(crate) rq_error: AtomicU64,

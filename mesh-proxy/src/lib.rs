@@ -6,6 +6,7 @@ pub mod cli;
 mod cluster;
 mod codec;
 mod config;
+mod dns;
 mod endpoint;
 mod formatter;
 #[cfg(fuzzing)]

@@ -51,7 +51,7 @@ pub(super) fn text(pages: &Pages, filter: Option<&Regex>) -> String {
             line!(page, "{prefix}::region::{}", locality.region);
             line!(page, "{prefix}::zone::{}", locality.zone);
             line!(page, "{prefix}::sub_zone::{}", locality.sub_zone);
-            line!(page, "{prefix}::canary::false");
+            line!(page, "{prefix}::canary::{}", config.is_canary());
             line!(page, "{prefix}::priority::{}", config.priority);
             for (kind, value) in RATES.into_iter().zip(success_rates(endpoint)) {
                 line!(page, "{prefix}::{kind}::{}", rate(value));
@@ -203,17 +203,18 @@ fn limits(cluster: &Cluster) -> [(&'static str, Option<&'static str>, Limits); 2
 }
 
 /// Name, value, and whether it is a gauge.
-fn numbers(endpoint: &Endpoint) -> [(&'static str, u64, bool); 8] {
+fn numbers(endpoint: &Endpoint) -> [(&'static str, u64, bool); 9] {
     let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let stats = &endpoint.stats;
     [
-        ("cx_active", read(&stats.cx_active), true),
         ("cx_connect_fail", read(&stats.cx_connect_fail), false),
         ("cx_total", read(&stats.cx_total), false),
-        ("rq_active", read(&stats.rq_active), true),
         ("rq_error", read(&stats.rq_error), false),
         ("rq_success", read(&stats.rq_success), false),
         ("rq_timeout", read(&stats.rq_timeout), false),
         ("rq_total", read(&stats.rq_total), false),
+        ("cx_active", read(&stats.cx_active), true),
+        ("rq_active", read(&stats.rq_active), true),
+        ("rq_pending_active", read(&stats.rq_pending_active), true),
     ]
 }

@@ -14,20 +14,28 @@ pub(crate) struct BreakerStats {
 }
 
 /// Name of "open", name of "remaining", what is in use, and its limit.
-type Breaker = (&'static str, &'static str, fn(&InUse) -> &AtomicU32, fn(&Thresholds) -> u32);
+type Breaker = (&'static str, &'static str, fn(&InUse) -> &AtomicU32, fn(&Thresholds) -> u64);
 
 const BREAKERS: [Breaker; 5] = [
-    ("cx_open", "remaining_cx", |in_use| &in_use.connections, |max| max.max_connections),
-    ("cx_pool_open", "remaining_cx_pools", |in_use| &in_use.pools, |max| max.max_connection_pools),
+    ("cx_open", "remaining_cx", |in_use| &in_use.connections, |max| max.max_connections.into()),
+    ("cx_pool_open", "remaining_cx_pools", |in_use| &in_use.pools, pools),
     (
         "rq_pending_open",
         "remaining_pending",
         |in_use| &in_use.pending,
-        |max| max.max_pending_requests,
+        |max| max.max_pending_requests.into(),
     ),
-    ("rq_open", "remaining_rq", |in_use| &in_use.requests, |max| max.max_requests),
-    ("rq_retry_open", "remaining_retries", |in_use| &in_use.retries, |max| max.max_retries),
+    ("rq_open", "remaining_rq", |in_use| &in_use.requests, |max| max.max_requests.into()),
+    ("rq_retry_open", "remaining_retries", |in_use| &in_use.retries, |max| max.max_retries.into()),
 ];
+
+/// Without a limit as many as can be told, as in Envoy.
+fn pools(thresholds: &Thresholds) -> u64 {
+    match thresholds.max_connection_pools {
+        u32::MAX => u64::MAX,
+        max => max.into(),
+    }
+}
 
 impl BreakerStats {
     pub(super) fn new(
@@ -46,7 +54,7 @@ impl BreakerStats {
                 let max = max(&thresholds);
                 let in_use = || {
                     let limits = Arc::clone(limits);
-                    move || of(limits.of(priority)).load(Relaxed)
+                    move || u64::from(of(limits.of(priority)).load(Relaxed))
                 };
                 let now = in_use();
                 // One that lets nothing through never has anything in use: Envoy does not
@@ -59,7 +67,7 @@ impl BreakerStats {
                     let is_budget =
                         remaining == "remaining_retries" && thresholds.retry_budget.is_some();
                     let max = if is_budget { 0 } else { max };
-                    let value = move || max.saturating_sub(now()).into();
+                    let value = move || max.saturating_sub(now());
                     all.push(registry.derived(&full(remaining), value));
                 }
             }

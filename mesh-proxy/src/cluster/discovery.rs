@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::{Cluster, dns};
-use crate::config::{self, Discovery, LoadAssignment, Name};
+use crate::config::{self, Discovery, DnsLookup, LoadAssignment, Name};
 
 /// The assignments that came, by service name, so that a cluster that comes later or is
 /// replaced finds its own.
@@ -36,10 +36,9 @@ pub(super) fn begin(cluster: &Arc<Cluster>, assignments: &Assignments) {
             let Some(timeout) = cluster.config.initial_fetch_timeout else { return };
             tokio::spawn(give_up(weak, timeout))
         }
-        Discovery::StrictDns { names, policy, refresh } => {
-            let family = cluster.config.dns_family;
-            let question = dns::Question { names: names.clone(), family, policy: *policy };
-            tokio::spawn(dns::resolve(weak, question, *refresh))
+        Discovery::Dns { names, policy, lookup } => {
+            let (names, lookup) = (names.clone(), DnsLookup::clone(lookup));
+            tokio::spawn(dns::resolve(weak, dns::Question { names, policy: *policy, lookup }))
         }
         Discovery::OriginalDst | Discovery::Pipe(_) => return,
     };
@@ -68,10 +67,12 @@ pub(super) fn service_name(cluster: &config::Cluster) -> Option<&Name> {
 }
 
 impl Cluster {
-    /// Takes an assignment unless it is what the cluster has.
-    pub(super) fn assign_if_new(&self, assignment: LoadAssignment) {
-        if !self.members.load().are(&assignment) || !self.is_warm() {
+    /// Takes an assignment unless it is what the cluster has; tells whether it did.
+    pub(super) fn assign_if_new(&self, assignment: LoadAssignment) -> bool {
+        let is_new = !self.members.load().are(&assignment) || !self.is_known();
+        if is_new {
             self.assign(&assignment);
         }
+        is_new
     }
 }

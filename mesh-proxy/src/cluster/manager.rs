@@ -41,9 +41,11 @@ impl Manager {
         if old.as_ref().is_some_and(|old| old.config == config) {
             return;
         }
-        let cluster = Cluster::new(config, &self.registry, &self.secrets, old.as_deref());
-        let cluster = cluster.detect_outliers();
+        let cluster = Arc::new(Cluster::new(config, &self.registry, &self.secrets, old.as_deref()));
+        cluster.detect_outliers();
         cluster.check_health();
+        cluster.follow_slow_start();
+        cluster.show_breakers();
         discovery::begin(&cluster, &assignments);
         if let Some(old) = old {
             old.retire(Some(&cluster));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::{Transports, health};
 use crate::config::{self, AssignmentPolicy, LoadAssignment, LoadBalancing};
 use crate::endpoint::{Endpoint, Flag, Health, Member};
-use crate::load_balancer::Priorities;
+use crate::load_balancer::Balance;
 
 /// All endpoints, and those that may get requests as the balancer wants them.
 #[derive(Default)]
 pub(super) struct Members {
     pub(super) all: Vec<Member>,
     policy: AssignmentPolicy,
-    pub(super) priorities: Priorities,
+    pub(super) balance: Balance,
 }
 
 impl Members {
@@ -38,8 +38,8 @@ impl Members {
             all.extend(gone);
         }
         let policy = assignment.policy;
-        let priorities = Priorities::new(all.iter(), &config.lb, &policy, Some(&old.priorities));
-        Self { all, policy, priorities }
+        let balance = Balance::new(&all, &config.lb, &policy, &old.balance);
+        Self { all, policy, balance }
     }
 
     /// The one of this configuration, if there is one, or a new one.
@@ -63,9 +63,12 @@ impl Members {
         let member = Member { endpoint: Arc::new(endpoint), config };
         if cluster.health_check.is_some() && health::is_wanted(&member) {
             // Until its first check, which may well come before the first request.
-            for flag in [Flag::FailedActiveCheck, Flag::PendingActiveCheck] {
-                member.endpoint.standing.set(flag);
+            member.endpoint.standing.set(Flag::FailedActiveCheck);
+            if cluster.lb.ignore_unchecked {
+                member.endpoint.standing.set(Flag::PendingActiveCheck);
             }
+        } else if cluster.lb.slow_start.is_some() {
+            member.endpoint.standing.begin();
         }
         member
     }
@@ -75,8 +78,8 @@ impl Members {
         let is_gone =
             |member: &Member| member.endpoint.standing.has(Flag::PendingRemoval) && !stays(member);
         let all: Vec<_> = self.all.iter().filter(|member| !is_gone(member)).cloned().collect();
-        let priorities = Priorities::new(all.iter(), lb, &self.policy, Some(&self.priorities));
-        Self { all, policy: self.policy, priorities }
+        let balance = Balance::new(&all, lb, &self.policy, &self.balance);
+        Self { all, policy: self.policy, balance }
     }
 
     /// What they were made of.

@@ -12,7 +12,9 @@ mod manager;
 mod members;
 mod original_dst;
 mod outlier;
+mod slow_start;
 mod stats;
+mod subset_stats;
 mod transports;
 
 pub(crate) use limits::{Overflow, Permit};
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
-use crate::config::{self, Discovery, LoadAssignment, RoutingPriority, Thresholds};
+use crate::config::{self, Breakers, Discovery, LoadAssignment, RoutingPriority, Thresholds};
 use crate::endpoint::{Endpoint, Health, Member};
 use crate::load_balancer::Choice;
 use crate::secrets::Secrets;
@@ -38,6 +40,7 @@ use limits::Limits;
 use members::Members;
 use original_dst::OriginalDestinations;
 use outlier::Detection;
+use subset_stats::SubsetStats;
 
 /// A cluster at work.
 pub(crate) struct Cluster {
@@ -61,6 +64,9 @@ pub(crate) struct Cluster {
     /// Every first endpoint was checked, or there are no checks.
     checked: AtomicBool,
     checking: OnceLock<AbortHandle>,
+    starting: OnceLock<AbortHandle>,
+    /// Made when the first choice is by subset.
+    subset_stats: OnceLock<SubsetStats>,
     /// Held while endpoints or their health change.
     changing: Mutex<()>,
 }
@@ -84,7 +90,6 @@ pub(crate) struct PickContext<'a> {
     /// The hash of the request, by the route's `hash_policy`, for RING_HASH and MAGLEV.
     pub(crate) hash: Option<u64>,
     /// What the route's `metadata_match` asks of the endpoint under `envoy.lb`, for subsets.
-    #[expect(dead_code, reason = "for subsets, which are to come")]
     pub(crate) subset: Option<&'a config::Labels>,
     /// The route's `priority`: which of the cluster's circuit breakers count.
     pub(crate) priority: RoutingPriority,
@@ -135,13 +140,18 @@ impl Cluster {
             originals: originals.unwrap_or_default(),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
             discovering: OnceLock::new(),
-            detection: None,
+            detection: config
+                .outlier
+                .as_ref()
+                .map(|settings| Detection::new(settings, registry, &config.stat_name)),
             detecting: OnceLock::new(),
             checks: Checks::default(),
             checked: AtomicBool::new(
                 config.health_check.is_none() || old.is_some_and(Self::is_warm),
             ),
             checking: OnceLock::new(),
+            starting: OnceLock::new(),
+            subset_stats: OnceLock::new(),
             changing: Mutex::default(),
             config,
         }
@@ -155,10 +165,15 @@ impl Cluster {
             return context.destination.map(|address| self.originals.endpoint(address, tls));
         }
         let members = self.members.load();
-        let choice = Choice { tried: context.tried, hash: context.hash };
-        let picked = members.priorities.pick(&self.config.lb, &choice);
+        let PickContext { tried, hash, subset, .. } = context;
+        let choice = Choice { tried, hash, subset };
+        let (picked, way) = members.balance.pick(&self.config.lb, &choice);
         if picked.panic {
             self.stats().lb_healthy_panic.inc();
+        }
+        // As in Envoy: that nobody is found is no fallback.
+        if let Some(way) = way.filter(|_| picked.endpoint.is_some()) {
+            self.subset_stats.get_or_init(|| SubsetStats::new(self)).count(way);
         }
         picked.endpoint.cloned()
     }
@@ -234,19 +249,31 @@ impl Cluster {
         members.remove_others(&old);
     }
 
-    /// Looks for outliers, as a task of the control side.
-    fn detect_outliers(self) -> Arc<Self> {
+    /// Weighs endpoints anew as time passes, as a task of the control side.
+    fn follow_slow_start(self: &Arc<Self>) {
+        let Some(slow_start) = self.config.lb.slow_start else { return };
+        let task = tokio::spawn(slow_start::follow(Arc::downgrade(self), slow_start.window));
+        // Empty until now.
+        let _ = self.starting.set(task.abort_handle());
+    }
+
+    /// What is left of its breakers is told from the first moment on, when asked for.
+    fn show_breakers(&self) {
+        let Breakers { default, high } = &self.config.breakers;
+        if default.track_remaining || high.track_remaining {
+            self.stats();
+        }
+    }
+
+    /// Looks for outliers, also as a task of the control side.
+    fn detect_outliers(self: &Arc<Self>) {
         let Some(settings) = self.config.outlier.clone() else {
             let members = self.members.load();
-            outlier::forgive(members.all.iter().map(|member| &*member.endpoint));
-            return Arc::new(self);
+            return outlier::forgive(members.all.iter().map(|member| &*member.endpoint));
         };
-        let (detection, events) = Detection::new(&settings);
-        let cluster = Arc::new(Self { detection: Some(detection), ..self });
-        let task = tokio::spawn(outlier::detect(Arc::downgrade(&cluster), events));
+        let task = tokio::spawn(outlier::detect(Arc::downgrade(self), settings));
         // Empty until now.
-        let _ = cluster.detecting.set(task.abort_handle());
-        cluster
+        let _ = self.detecting.set(task.abort_handle());
     }
 
     /// Checks the endpoints' health, as tasks of the control side.
@@ -264,10 +291,12 @@ impl Cluster {
         self.membership.total.set(members.all.len() as u64);
         self.membership.healthy.set(members.count(Health::Healthy));
         self.membership.degraded.set(members.count(Health::Degraded));
-        let ignore_unchecked = self.config.lb.ignore_unchecked;
-        let excluded = members.all.iter().filter(|member| member.is_excluded(ignore_unchecked));
+        let excluded = members.all.iter().filter(|member| member.is_excluded());
         self.membership.excluded.set(excluded.count() as u64);
-        let stats = members.priorities.table_stats();
+        if let (Some(subsets), Some(stats)) = (members.balance.subsets(), self.subset_stats.get()) {
+            stats.active.set(subsets);
+        }
+        let stats = members.balance.table_stats();
         if stats.is_empty() {
             return;
         }
@@ -281,7 +310,7 @@ impl Cluster {
     /// Looks for no more endpoints, and ends their idle connections, except of those that
     /// `successor` took over.
     fn retire(&self, successor: Option<&Self>) {
-        let tasks = [&self.discovering, &self.detecting, &self.checking];
+        let tasks = [&self.discovering, &self.detecting, &self.checking, &self.starting];
         for task in tasks.into_iter().filter_map(OnceLock::get) {
             task.abort();
         }
@@ -316,6 +345,7 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             protocol: config::HttpProtocol::Http1,
             idle_timeout: None,
+            max_connection_duration: None,
             max_requests_per_connection: None,
             breakers: config::Breakers::default(),
             health_check: None,
@@ -326,7 +356,6 @@ mod tests {
             max_headers_size: 60 * 1024,
             max_headers_count: 100,
             http2: config::Http2Options::default(),
-            dns_family: config::DnsFamily::default(),
             initial_fetch_timeout: None,
             transports: config::Transports::default(),
         })
@@ -467,10 +496,12 @@ mod tests {
     async fn a_replaced_cluster_asks_dns_no_more() {
         let manager = Manager::new(Registry::new(1), Arc::default());
         let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
-        config.discovery = Discovery::StrictDns {
+        let lookup =
+            config::DnsLookup { refresh: Duration::from_millis(1), ..config::DnsLookup::default() };
+        config.discovery = Discovery::Dns {
             names: vec![dns::tests::name("localhost", 80)],
             policy: config::AssignmentPolicy::default(),
-            refresh: Duration::from_millis(1),
+            lookup: Box::new(lookup),
         };
         manager.put(Arc::new(config.clone()));
         // As a connection would.

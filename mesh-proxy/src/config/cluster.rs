@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AssignmentPolicy, Breakers, Endpoint, HealthCheck, Http1Options, Labels, LoadAssignment,
-    LoadBalancing, Name, OutlierDetection, SecretConfig, UpstreamTls,
+    AssignmentPolicy, Breakers, DnsLookup, DnsName, HealthCheck, Http1Options, Labels,
+    LoadAssignment, LoadBalancing, Name, OutlierDetection, SecretConfig, UpstreamTls,
 };
 
 /// Envoy's `Cluster`.
@@ -24,6 +24,9 @@ pub(crate) struct Cluster {
     /// `common_http_protocol_options.idle_timeout`: an unused connection is closed after
     /// this long; Envoy's default is one hour.
     pub(crate) idle_timeout: Option<Duration>,
+    /// `common_http_protocol_options.max_connection_duration`, and how much longer it may be
+    /// by chance, as a part of it.
+    pub(crate) max_connection_duration: Option<(Duration, f64)>,
     /// `max_requests_per_connection`.
     pub(crate) max_requests_per_connection: Option<u32>,
     pub(crate) breakers: Breakers,
@@ -44,8 +47,6 @@ pub(crate) struct Cluster {
     pub(crate) max_headers_count: usize,
     /// Of the HTTP/2 connections to the endpoints.
     pub(crate) http2: Http2Options,
-    /// `dns_lookup_family`.
-    pub(crate) dns_family: DnsFamily,
     /// `eds_config.initial_fetch_timeout`: how long the cluster waits for its first
     /// endpoints before it counts as there without any. `None`: for ever. Envoy's default
     /// is 15 seconds.
@@ -58,24 +59,11 @@ impl Cluster {
     pub(crate) fn is_grpc_target(&self) -> bool {
         match &self.discovery {
             Discovery::Static(assignment) => !assignment.endpoints.is_empty(),
-            Discovery::StrictDns { names, .. } => !names.is_empty(),
+            Discovery::Dns { names, .. } => !names.is_empty(),
             Discovery::Pipe(_) => true,
             Discovery::Eds { .. } | Discovery::OriginalDst => false,
         }
     }
-}
-
-/// Which addresses of a name are used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DnsFamily {
-    /// AUTO: IPv6 ones, or IPv4 ones when there are none.
-    #[default]
-    PreferV6,
-    V4Only,
-    V6Only,
-    /// IPv4 ones, or IPv6 ones when there are none.
-    PreferV4,
-    All,
 }
 
 /// `http2_protocol_options`; what is `None` is left to the codec.
@@ -113,9 +101,8 @@ impl Default for Http2Options {
 pub(crate) enum Discovery {
     /// STATIC.
     Static(Arc<LoadAssignment>),
-    /// STRICT_DNS: all addresses of all names, looked up again every `refresh`
-    /// (`dns_refresh_rate`, five seconds by default).
-    StrictDns { names: Vec<DnsName>, policy: AssignmentPolicy, refresh: Duration },
+    /// STRICT_DNS: all addresses of all names; or LOGICAL_DNS: one of one name.
+    Dns { names: Vec<DnsName>, policy: AssignmentPolicy, lookup: Box<DnsLookup> },
     /// EDS by ADS, under this name (`service_name`, or the cluster's).
     Eds { service_name: Name },
     /// ORIGINAL_DST: the connection's own original destination.
@@ -123,15 +110,6 @@ pub(crate) enum Discovery {
     /// STATIC with a Unix socket as its one endpoint: for gRPC to a control plane alone, no
     /// request is routed there.
     Pipe(PathBuf),
-}
-
-/// A name whose addresses are endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DnsName {
-    pub(crate) host: String,
-    /// The port, behind an address that has no meaning, and what else holds for each
-    /// endpoint.
-    pub(crate) template: Endpoint,
 }
 
 /// How the upstream is spoken to.

@@ -1,5 +1,9 @@
 //! How the endpoints of a cluster share its requests.
 
+use std::time::Duration;
+
+use super::Subsets;
+
 /// `lb_policy` or `load_balancing_policy`, and `common_lb_config`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LoadBalancing {
@@ -15,6 +19,32 @@ pub(crate) struct LoadBalancing {
     /// `fail_traffic_on_panic`
     pub(crate) fail_on_panic: bool,
     pub(crate) hashing: Hashing,
+    /// `slow_start_config`, of ROUND_ROBIN and LEAST_REQUEST.
+    pub(crate) slow_start: Option<SlowStart>,
+    pub(crate) subsets: Option<Subsets>,
+}
+
+/// Envoy's `SlowStartConfig`: an endpoint that has just become healthy weighs less than it
+/// will.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct SlowStart {
+    /// `slow_start_window`, more than zero.
+    pub(crate) window: Duration,
+    /// `aggression`, 1 by default: the weight grows with this root of the time.
+    pub(crate) aggression: f64,
+    /// `min_weight_percent` as a part of one, 0.1 by default.
+    pub(crate) least: f64,
+}
+
+impl SlowStart {
+    /// Which part of its weight an endpoint has that is healthy for this long.
+    pub(crate) fn factor(&self, healthy: Duration) -> f64 {
+        if healthy >= self.window {
+            return 1.0;
+        }
+        let time = healthy.as_secs_f64().max(0.001) / self.window.as_secs_f64();
+        time.powf(1.0 / self.aggression).max(self.least)
+    }
 }
 
 /// `consistent_hashing_lb_config`, for policies that hash.
@@ -94,6 +124,23 @@ impl LoadBalancing {
             ignore_unchecked: false,
             fail_on_panic: false,
             hashing: Hashing::default(),
+            slow_start: None,
+            subsets: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weight_grows_with_time() {
+        let window = Duration::from_secs(10);
+        let linear = SlowStart { window, aggression: 1.0, least: 0.1 };
+        let at = |slow: SlowStart, seconds| slow.factor(Duration::from_secs_f64(seconds));
+        assert_eq!((at(linear, 0.0), at(linear, 5.0), at(linear, 10.0)), (0.1, 0.5, 1.0));
+        let square = SlowStart { aggression: 0.5, ..linear };
+        assert_eq!(at(square, 5.0), 0.25);
     }
 }

@@ -9,6 +9,7 @@ mod address;
 mod bootstrap;
 mod breakers;
 mod cluster;
+mod dns;
 mod endpoint;
 mod error;
 mod format;
@@ -27,6 +28,7 @@ mod regex;
 mod retry;
 mod route;
 mod string_match;
+mod subsets;
 mod substitution;
 mod tls;
 mod upgrades;
@@ -37,9 +39,9 @@ pub(crate) use address::{Address, no_address};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, ConnectionLimits, Subscription};
 pub(crate) use breakers::{Breakers, RetryBudget, RoutingPriority, Thresholds};
 pub(crate) use cluster::{
-    Cluster, Discovery, DnsFamily, DnsName, Http2Options, HttpProtocol, Transport, TransportMatch,
-    Transports,
+    Cluster, Discovery, Http2Options, HttpProtocol, Transport, TransportMatch, Transports,
 };
+pub(crate) use dns::{DnsFamily, DnsLookup, DnsName, DnsResolver};
 pub(crate) use endpoint::{
     AssignmentPolicy, Endpoint, EndpointHealth, Labels, LoadAssignment, Locality,
 };
@@ -71,7 +73,7 @@ pub(crate) use listener::{
     ProxyProtocol, SourceType, TcpProxy,
 };
 pub(crate) use load_balancing::{
-    HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash,
+    HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash, SlowStart,
 };
 pub(crate) use outlier::{OutlierDetection, VolumeSettings};
 pub(crate) use regex::Regex;
@@ -82,6 +84,7 @@ pub(crate) use route::{
     Rewrite, Route, RouteMatch, RouteTable, StreamDuration, Target, VirtualHost, WeightedCluster,
 };
 pub(crate) use string_match::{StringMatch, StringPattern};
+pub(crate) use subsets::{SubsetFallback, SubsetSelector, Subsets};
 pub(crate) use substitution::{Substitution, Wrong};
 pub(crate) use tls::{
     Certificate, CertificateSource, CommonTls, DownstreamTls, Roots, Secret, SecretConfig,

@@ -1,7 +1,8 @@
 //! What was found out about an endpoint.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use super::Monitor;
 
@@ -10,6 +11,8 @@ use super::Monitor;
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     flags: AtomicU8,
+    /// One more than the milliseconds since the first time told; 0 for never.
+    since: AtomicU64,
     monitor: OnceLock<Box<Monitor>>,
 }
 
@@ -23,7 +26,7 @@ pub(crate) enum Flag {
     FailedActiveCheck = 1 << 1,
     /// It says of itself in health checks that it is degraded.
     DegradedActiveCheck = 1 << 2,
-    /// There was no health check yet.
+    /// There was no health check yet, and until then it is not to be counted.
     PendingActiveCheck = 1 << 3,
     /// It says in health checks that it is not to be counted.
     Excluded = 1 << 4,
@@ -48,6 +51,18 @@ impl Standing {
         self.flags.fetch_and(!(flag as u8), Relaxed) & flag as u8 != 0
     }
 
+    /// It became healthy now: its slow start begins.
+    pub(crate) fn begin(&self) {
+        let since = epoch().elapsed().as_millis() as u64;
+        self.since.store(since + 1, Relaxed);
+    }
+
+    /// When it became healthy, if that is known.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        let since = self.since.load(Relaxed).checked_sub(1)?;
+        Some(epoch() + Duration::from_millis(since))
+    }
+
     /// What outlier detection counts, made when it counts first.
     pub(crate) fn monitor(&self) -> &Monitor {
         self.monitor.get_or_init(Box::default)
@@ -57,4 +72,10 @@ impl Standing {
     pub(crate) fn known_monitor(&self) -> Option<&Monitor> {
         self.monitor.get().map(|monitor| &**monitor)
     }
+}
+
+/// The first time that is told.
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
 }

@@ -1,8 +1,10 @@
 //! The endpoints that may get requests, prepared for choosing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::turn::Turn;
+use crate::config::SlowStart;
 use crate::endpoint::{Endpoint, Member};
 use crate::random;
 
@@ -14,10 +16,35 @@ pub(crate) struct Host {
     pub(crate) weight: u32,
 }
 
+/// How fine the weights are that slow start makes.
+const SLOW_SCALE: f64 = 100.0;
+
 impl Host {
-    pub(super) fn of(member: &Member) -> Self {
+    fn of(member: &Member) -> Self {
         let endpoint = Arc::clone(&member.endpoint);
         Self { endpoint, weight: member.config.weight.max(1) }
+    }
+
+    /// The hosts of these endpoints. Those that have become healthy just now weigh less.
+    pub(super) fn all<'m>(
+        members: impl Iterator<Item = &'m Member>,
+        slow_start: Option<&SlowStart>,
+    ) -> Vec<Self> {
+        let Some(slow_start) = slow_start else { return members.map(Self::of).collect() };
+        let now = Instant::now();
+        let factor = |member: &Member| {
+            let since = member.endpoint.standing.since();
+            since.map_or(1.0, |since| slow_start.factor(now.duration_since(since)))
+        };
+        let found: Vec<_> = members.map(|member| (Self::of(member), factor(member))).collect();
+        if found.iter().all(|(_, factor)| *factor >= 1.0) {
+            return found.into_iter().map(|(host, _)| host).collect();
+        }
+        let weighed = |(host, factor): (Self, f64)| {
+            let weight = (f64::from(host.weight) * factor * SLOW_SCALE).round();
+            Self { weight: (weight as u32).max(1), ..host }
+        };
+        found.into_iter().map(weighed).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Hosts;
 use super::hosts::Host;
 use super::turn::Turn;
-use crate::config::{AssignmentPolicy, Locality};
+use crate::config::{AssignmentPolicy, Locality, SlowStart};
 use crate::endpoint::{Health, Member};
 
 /// One locality weighs so much when all of its endpoints are available.
@@ -26,6 +26,7 @@ impl Localities {
         members: &[&Member],
         health: Health,
         policy: &AssignmentPolicy,
+        slow_start: Option<&SlowStart>,
         old: Option<&Self>,
     ) -> Option<Self> {
         let mut found = Vec::new();
@@ -37,8 +38,7 @@ impl Localities {
             let weight = f64::from(locality.weight) * (factor * available).min(1.0);
             let weight = (weight * SCALE).round() as u64;
             let old = old.and_then(|old| old.hosts.get(at)).map(|(hosts, _)| hosts);
-            let hosts =
-                Hosts::new(eligible.into_iter().map(|member| Host::of(member)).collect(), old);
+            let hosts = Hosts::new(Host::all(eligible.into_iter().copied(), slow_start), old);
             found.push((hosts, weight));
         }
         let max = found.iter().map(|(_, weight)| *weight).max().filter(|max| *max > 0)?;

@@ -3,6 +3,7 @@
 //! A choice takes no lock. What the workers share (the turn of a round robin, the active
 //! requests of an endpoint) are relaxed atomics, so that the policy holds for the process.
 
+mod balance;
 mod bounded;
 mod hosts;
 mod least_request;
@@ -12,17 +13,21 @@ mod priorities;
 mod priority_load;
 mod ring_hash;
 mod round_robin;
+mod subsets;
 mod table;
 mod turn;
 mod weights;
 
-pub(crate) use priorities::Priorities;
+pub(crate) use balance::Balance;
+pub(crate) use subsets::Way;
 
 use std::sync::Arc;
 
-use crate::config::LbPolicy;
+use crate::config::{Labels, LbPolicy};
 use crate::endpoint::Endpoint;
 use hosts::Hosts;
+use priorities::Priorities;
+use table::TableStats;
 
 /// How often a retry looks for an endpoint that it has not tried.
 const OTHER_HOST_ATTEMPTS: u32 = 5;
@@ -34,6 +39,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) tried: &'a [u64],
     /// For policies that hash; without one they choose at random.
     pub(crate) hash: Option<u64>,
+    /// The subset that is asked for.
+    pub(crate) subset: Option<&'a Labels>,
 }
 
 /// What was chosen.

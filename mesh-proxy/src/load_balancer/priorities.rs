@@ -51,10 +51,8 @@ impl Priorities {
             }
             by_priority[at].push(member);
         }
-        let levels: Vec<_> = by_priority
-            .iter()
-            .map(|members| Level::of(members.iter().copied(), lb.ignore_unchecked))
-            .collect();
+        let levels: Vec<_> =
+            by_priority.iter().map(|members| Level::of(members.iter().copied())).collect();
         let shares = priority_load::shares(&levels, policy, lb.panic_threshold);
         let priority = |(at, (members, share)): (usize, (Vec<&Member>, Share))| {
             let old = old.and_then(|old| old.0.get(at));
@@ -114,7 +112,7 @@ impl Making<'_> {
         if self.lb.policy.hashes() {
             return self.table(|_| true);
         }
-        let hosts = self.members.iter().map(|member| Host::of(member)).collect();
+        let hosts = Host::all(self.members.iter().copied(), self.lb.slow_start.as_ref());
         Source::Flat(Hosts::new(hosts, old.and_then(Source::flat)))
     }
 
@@ -129,17 +127,20 @@ impl Making<'_> {
         if self.lb.policy.hashes() {
             return self.table(|member| member.health() == Health::Healthy);
         }
+        let slow_start = self.lb.slow_start.as_ref();
         if self.lb.by_locality {
             let old = match old {
                 Some(Source::ByLocality(old)) => Some(old),
                 _ => None,
             };
-            if let Some(localities) = Localities::new(self.members, health, self.policy, old) {
+            if let Some(localities) =
+                Localities::new(self.members, health, self.policy, slow_start, old)
+            {
                 return Source::ByLocality(localities);
             }
         }
         let members = self.members.iter().filter(|member| member.health() == health);
-        let hosts = members.map(|member| Host::of(member)).collect();
+        let hosts = Host::all(members.copied(), slow_start);
         Source::Flat(Hosts::new(hosts, old.and_then(Source::flat)))
     }
 }

@@ -31,15 +31,12 @@ pub(super) struct Share {
 }
 
 impl Level {
-    pub(super) fn of<'m>(
-        members: impl Iterator<Item = &'m Member>,
-        ignore_unchecked: bool,
-    ) -> Self {
+    pub(super) fn of<'m>(members: impl Iterator<Item = &'m Member>) -> Self {
         let mut level = Self::default();
         for member in members {
             let weight = u64::from(member.config.weight);
             level.hosts += 1;
-            if !member.is_excluded(ignore_unchecked) {
+            if !member.is_excluded() {
                 level.counted += 1;
                 level.weight += weight;
             }
@@ -209,7 +206,8 @@ mod tests {
         let both = |first, second| healthy(&[level(100, first, 0), level(100, second, 0)], 50);
         assert_eq!(both(5, 65), [(8, true), (92, false)]);
         assert_eq!(both(0, 100), [(0, false), (100, false)]);
-        assert_eq!(both(40, 40), [(50, true), (50, true)]);
+        assert_eq!(both(40, 40), [(56, false), (44, false)]);
+        assert_eq!(both(30, 30), [(50, true), (50, true)]);
         assert_eq!(both(0, 0), [(50, true), (50, true)]);
         assert_eq!(healthy(&[level(4, 0, 0)], 50), [(100, true)]);
         assert_eq!(healthy(&[level(4, 2, 0)], 50), [(100, false)]);

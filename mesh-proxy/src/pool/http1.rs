@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use http::Response;
@@ -12,6 +13,7 @@ use http::request::Parts;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 
+use super::lifetime::{self, Lifetime};
 use super::{AcquireError, Maps, Wanted, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::{Http1, SendError};
@@ -54,6 +56,7 @@ struct Connection {
     local: Option<SocketAddr>,
     /// How many requests it has taken.
     requests: u32,
+    lifetime: Lifetime,
     cluster: Arc<Cluster>,
 }
 
@@ -108,8 +111,8 @@ impl Pool {
                 pool.idle.take();
             }
         };
-        let timeout = cluster.config.idle_timeout;
-        let task = keeper::keep(Arc::clone(endpoint), timeout, sweep, close);
+        let look = lifetime::first_look(cluster);
+        let task = keeper::keep(Arc::clone(endpoint), look, sweep, close);
         *pool.keeper.borrow_mut() = Some(spawn_local(task).abort_handle());
         maps.http1.borrow_mut().insert(endpoint.id, Rc::clone(&pool));
         pool
@@ -170,14 +173,17 @@ impl Pool {
         let id = self.next_id.replace(self.next_id.get() + 1);
         let counted = Open { _counted: open, _slot: slot };
         spawn_local(drive(id, driver, Rc::clone(self), counted));
+        let lifetime = Lifetime::begin(cluster);
         let cluster = Arc::clone(cluster);
-        Ok(self.lend(Connection { id, codec, local, requests: 0, cluster }))
+        Ok(self.lend(Connection { id, codec, local, requests: 0, lifetime, cluster }))
     }
 
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { connection, .. }) = idle.pop() {
-            if connection.codec.is_ready() {
+            if connection.lifetime.is_over() {
+                connection.lifetime.count_end(&connection.cluster);
+            } else if connection.codec.is_ready() {
                 return Some(connection);
             }
         }
@@ -214,15 +220,15 @@ impl Pool {
         }
     }
 
-    /// Closes what was idle for too long, and gives the time when the next one will have
-    /// been.
-    fn sweep(&self, now: keeper::Sweep) -> Option<Instant> {
+    /// Closes what was idle, or there, for too long, and gives the time when the next one will
+    /// have been.
+    fn sweep(&self, now: Instant) -> Option<Instant> {
         let mut idle = self.idle.borrow_mut();
-        let expired = idle.partition_point(|idle| idle.since + now.timeout <= now.now);
-        for Idle { connection, .. } in idle.drain(..expired) {
-            connection.cluster.stats().cx_idle_timeout.inc();
+        let is_over = |idle: &mut Idle| idle.expiry().is_some_and(|expiry| expiry <= now);
+        for Idle { connection, .. } in idle.extract_if(.., is_over) {
+            connection.lifetime.count_end(&connection.cluster);
         }
-        idle.first().map(|idle| idle.since + now.timeout)
+        idle.iter().filter_map(Idle::expiry).min()
     }
 
     fn end_if_unused(self: &Rc<Self>) {
@@ -266,6 +272,7 @@ impl Drop for Slot {
 impl<'a> Pending<'a> {
     fn new(pool: &'a Rc<Pool>) -> Self {
         pool.pending.set(pool.pending.get() + 1);
+        pool.endpoint.stats.rq_pending_active.fetch_add(1, Relaxed);
         Self(pool)
     }
 }
@@ -273,6 +280,7 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.0.pending.set(self.0.pending.get() - 1);
+        self.0.endpoint.stats.rq_pending_active.fetch_sub(1, Relaxed);
         self.0.end_if_unused();
     }
 }
@@ -300,8 +308,18 @@ impl Drop for Place<'_> {
     }
 }
 
+impl Idle {
+    fn expiry(&self) -> Option<Instant> {
+        self.connection.lifetime.expiry(self.since)
+    }
+}
+
 impl Connection {
     fn is_used_up(&self) -> bool {
+        if self.lifetime.is_over() {
+            self.lifetime.count_end(&self.cluster);
+            return true;
+        }
         let max = self.cluster.config.max_requests_per_connection;
         let is_used_up = max.is_some_and(|max| self.requests >= max);
         if is_used_up {

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -13,6 +14,7 @@ use http::request::Parts;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 
+use super::lifetime::{self, Lifetime};
 use super::{AcquireError, Maps, Wanted, keeper};
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::{Http2, SendError};
@@ -53,6 +55,7 @@ struct Connection {
     active: Cell<usize>,
     requests: Cell<u32>,
     idle_since: Cell<Instant>,
+    lifetime: Lifetime,
     /// Takes no more requests: it is closed, or closes when the last one is done.
     is_leaving: Cell<bool>,
     /// Told when it is to be closed.
@@ -91,8 +94,8 @@ impl Pool {
                 pool.leave_all();
             }
         };
-        let timeout = cluster.config.idle_timeout;
-        let task = keeper::keep(Arc::clone(endpoint), timeout, sweep, close);
+        let look = lifetime::first_look(cluster);
+        let task = keeper::keep(Arc::clone(endpoint), look, sweep, close);
         *pool.keeper.borrow_mut() = Some(spawn_local(task).abort_handle());
         maps.http2.borrow_mut().insert(endpoint.id, Rc::clone(&pool));
         pool
@@ -190,17 +193,15 @@ impl Pool {
         }
     }
 
-    fn sweep(&self, now: keeper::Sweep) -> Option<Instant> {
+    fn sweep(&self, now: Instant) -> Option<Instant> {
         let connections = self.connections.borrow();
-        let idle = connections.iter().filter(|connection| connection.active.get() == 0);
         let mut next = None;
-        for connection in idle {
-            let expiry = connection.idle_since.get() + now.timeout;
-            if expiry <= now.now {
-                connection.cluster.stats().cx_idle_timeout.inc();
+        for connection in connections.iter().filter(|connection| !connection.is_leaving.get()) {
+            if connection.has_expired(now) {
+                connection.lifetime.count_end(&connection.cluster);
                 connection.leave();
             } else {
-                next = Some(next.map_or(expiry, |next: Instant| next.min(expiry)));
+                next = connection.expiry().into_iter().chain(next).min();
             }
         }
         next
@@ -268,6 +269,7 @@ async fn add_connection(
         active: Cell::new(0),
         requests: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
+        lifetime: Lifetime::begin(cluster),
         is_leaving: Cell::new(false),
         close: Notify::new(),
     });
@@ -287,6 +289,7 @@ async fn add_connection(
 impl<'a> Pending<'a> {
     fn new(pool: &'a Rc<Pool>) -> Self {
         pool.pending.set(pool.pending.get() + 1);
+        pool.endpoint.stats.rq_pending_active.fetch_add(1, Relaxed);
         Self(pool)
     }
 }
@@ -294,13 +297,31 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.0.pending.set(self.0.pending.get() - 1);
+        self.0.endpoint.stats.rq_pending_active.fetch_sub(1, Relaxed);
         self.0.end_if_unused();
     }
 }
 
 impl Connection {
     fn has_room(&self) -> bool {
-        !self.is_leaving.get() && self.active.get() < self.codec.max_streams()
+        if !self.is_leaving.get() && self.lifetime.is_over() {
+            self.lifetime.count_end(&self.cluster);
+            self.leave();
+        }
+        let own = self.cluster.config.http2.max_concurrent_streams;
+        let most = own.map_or(usize::MAX, |most| most as usize).min(self.codec.max_streams());
+        !self.is_leaving.get() && self.active.get() < most
+    }
+
+    /// When it is closed if nobody uses it any more.
+    fn expiry(&self) -> Option<Instant> {
+        self.lifetime.expiry(self.idle_since.get())
+    }
+
+    fn has_expired(&self, now: Instant) -> bool {
+        let is_unused = self.active.get() == 0;
+        let has_expired = self.expiry().is_some_and(|expiry| expiry <= now);
+        self.lifetime.is_over() || (is_unused && has_expired)
     }
 
     /// Takes no more requests, and closes when the last one is done.

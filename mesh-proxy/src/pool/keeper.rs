@@ -6,20 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::endpoint::Endpoint;
 
-/// A look at a pool for connections that were idle too long.
-#[derive(Clone, Copy)]
-pub(super) struct Sweep {
-    pub(super) now: Instant,
-    pub(super) timeout: Duration,
-}
-
-/// Calls `sweep` whenever a connection may have been idle for too long, and `close` when
+/// Calls `sweep` whenever a connection may have been idle, or there, for too long, which is
+/// `timeout` at first, and `close` when
 /// the endpoint leaves its cluster. `sweep` gives the time of the next look, if it knows,
 /// and `None` when the pool is gone.
 pub(super) async fn keep(
     endpoint: Arc<Endpoint>,
     timeout: Option<Duration>,
-    sweep: impl Fn(Sweep) -> Option<Option<Instant>>,
+    sweep: impl Fn(Instant) -> Option<Option<Instant>>,
     close: impl Fn(),
 ) {
     let mut removed = pin!(endpoint.removed());
@@ -31,7 +25,7 @@ pub(super) async fn keep(
                 () = tokio::time::sleep_until(next.into()) => {}
             }
             let now = Instant::now();
-            let Some(known) = sweep(Sweep { now, timeout }) else { return };
+            let Some(known) = sweep(now) else { return };
             next = known.unwrap_or(now + timeout);
         }
     } else {

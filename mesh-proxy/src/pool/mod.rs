@@ -7,6 +7,7 @@
 mod http1;
 mod http2;
 mod keeper;
+mod lifetime;
 
 pub(crate) use http1::Http1Lease;
 pub(crate) use http2::Http2Lease;
@@ -45,6 +46,9 @@ struct Maps {
 pub(crate) enum AcquireError {
     #[error("overflow")]
     Overflow,
+    /// There may be no more pools: as if there were no endpoint, as in Envoy.
+    #[error("no pool")]
+    NoPool,
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The codec could not begin.
@@ -70,11 +74,10 @@ pub(crate) struct Wanted {
 
 /// Counts a new pool.
 fn permit(cluster: &Cluster, wanted: Wanted) -> Result<Permit, AcquireError> {
-    let permit = cluster.permit_pool(wanted.priority);
-    if permit.is_err() {
+    cluster.permit_pool(wanted.priority).map_err(|Overflow| {
         cluster.stats().cx_pool_overflow.inc();
-    }
-    Ok(permit?)
+        AcquireError::NoPool
+    })
 }
 
 impl Pools {

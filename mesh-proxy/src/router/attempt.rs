@@ -100,7 +100,6 @@ pub(super) async fn attempt(
     };
     stream.upstream_host = Some(Arc::clone(&endpoint));
     let Ok(permit) = cluster.permit_request(context.priority) else {
-        cluster.stats().rq_pending_overflow.inc();
         return Err(Failure::new(FailureKind::Overflow, None, body));
     };
     if let (Some(append), Some(name)) = (to.choice.host, &endpoint.hostname) {
@@ -112,9 +111,13 @@ pub(super) async fn attempt(
     let mut lease = match pools.acquire(cluster, &endpoint, protocol, wanted).await {
         Ok(lease) => lease,
         Err(error) => {
-            if !matches!(error, AcquireError::Overflow) {
-                cluster.report(&endpoint, Verdict::Failed);
-                cluster.stats().rq_pending_failure_eject.inc();
+            match error {
+                // Nobody was asked.
+                AcquireError::Overflow | AcquireError::NoPool => stream.upstream_host = None,
+                _ => {
+                    cluster.report(&endpoint, Verdict::Failed);
+                    cluster.stats().rq_pending_failure_eject.inc();
+                }
             }
             return Err(Failure::connecting(error, endpoint.id, body));
         }
@@ -255,6 +258,7 @@ impl Failure {
     fn connecting(error: AcquireError, endpoint: u64, body: Body) -> Self {
         let kind = match &error {
             AcquireError::Overflow => FailureKind::Overflow,
+            AcquireError::NoPool => FailureKind::NoEndpoint,
             AcquireError::Connect(ConnectError::Timeout) => FailureKind::ConnectTimeout,
             AcquireError::Connect(_) | AcquireError::Handshake(_) => FailureKind::Connect,
         };

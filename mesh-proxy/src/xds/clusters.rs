@@ -72,7 +72,7 @@ impl State {
                 }
                 // The start waits for the first answer of DNS.
                 Discovery::Static(_)
-                | Discovery::StrictDns { .. }
+                | Discovery::Dns { .. }
                 | Discovery::OriginalDst
                 | Discovery::Pipe(_) => true,
             };

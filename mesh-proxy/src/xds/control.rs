@@ -145,7 +145,7 @@ impl Control {
                 shared.clusters.get(name).is_some()
                     && configs.any(|config| {
                         config.health_check.is_some()
-                            || matches!(config.discovery, Discovery::StrictDns { .. })
+                            || matches!(config.discovery, Discovery::Dns { .. })
                     })
             })
             .map(|(name, _)| name.clone())

@@ -56,7 +56,7 @@ impl Dialler<'_> {
                 };
                 assignment.endpoints.iter().map(server).collect()
             }
-            Discovery::StrictDns { names, .. } => {
+            Discovery::Dns { names, .. } => {
                 let server = |name: &crate::config::DnsName| {
                     let port = name.template.address.port();
                     self.tcp(&format!("{}:{port}", bracketed(&name.host)), &name.template.labels)

@@ -4,24 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_proto::any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::config::core::v3 as core;
-use mesh_proto::envoy::extensions::clusters::common::dns::v3 as dns_common;
-use mesh_proto::envoy::extensions::clusters::dns::v3::DnsCluster;
-use prost::Name as _;
 
 use super::common::{
-    ads_source, decode, enumeration, not_honoured, positive, refuse_set, required_name,
-    socket_ip_and_port, unknown_type,
+    ads_source, enumeration, not_honoured, positive, refuse_set, required_name, socket_ip_and_port,
 };
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
-use super::{breakers, health_check, http_options, lb_policy, outlier, transport_socket};
+use super::{breakers, dns, health_check, http_options, lb_policy, outlier, transport_socket};
 use crate::config::{
-    Cluster, Discovery, DnsFamily, DnsName, Error, HttpProtocol, Name, Path, Transports,
+    Cluster, Discovery, DnsLookup, DnsName, Error, HttpProtocol, Name, Path, Transports,
 };
-
-const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 
 /// Envoy's `Cluster`.
 pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, Error> {
@@ -89,16 +82,9 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
         upstream_http_protocol_options,
-        dns_jitter,
-        dns_failure_refresh_rate,
-        respect_dns_ttl,
-        dns_resolvers,
-        use_tcp_for_dns_lookups,
-        dns_resolution_config,
         typed_dns_resolver_config,
         wait_for_warm_on_init,
         cleanup_interval,
-        lb_subset_config,
         metadata,
         upstream_connection_options,
         close_connections_on_host_health_failure,
@@ -115,10 +101,19 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
     let transports =
         transport_socket::of_cluster(path, transport_socket, transport_socket_matches)?;
     let name = required_name(path, "name", &name)?;
-    let dns = Dns {
-        refresh: positive(path, "dns_refresh_rate", dns_refresh_rate)?,
-        family: dns_family(path, dns_lookup_family)?,
-    };
+    let dns = dns::lookup(
+        path,
+        dns::Fields {
+            refresh: dns_refresh_rate,
+            failure: dns_failure_refresh_rate,
+            respect_ttl: respect_dns_ttl,
+            jitter: dns_jitter,
+            family: dns_lookup_family,
+            resolvers: dns_resolvers,
+            by_tcp: use_tcp_for_dns_lookups,
+            resolution: dns_resolution_config,
+        },
+    )?;
     let found = discovery(
         path,
         &name,
@@ -150,6 +145,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
                 settings: lb_config,
                 extension: load_balancing_policy,
                 common: common_lb_config,
+                subsets: lb_subset_config,
             },
         )?,
         name,
@@ -158,6 +154,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
             .unwrap_or(Duration::from_secs(5)),
         protocol: upstream.protocol,
         idle_timeout: upstream.idle_timeout,
+        max_connection_duration: upstream.max_connection_duration,
         max_requests_per_connection: upstream.max_requests_per_connection,
         breakers: breakers::breakers(path, circuit_breakers)?,
         health_check: health_check::health_check(
@@ -176,16 +173,9 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         max_headers_size: upstream.max_headers_size,
         max_headers_count: upstream.max_headers_count,
         http2: upstream.http2,
-        dns_family: found.dns_family,
         initial_fetch_timeout: found.initial_fetch_timeout,
         transports,
     })
-}
-
-#[derive(Clone, Copy)]
-struct Dns {
-    refresh: Option<Duration>,
-    family: DnsFamily,
 }
 
 /// The fields that say where endpoints come from.
@@ -193,12 +183,11 @@ struct Source {
     cluster_discovery_type: Option<proto::cluster::ClusterDiscoveryType>,
     eds_cluster_config: Option<proto::cluster::EdsClusterConfig>,
     load_assignment: Option<mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment>,
-    dns: Dns,
+    dns: DnsLookup,
 }
 
 struct Found {
     discovery: Discovery,
-    dns_family: DnsFamily,
     initial_fetch_timeout: Option<Duration>,
 }
 
@@ -210,8 +199,8 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
         None => DiscoveryType::Static,
         Some(ClusterDiscoveryType::Type(value)) => enumeration(path, "type", value)?,
         Some(ClusterDiscoveryType::ClusterType(custom)) => {
-            dns = dns_cluster(&path.field("cluster_type"), custom)?;
-            DiscoveryType::StrictDns
+            dns = dns::dns_cluster(&path.field("cluster_type"), custom)?;
+            if dns.logical { DiscoveryType::LogicalDns } else { DiscoveryType::StrictDns }
         }
     };
     let inline = path.field("load_assignment");
@@ -222,7 +211,7 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
                 kind.as_str_name()
             )));
         }
-        (DiscoveryType::Static | DiscoveryType::StrictDns, None) => {
+        (DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns, None) => {
             return Err(inline.error("missing: it is required"));
         }
         _ => {}
@@ -236,11 +225,15 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
             Some(file) => Discovery::Pipe(file),
             None => Discovery::Static(Arc::new(load_assignment(assignment, &inline)?)),
         },
-        (DiscoveryType::StrictDns, Some(assignment)) => {
+        (kind @ (DiscoveryType::StrictDns | DiscoveryType::LogicalDns), Some(assignment)) => {
             let (names, policy) = named_endpoints(assignment, &inline)?;
+            dns.logical = kind == DiscoveryType::LogicalDns;
+            if dns.logical && names.len() != 1 {
+                let count = names.len();
+                return Err(inline.error(format!("found {count} endpoints, expected one")));
+            }
             let names = names.into_iter().map(dns_name).collect();
-            let refresh = dns.refresh.unwrap_or(DEFAULT_DNS_REFRESH);
-            Discovery::StrictDns { names, policy, refresh }
+            Discovery::Dns { names, policy, lookup: Box::new(dns) }
         }
         (DiscoveryType::Eds, _) => {
             let path = path.field("eds_cluster_config");
@@ -251,70 +244,17 @@ fn discovery(path: &Path, name: &Name, source: Source) -> Result<Found, Error> {
             Discovery::Eds { service_name: if own { name.clone() } else { service_name.into() } }
         }
         (DiscoveryType::OriginalDst, _) => Discovery::OriginalDst,
-        (DiscoveryType::LogicalDns, _) => {
-            let path = path.field("type");
-            return Err(path.error("found LOGICAL_DNS, which is not honoured yet; use STRICT_DNS"));
-        }
-        (DiscoveryType::Static | DiscoveryType::StrictDns, None) => {
+        (DiscoveryType::Static | DiscoveryType::StrictDns | DiscoveryType::LogicalDns, None) => {
             return Err(inline.error("missing: it is required"));
         }
     };
-    Ok(Found { discovery, dns_family: dns.family, initial_fetch_timeout })
+    Ok(Found { discovery, initial_fetch_timeout })
 }
 
 /// A name gives its endpoints their host name.
 fn dns_name(NamedEndpoint { host, mut template, .. }: NamedEndpoint) -> DnsName {
     template.hostname.get_or_insert_with(|| host.as_str().into());
     DnsName { host, template }
-}
-
-/// `cluster_type` with a `DnsCluster`, the newer way to say STRICT_DNS.
-fn dns_cluster(path: &Path, custom: proto::cluster::CustomClusterType) -> Result<Dns, Error> {
-    let proto::cluster::CustomClusterType { name: _, typed_config } = custom;
-    let path = path.field("typed_config");
-    let Some(any) = typed_config.as_ref().filter(|any| any::is::<DnsCluster>(any)) else {
-        return Err(unknown_type(&path, typed_config.as_ref(), &[DnsCluster::full_name()]));
-    };
-    let DnsCluster {
-        dns_refresh_rate,
-        dns_failure_refresh_rate,
-        respect_dns_ttl,
-        dns_jitter,
-        typed_dns_resolver_config,
-        dns_lookup_family,
-        all_addresses_in_single_endpoint,
-        dns_min_refresh_rate,
-    } = decode(&path, any)?;
-    refuse_set!(
-        &path,
-        DnsCluster,
-        dns_failure_refresh_rate,
-        respect_dns_ttl,
-        dns_jitter,
-        typed_dns_resolver_config,
-        all_addresses_in_single_endpoint,
-        dns_min_refresh_rate,
-    );
-    use dns_common::DnsLookupFamily as Family;
-    let family = match enumeration(&path, "dns_lookup_family", dns_lookup_family)? {
-        Family::Unspecified | Family::Auto => DnsFamily::PreferV6,
-        Family::V4Only => DnsFamily::V4Only,
-        Family::V6Only => DnsFamily::V6Only,
-        Family::V4Preferred => DnsFamily::PreferV4,
-        Family::All => DnsFamily::All,
-    };
-    Ok(Dns { refresh: positive(&path, "dns_refresh_rate", dns_refresh_rate)?, family })
-}
-
-fn dns_family(path: &Path, value: i32) -> Result<DnsFamily, Error> {
-    use proto::cluster::DnsLookupFamily as Family;
-    Ok(match enumeration(path, "dns_lookup_family", value)? {
-        Family::Auto => DnsFamily::PreferV6,
-        Family::V4Only => DnsFamily::V4Only,
-        Family::V6Only => DnsFamily::V6Only,
-        Family::V4Preferred => DnsFamily::PreferV4,
-        Family::All => DnsFamily::All,
-    })
 }
 
 fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<IpAddr>, Error> {

@@ -36,6 +36,7 @@ pub(super) struct ClusterOptions {
 pub(super) struct Upstream {
     pub(super) protocol: HttpProtocol,
     pub(super) idle_timeout: Option<Duration>,
+    pub(super) max_connection_duration: Option<(Duration, f64)>,
     pub(super) max_requests_per_connection: Option<u32>,
     pub(super) max_headers_size: usize,
     pub(super) max_headers_count: usize,
@@ -72,6 +73,7 @@ pub(super) fn upstream(path: &Path, options: ClusterOptions) -> Result<Upstream,
             ClusterProtocolSelection::UseConfiguredProtocol => HttpProtocol::Http1,
         },
         idle_timeout: common.idle_timeout,
+        max_connection_duration: common.duration(),
         max_requests_per_connection: limit(
             common.max_requests_per_connection.or(options.max_requests_per_connection),
         ),
@@ -150,6 +152,7 @@ fn by_extension(path: &Path, options: upstreams::HttpProtocolOptions) -> Result<
     Ok(Upstream {
         protocol,
         idle_timeout: common.idle_timeout,
+        max_connection_duration: common.duration(),
         max_requests_per_connection: limit(common.max_requests_per_connection),
         max_headers_size: common.max_response_headers_size,
         max_headers_count: common.max_headers_count,
@@ -177,12 +180,16 @@ pub(super) struct Common {
     pub(super) max_connection_duration_jitter: f64,
 }
 
+impl Common {
+    /// How long a connection may live, and how much longer it may be, as a part of it.
+    fn duration(&self) -> Option<(Duration, f64)> {
+        self.max_connection_duration.map(|most| (most, self.max_connection_duration_jitter))
+    }
+}
+
 /// Those of a cluster.
 fn of_cluster(path: &Path, options: Option<core::HttpProtocolOptions>) -> Result<Common, Error> {
     let common = common(path, options)?;
-    if common.max_connection_duration.is_some() {
-        return Err(not_honoured(&path.field("max_connection_duration")));
-    }
     if common.max_stream_duration.is_some() {
         return Err(not_honoured(&path.field("max_stream_duration")));
     }

@@ -3,7 +3,7 @@
 use mesh_proto::any;
 use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::extensions::load_balancing_policies::common::v3::{
-    ConsistentHashingLbConfig, LocalityLbConfig, locality_lb_config,
+    ConsistentHashingLbConfig, LocalityLbConfig, SlowStartConfig, locality_lb_config,
 };
 use mesh_proto::envoy::extensions::load_balancing_policies::{
     least_request::v3::{self as least_request, least_request::SelectionMethod},
@@ -17,7 +17,7 @@ use prost_types::Any;
 
 use super::common::{decode, enumeration, refuse_set, unknown_type};
 use super::lb_settings;
-use crate::config::{Error, HashFunction, Hashing, LbPolicy, LoadBalancing, Path};
+use crate::config::{Error, HashFunction, Hashing, LbPolicy, LoadBalancing, Path, SlowStart};
 
 /// The first policy that we have; Envoy skips those that it does not know.
 pub(super) fn load_balancing(
@@ -44,7 +44,7 @@ fn known(path: &Path, any: &Any, defaults: &LoadBalancing) -> Result<Option<Load
     let mut found = defaults.clone();
     if any::is::<RoundRobin>(any) {
         let RoundRobin { slow_start_config, locality_lb_config } = decode(path, any)?;
-        refuse_set!(path, RoundRobin, slow_start_config);
+        found.slow_start = slow_start(path, slow_start_config)?;
         locality(path, locality_lb_config, &mut found)?;
         return Ok(Some(LoadBalancing { policy: LbPolicy::RoundRobin, ..found }));
     }
@@ -62,7 +62,7 @@ fn known(path: &Path, any: &Any, defaults: &LoadBalancing) -> Result<Option<Load
             enable_full_scan,
             selection_method,
         } = decode(path, any)?;
-        refuse_set!(path, LeastRequest, slow_start_config);
+        found.slow_start = slow_start(path, slow_start_config)?;
         locality(path, locality_lb_config, &mut found)?;
         let method: SelectionMethod = enumeration(path, "selection_method", selection_method)?;
         let full_scan = enable_full_scan == Some(true) || method == SelectionMethod::FullScan;
@@ -82,6 +82,13 @@ fn known(path: &Path, any: &Any, defaults: &LoadBalancing) -> Result<Option<Load
         return Ok(Some(LoadBalancing { policy, ..found }));
     }
     Ok(None)
+}
+
+fn slow_start(path: &Path, config: Option<SlowStartConfig>) -> Result<Option<SlowStart>, Error> {
+    let Some(config) = config else { return Ok(None) };
+    let SlowStartConfig { slow_start_window, aggression, min_weight_percent } = config;
+    let path = path.field("slow_start_config");
+    lb_settings::slow_start(&path, slow_start_window, aggression, min_weight_percent)
 }
 
 fn ring_hash(

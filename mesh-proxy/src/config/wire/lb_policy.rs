@@ -3,8 +3,10 @@
 use mesh_proto::envoy::config::cluster::v3 as proto;
 
 use super::common::{enumeration, not_honoured, refuse_set};
-use super::{lb_extension, lb_settings};
-use crate::config::{Error, HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, Path};
+use super::{lb_extension, lb_settings, subsets};
+use crate::config::{
+    Error, HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, Path, SlowStart,
+};
 
 /// What a cluster says of its load balancing, in all places.
 pub(super) struct Fields {
@@ -14,14 +16,20 @@ pub(super) struct Fields {
     pub(super) settings: Option<proto::cluster::LbConfig>,
     pub(super) extension: Option<proto::LoadBalancingPolicy>,
     pub(super) common: Option<proto::cluster::CommonLbConfig>,
+    pub(super) subsets: Option<proto::cluster::LbSubsetConfig>,
 }
 
 /// How the endpoints of a cluster share its requests.
 pub(super) fn load_balancing(path: &Path, fields: Fields) -> Result<LoadBalancing, Error> {
     let common = common(path, fields.common)?;
+    let subsets = subsets::subsets(path, fields.subsets)?;
     // The extension wins over `lb_policy`, as in Envoy.
     match fields.extension {
         Some(extension) => {
+            if subsets.is_some() {
+                let path = path.field("lb_subset_config");
+                return Err(path.error("expected none beside a load_balancing_policy"));
+            }
             // Of the common settings it heeds only those about health.
             let defaults = LoadBalancing {
                 panic_threshold: common.panic_threshold,
@@ -31,8 +39,14 @@ pub(super) fn load_balancing(path: &Path, fields: Fields) -> Result<LoadBalancin
             lb_extension::load_balancing(&path.field("load_balancing_policy"), extension, &defaults)
         }
         None => {
-            let policy = legacy(path, fields.provided, fields.policy, fields.settings)?;
-            Ok(LoadBalancing { policy, ..common })
+            let (policy, slow_start) =
+                legacy(path, fields.provided, fields.policy, fields.settings)?;
+            if subsets.is_some() && fields.provided {
+                return Err(path.field("lb_subset_config").error(
+                    "expected none: a cluster of type ORIGINAL_DST has no endpoints of its own",
+                ));
+            }
+            Ok(LoadBalancing { policy, slow_start, subsets, ..common })
         }
     }
 }
@@ -99,7 +113,7 @@ fn legacy(
     provided: bool,
     policy: i32,
     settings: Option<proto::cluster::LbConfig>,
-) -> Result<LbPolicy, Error> {
+) -> Result<(LbPolicy, Option<SlowStart>), Error> {
     use proto::cluster::LbPolicy as Wire;
     let wire: Wire = enumeration(path, "lb_policy", policy)?;
     let path_of_policy = path.field("lb_policy");
@@ -127,15 +141,14 @@ fn with_settings(
     path: &Path,
     policy: LbPolicy,
     settings: Option<proto::cluster::LbConfig>,
-) -> Result<LbPolicy, Error> {
+) -> Result<(LbPolicy, Option<SlowStart>), Error> {
     use proto::cluster::LbConfig;
     match (policy, settings) {
-        (policy, None) => Ok(policy),
+        (policy, None) => Ok((policy, None)),
         (LbPolicy::RoundRobin, Some(LbConfig::RoundRobinLbConfig(config))) => {
             let path = path.field("round_robin_lb_config");
             let proto::cluster::RoundRobinLbConfig { slow_start_config } = config;
-            refuse_set!(&path, RoundRobinLbConfig, slow_start_config);
-            Ok(policy)
+            Ok((policy, slow_start(&path, slow_start_config)?))
         }
         (LbPolicy::LeastRequest(_), Some(LbConfig::LeastRequestLbConfig(config))) => {
             let path = path.field("least_request_lb_config");
@@ -144,8 +157,10 @@ fn with_settings(
                 active_request_bias,
                 slow_start_config,
             } = config;
-            refuse_set!(&path, LeastRequestLbConfig, slow_start_config);
-            lb_settings::least_request(&path, choice_count, active_request_bias, false)
+            let slow_start = slow_start(&path, slow_start_config)?;
+            let policy =
+                lb_settings::least_request(&path, choice_count, active_request_bias, false)?;
+            Ok((policy, slow_start))
         }
         (LbPolicy::RingHash(_), Some(LbConfig::RingHashLbConfig(config))) => {
             use proto::cluster::ring_hash_lb_config::HashFunction as Wire;
@@ -159,11 +174,14 @@ fn with_settings(
                 Wire::XxHash => HashFunction::Xx,
                 Wire::MurmurHash2 => HashFunction::Murmur2,
             };
-            lb_settings::ring_hash(&path, minimum_ring_size, maximum_ring_size, function)
+            let policy =
+                lb_settings::ring_hash(&path, minimum_ring_size, maximum_ring_size, function)?;
+            Ok((policy, None))
         }
         (LbPolicy::Maglev { .. }, Some(LbConfig::MaglevLbConfig(config))) => {
             let proto::cluster::MaglevLbConfig { table_size } = config;
-            lb_settings::maglev(&path.field("maglev_lb_config"), table_size)
+            let policy = lb_settings::maglev(&path.field("maglev_lb_config"), table_size)?;
+            Ok((policy, None))
         }
         (LbPolicy::ClusterProvided, Some(LbConfig::OriginalDstLbConfig(config))) => {
             let path = path.field("original_dst_lb_config");
@@ -181,7 +199,7 @@ fn with_settings(
                 upstream_port_override,
                 metadata_key,
             );
-            Ok(policy)
+            Ok((policy, None))
         }
         (_, Some(settings)) => Err(not_honoured(&path.field(match settings {
             LbConfig::RingHashLbConfig(_) => "ring_hash_lb_config",
@@ -191,4 +209,15 @@ fn with_settings(
             LbConfig::RoundRobinLbConfig(_) => "round_robin_lb_config",
         }))),
     }
+}
+
+fn slow_start(
+    path: &Path,
+    config: Option<proto::cluster::SlowStartConfig>,
+) -> Result<Option<SlowStart>, Error> {
+    let Some(config) = config else { return Ok(None) };
+    let proto::cluster::SlowStartConfig { slow_start_window, aggression, min_weight_percent } =
+        config;
+    let path = path.field("slow_start_config");
+    lb_settings::slow_start(&path, slow_start_window, aggression, min_weight_percent)
 }

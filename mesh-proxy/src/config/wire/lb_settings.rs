@@ -1,9 +1,10 @@
 //! The settings of load balancing policies, which are the same in both of their places.
 
 use mesh_proto::envoy::config::core::v3 as core;
+use mesh_proto::envoy::r#type::v3::Percent;
 
-use super::common::not_honoured;
-use crate::config::{Error, HashFunction, LbPolicy, LeastRequest, Path, RingHash};
+use super::common::{duration, not_honoured};
+use crate::config::{Error, HashFunction, LbPolicy, LeastRequest, Path, RingHash, SlowStart};
 
 /// Envoy's limit of the size of a ring.
 const MAX_RING: u64 = 8 << 20;
@@ -38,6 +39,31 @@ pub(super) fn runtime_double(path: &Path, value: core::RuntimeDouble) -> Result<
     }
     let path = path.field("default_value");
     Err(path.error(format!("found {default_value}, expected a number of zero or more")))
+}
+
+/// `slow_start_config`; without a window there is none.
+pub(super) fn slow_start(
+    path: &Path,
+    window: Option<prost_types::Duration>,
+    aggression: Option<core::RuntimeDouble>,
+    min_weight_percent: Option<Percent>,
+) -> Result<Option<SlowStart>, Error> {
+    let window = duration(path, "slow_start_window", window)?.unwrap_or_default();
+    let aggression = match aggression {
+        None => 1.0,
+        Some(aggression) => {
+            let path = path.field("aggression");
+            match runtime_double(&path, aggression)? {
+                0.0 => return Err(path.field("default_value").error("found 0, expected more")),
+                aggression => aggression,
+            }
+        }
+    };
+    let least = min_weight_percent.map(|least| {
+        percent(&path.field("min_weight_percent"), least.value).map(|percent| percent / 100.0)
+    });
+    let least = least.transpose()?.unwrap_or(0.1);
+    Ok((!window.is_zero()).then_some(SlowStart { window, aggression, least }))
 }
 
 /// `ring_hash_lb_config`, or `RingHash`.

@@ -12,6 +12,7 @@ mod client_cert;
 mod cluster;
 mod common;
 mod data_source;
+mod dns;
 mod endpoint;
 mod filter_chain;
 mod format;
@@ -41,6 +42,7 @@ mod route_match;
 mod route_table;
 mod runtime;
 mod secret;
+mod subsets;
 mod tcp_proxy;
 #[cfg(test)]
 mod tests;

@@ -72,7 +72,8 @@ load_assignment:
 "
         )
     };
-    let expected = Discovery::StrictDns {
+    let lookup = DnsLookup { family: DnsFamily::V4Only, ..DnsLookup::default() };
+    let expected = |lookup: DnsLookup| Discovery::Dns {
         names: vec![DnsName {
             host: "web.example".to_owned(),
             template: Endpoint {
@@ -81,17 +82,34 @@ load_assignment:
             },
         }],
         policy: AssignmentPolicy::default(),
-        refresh: Duration::from_secs(5),
+        lookup: Box::new(lookup),
     };
     let found = cluster(&with("type: STRICT_DNS\ndns_lookup_family: V4_ONLY")).unwrap();
-    assert_eq!((found.discovery, found.dns_family), (expected.clone(), DnsFamily::V4Only));
+    assert_eq!(found.discovery, expected(lookup.clone()));
     let newer = r#"cluster_type: { name: envoy.clusters.dns, typed_config: { "@type": type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster, dns_lookup_family: V4_ONLY } }"#;
-    assert_eq!(cluster(&with(newer)).unwrap().discovery, expected);
+    assert_eq!(cluster(&with(newer)).unwrap().discovery, expected(lookup));
     refused(
         cluster(&with("type: STATIC")),
         "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: found \"web.example\", expected an IP address",
     );
-    refused(cluster(&with("type: LOGICAL_DNS")), "type: found LOGICAL_DNS");
+    let logical = "type: LOGICAL_DNS\nrespect_dns_ttl: true\ndns_refresh_rate: 9s\ndns_failure_refresh_rate: { base_interval: 2s }\ndns_resolvers: [{ socket_address: { address: 10.0.0.53, port_value: 53 } }]";
+    let seconds = Duration::from_secs;
+    let lookup = DnsLookup {
+        refresh: seconds(9),
+        failure: Some((seconds(2), seconds(20))),
+        respect_ttl: true,
+        logical: true,
+        resolver: DnsResolver {
+            servers: vec!["10.0.0.53:53".parse().unwrap()],
+            ..DnsResolver::default()
+        },
+        ..DnsLookup::default()
+    };
+    assert_eq!(cluster(&with(logical)).unwrap().discovery, expected(lookup));
+    refused(
+        cluster("{ name: c, type: LOGICAL_DNS, load_assignment: { cluster_name: c } }"),
+        "load_assignment: found 0 endpoints, expected one",
+    );
 }
 
 #[test]
@@ -130,8 +148,16 @@ fn load_balancing_policies() {
     assert_eq!(policy(maglev).unwrap(), LbPolicy::Maglev { table_size: 11 });
     refused(policy("lb_policy: CLUSTER_PROVIDED"), "a cluster of type ORIGINAL_DST takes");
     refused(
-        policy("round_robin_lb_config: { slow_start_config: { slow_start_window: 5s } }"),
-        "round_robin_lb_config.slow_start_config: field is known",
+        policy(
+            "round_robin_lb_config: { slow_start_config: { aggression: { default_value: 0 } } }",
+        ),
+        "round_robin_lb_config.slow_start_config.aggression.default_value: found 0, expected more",
+    );
+    refused(
+        policy(
+            "lb_subset_config: { subset_selectors: [{ keys: [a], fallback_policy: KEYS_SUBSET, fallback_keys_subset: [a] }] }",
+        ),
+        "lb_subset_config.subset_selectors[0].fallback_keys_subset: expected some of the keys",
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod drain;
+mod endpoints;
 mod filters;
 mod local;
 mod pool;
@@ -156,6 +157,7 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         connect_timeout: Duration::from_secs(5),
         protocol: config::HttpProtocol::Http1,
         idle_timeout: None,
+        max_connection_duration: None,
         max_requests_per_connection: None,
         breakers: config::Breakers::default(),
         health_check: None,
@@ -166,7 +168,6 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         max_headers_size: 60 * 1024,
         max_headers_count: 100,
         http2: config::Http2Options::default(),
-        dns_family: config::DnsFamily::default(),
         initial_fetch_timeout: None,
         transports: config::Transports::default(),
     }
