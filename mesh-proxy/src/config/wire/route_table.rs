@@ -109,18 +109,11 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
     // Envoy's default.
     let body_limit = max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
     let mirrored = mirrors(path, request_mirror_policies, &[])?;
-    let mut names = HashSet::new();
     let mut domains = HashSet::new();
     let mut hosts = Vec::with_capacity(virtual_hosts.len());
     for (index, host) in virtual_hosts.into_iter().enumerate() {
         let path = path.field("virtual_hosts").index(index);
         let host = virtual_host(host, &path, &mirrored, body_limit)?;
-        if !names.insert(Arc::clone(&host.name)) {
-            return Err(path.field("name").error(format!(
-                "found {:?} for the second time; each virtual host has a name of its own",
-                host.name
-            )));
-        }
         for (index, domain) in host.domains.iter().enumerate() {
             if !domains.insert(domain.clone()) {
                 return Err(path.field("domains").index(index).error(format!(

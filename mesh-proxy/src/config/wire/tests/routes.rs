@@ -104,10 +104,6 @@ fn refuses_routes_that_make_no_sense() {
         routes("virtual_hosts: [{ name: a, domains: [A.b] }, { name: b, domains: [c, a.B] }]"),
         "virtual_hosts[1].domains[1]: found \"a.b\" for the second time",
     );
-    refused(
-        routes("virtual_hosts: [{ name: a, domains: [b] }, { name: a, domains: [c] }]"),
-        "virtual_hosts[1].name: found \"a\" for the second time",
-    );
     refused(routes("virtual_hosts: [{ name: a, domains: ['*x*'] }]"), "domains[0]: found \"*x*\"");
     refused(
         routes(
