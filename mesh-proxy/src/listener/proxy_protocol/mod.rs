@@ -53,11 +53,11 @@ impl ProxyProtocol {
                 self.parsed(&self.stats.v2, header::parse_v2(&header))
             }
             Beginning::V1 { .. } => {
-                self.stats.disallowed(&self.stats.v1);
+                self.stats.v1.refuse();
                 Err(io::Error::other("a PROXY header of version 1 is not taken"))
             }
             Beginning::V2 { .. } => {
-                self.stats.disallowed(&self.stats.v2);
+                self.stats.v2.refuse();
                 Err(io::Error::other("a PROXY header of version 2 is not taken"))
             }
             Beginning::Endless => self.parsed(&self.stats.v1, Err(Malformed)),

@@ -20,6 +20,15 @@ pub(super) struct Version {
     error: Counter,
 }
 
+impl Version {
+    /// A header of this version was found, and is not taken here. As in Envoy that is no
+    /// error.
+    pub(super) fn refuse(&self) {
+        self.found.inc();
+        self.disallowed.inc();
+    }
+}
+
 impl Stats {
     pub(super) fn new(config: &config::ProxyProtocol, registry: &Registry) -> Self {
         let prefix = match &*config.stat_prefix {
@@ -44,12 +53,6 @@ impl Stats {
     /// A header of this version cannot be understood.
     pub(super) fn malformed(&self, version: &Version) {
         version.error.inc();
-        self.error.inc();
-    }
-
-    /// A header of this version is not taken here.
-    pub(super) fn disallowed(&self, version: &Version) {
-        version.disallowed.inc();
         self.error.inc();
     }
 
