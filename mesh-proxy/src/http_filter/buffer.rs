@@ -13,6 +13,9 @@ use crate::router::{ResponseBody, Stream, local_reply, timed_out, within_limits}
 /// Envoy's `envoy.filters.http.buffer`.
 pub(super) struct Buffering(Buffer);
 
+/// The response code details of a request that was not read to its end.
+pub(crate) const TOO_LARGE: &str = "request_payload_too_large";
+
 /// Why a request has not come as a whole.
 enum Incomplete {
     TooLarge,
@@ -54,7 +57,7 @@ async fn gather(stream: &mut Stream, body: &mut Body, max: u64) -> Option<Respon
             None
         }
         Ok(Err(Incomplete::TooLarge)) => {
-            stream.details = "request_payload_too_large";
+            stream.details = TOO_LARGE;
             Some(local_reply(stream, StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large"))
         }
         Ok(Err(Incomplete::Broken)) => {

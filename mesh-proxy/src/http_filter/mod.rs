@@ -26,6 +26,7 @@ use crate::config::{self, FilterKind, Name};
 use crate::router::{self, ResponseBody, Stream};
 use crate::routes::Route;
 use crate::worker::Shared;
+pub(crate) use buffer::TOO_LARGE;
 pub(crate) use overrides::{Overrides, RouteSettings};
 
 /// An HTTP filter at work, for all requests of its connection manager.
@@ -120,6 +121,7 @@ impl Chain {
             Some(answer) => answer,
             None => router::route(stream, body).await,
         };
+        stream.known_status = Some(response.status());
         for (link, said) in self.at_work(route.as_ref()).rev() {
             link.filter.on_response(&mut Outgoing { stream, response: &mut response, said });
         }

@@ -66,7 +66,7 @@ pub(super) async fn forward(
         Ok(Ok((mut response, exchange))) => {
             unprocessed::remove_mark(&mut response);
             stream.details = "via_upstream";
-            stream.upstream_status = Some(response.status());
+            stream.known_status = Some(response.status());
             hash.give(response.headers_mut());
             timers.last = std::time::Instant::now();
             count_response(stream, &cluster, response.status());

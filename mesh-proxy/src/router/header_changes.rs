@@ -64,7 +64,9 @@ pub(crate) fn change_response<B>(
             write_plain(changes, response.headers_mut());
             continue;
         }
+        let details = stream.details_with_reason();
         let mut record = stream.record();
+        record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
         record.response_status = response.status().as_u16();
         record.response_headers = Some(response.headers());
         let values = values(changes, response.headers(), &record);

@@ -88,8 +88,8 @@ pub(crate) struct Stream {
     /// Why TLS with the upstream failed.
     pub(crate) upstream_failure: Option<Arc<str>>,
     pub(crate) filters: FilterState,
-    /// Of the upstream's response.
-    pub(crate) upstream_status: Option<StatusCode>,
+    /// The status that is told of: an upstream's, and when filters see the response any.
+    pub(crate) known_status: Option<StatusCode>,
     /// How long the upstream took until its response's head.
     pub(crate) service_time: Option<Duration>,
 }
@@ -134,7 +134,7 @@ impl Stream {
             responded: None,
             upstream_failure: None,
             filters: FilterState::default(),
-            upstream_status: None,
+            known_status: None,
             service_time: None,
         }
     }
@@ -207,7 +207,7 @@ impl Stream {
             bytes_received: self.request_meter.as_ref().map_or(0, |meter| meter.bytes()),
             upstream_host: self.upstream_host.as_ref().map(|host| host.address),
             upstream_cluster: self.known_cluster(),
-            response_code: self.upstream_status.map_or(0, |status| status.as_u16()),
+            response_code: self.known_status.map_or(0, |status| status.as_u16()),
             response_code_details: Some(self.details).filter(|details| !details.is_empty()),
             upstream_local: self.upstream_local,
             upstream_protocol: self.upstream_protocol.map(Protocol::name),

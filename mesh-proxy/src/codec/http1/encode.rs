@@ -142,7 +142,10 @@ pub(super) fn request(
         }
         None => {
             // Others may wait for a body (RFC 9110, section 8.6).
-            if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+            if !matches!(
+                head.method,
+                Method::GET | Method::HEAD | Method::DELETE | Method::TRACE | Method::CONNECT
+            ) {
                 field(text, "content-length: ", "Content-Length: ", "0", format);
             }
             Encoder::Done

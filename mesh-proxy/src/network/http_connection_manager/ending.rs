@@ -14,6 +14,7 @@ use super::Manager;
 use super::serve::Activity;
 use crate::codec::{BodyError, Malformed, Pace};
 use crate::formatter::{Flags, LogType};
+use crate::http_filter::TOO_LARGE;
 use crate::router::{MAX_DURATION, REQUEST_TIMEOUT, ResponseBody, Routed, Stream, local_reply};
 use crate::stats::Held;
 
@@ -106,7 +107,9 @@ impl Ending {
     /// Whether there is more of the request to come, which nobody will read.
     pub(super) fn is_request_open(&self) -> bool {
         let meter = self.stream.request_meter.as_ref();
-        self.is_malformed || meter.is_some_and(|meter| meter.ended().is_none() || meter.is_broken())
+        self.is_malformed
+            || self.stream.details == TOO_LARGE
+            || meter.is_some_and(|meter| meter.ended().is_none() || meter.is_broken())
     }
 
     /// The answer to what is no request.
@@ -230,7 +233,7 @@ impl Ending {
         if self.stream.details == REQUEST_TIMEOUT {
             stats.rq_timeout.inc();
         }
-        if self.stream.details == "request_payload_too_large" {
+        if self.stream.details == TOO_LARGE {
             stats.rq_too_large.inc();
         }
         if self.stream.flags.contains(Flags::STREAM_IDLE_TIMEOUT) {

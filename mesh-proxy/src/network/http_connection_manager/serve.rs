@@ -19,6 +19,7 @@ use super::{Manager, headers, host};
 use crate::access_log::Flags;
 use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
 use crate::config::CodecType;
+use crate::http_filter::TOO_LARGE;
 use crate::network::{self, Connection};
 use crate::random;
 use crate::router::{Downstream, FilterState, ResponseBody, Stream, local_reply};
@@ -180,6 +181,10 @@ impl Client {
             pace.limit(ending.idle_timeout());
             ending.pace = Some(pace);
         }
+        // Envoy: who gets a 400 of the proxy's own may not know where its request ends.
+        let details = ending.stream.details;
+        let is_lost = response.status() == StatusCode::BAD_REQUEST && details != "via_upstream";
+        ending.closes |= is_lost || details == TOO_LARGE;
         let closes = ending.closes && !self.activity.is_http2.get();
         let mut response = self.finish(ending, response);
         if (closes || self.ends_with_a_response())
@@ -243,7 +248,7 @@ impl Client {
             responded: None,
             upstream_failure: None,
             filters: FilterState::default(),
-            upstream_status: None,
+            known_status: None,
             service_time: None,
         };
         let ending = Ending {
