@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use crate::wire::{Framing, Wire};
+
+/// How long a statistic may take to change, on a machine that is busy.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The body of a page that is there.
 ///
@@ -38,4 +43,17 @@ pub(crate) async fn stats(admin: SocketAddr) -> Result<Stats> {
         Some((name.to_owned(), value.parse().ok()?))
     };
     Ok(text.lines().filter_map(stat).collect())
+}
+
+/// Waits until a statistic is not 0.
+///
+/// # Errors
+/// As [`get`], and when it stays 0.
+pub(crate) async fn until(admin: SocketAddr, name: &str) -> Result<()> {
+    let start = Instant::now();
+    while stats(admin).await?.get(name).is_none_or(|value| *value == 0) {
+        ensure!(start.elapsed() < DEADLINE, "{name} stays 0");
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }

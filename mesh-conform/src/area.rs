@@ -25,6 +25,8 @@ const SETTLE: Duration = Duration::from_secs(4);
 /// How much longer mesh-proxy has to tell what Envoy told.
 const GRACE: Duration = Duration::from_millis(600);
 
+const REFUSES: &str = "refuses the configuration";
+
 /// What came of one case.
 pub(crate) struct Outcome {
     /// `AREA/NAME`.
@@ -104,15 +106,16 @@ impl<'a> Run<'a> {
             Ok(value) => value,
             Err(said) => {
                 refusals.push((kind, said));
-                json!("refuses the configuration")
+                json!(REFUSES)
             }
         };
         let envoy = value(Kind::Envoy, envoy);
         let mesh_proxy = value(Kind::MeshProxy, mesh_proxy);
         let mut differences = diff::diff(&envoy, &mesh_proxy);
-        if is_refused && envoy.is_object() {
-            // The case says otherwise.
-            differences = diff::diff(&json!("refuses the configuration"), &envoy);
+        if is_refused && envoy != REFUSES {
+            let (envoy, mesh_proxy) = (Some(envoy.clone()), Some(mesh_proxy.clone()));
+            // The case says otherwise, even if both do.
+            differences = vec![Difference { path: String::new(), envoy, mesh_proxy }];
         }
         for difference in &mut differences {
             if difference.path.is_empty() {
@@ -130,7 +133,7 @@ impl<'a> Run<'a> {
     fn refused(&self, kind: Kind, index: usize) -> Result<Side> {
         let folder = self.folder_of(kind)?;
         let file = self.write(&format!("{}.json", config::slug(index)), &[index])?;
-        Ok(kind.validate(self.programs, &folder, &file)?.map(|()| json!({})))
+        Ok(kind.validate(self.programs, &folder, &file)?.map(|()| json!("takes the configuration")))
     }
 
     /// All cases on one proxy; `envoy` is what Envoy did, when this is not Envoy.
@@ -188,9 +191,9 @@ impl<'a> Run<'a> {
         let case = &self.area.cases[index];
         let before = admin::stats(self.plan.admin()).await?;
         self.upstreams.begin(&case.answers);
-        let listener = self.plan.listener(index);
+        let addresses = [self.plan.listener(index), self.plan.admin()];
         let mut client =
-            Client::new(listener, &self.upstreams, &self.certificates, case.keep_alive);
+            Client::new(addresses, &self.upstreams, &self.certificates, case.keep_alive);
         let told = client.ask(&case.requests).await?;
         // Its connection ends.
         drop(client);

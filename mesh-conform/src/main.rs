@@ -1,5 +1,5 @@
 //! Asks Envoy and mesh-proxy the same things under the same configuration, and compares what
-//! they do. How a case is written is in `case.rs`.
+//! they do. How a case is written is in `case/mod.rs`.
 
 mod admin;
 mod area;

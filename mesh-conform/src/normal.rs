@@ -59,13 +59,18 @@ fn is_uuid(text: &str) -> bool {
     groups == [8, 4, 4, 4, 12] && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
-/// The port of a client that got one from the system.
+/// The port of a client that got one from the system, which gives no lower ones.
 fn ports(text: &str) -> String {
-    const LOCAL: &str = "127.0.0.1:";
-    let Some(at) = text.find(LOCAL) else { return text.to_owned() };
-    let (before, after) = text.split_at(at + LOCAL.len());
+    const LOWEST: u32 = 30_000;
+    let place = |host: &str| text.find(host).map(|at| at + host.len());
+    let Some(at) = [place("127.0.0.1:"), place("IP:")].into_iter().flatten().min() else {
+        return text.to_owned();
+    };
+    let (before, after) = text.split_at(at);
     let rest = after.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{before}(port){}", ports(rest))
+    let port = &after[..after.len() - rest.len()];
+    let is_given = port.parse::<u32>().is_ok_and(|port| port >= LOWEST);
+    format!("{before}{}{}", if is_given { "(port)" } else { port }, ports(rest))
 }
 
 fn each_host(outcome: &mut Value, with: &mut dyn FnMut(&Value) -> Value) {
@@ -108,7 +113,10 @@ mod tests {
     fn what_nobody_can_foresee() {
         assert_eq!(plain("X-Request-Id", "2f0c1b1e-0000-4000-8000-00000000abcd"), "(uuid)");
         assert_eq!(plain("x-request-id", "mine"), "mine");
-        assert_eq!(ports("127.0.0.1:40000,127.0.0.1:5"), "127.0.0.1:(port),127.0.0.1:(port)");
+        assert_eq!(
+            ports("IP:40000,127.0.0.1:50000 IP:10001"),
+            "IP:(port),127.0.0.1:(port) IP:10001"
+        );
     }
 
     #[test]

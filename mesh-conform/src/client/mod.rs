@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
+use crate::admin;
 use crate::case::Request;
 use crate::tls::Certificates;
 use crate::upstream::Upstreams;
@@ -18,6 +19,7 @@ use crate::wire::{self, End, Io, Wire};
 /// Who asks in a case.
 pub(crate) struct Client<'a> {
     pub(crate) listener: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) upstreams: &'a Upstreams,
     /// Requests share a connection.
     pub(crate) keep_alive: bool,
@@ -27,12 +29,12 @@ pub(crate) struct Client<'a> {
 
 impl<'a> Client<'a> {
     pub(crate) fn new(
-        listener: SocketAddr,
+        [listener, admin]: [SocketAddr; 2],
         upstreams: &'a Upstreams,
         certificates: &'a Certificates,
         keep_alive: bool,
     ) -> Self {
-        Self { listener, upstreams, keep_alive, certificates, kept: None }
+        Self { listener, admin, upstreams, keep_alive, certificates, kept: None }
     }
 
     /// Asks all of this in turn, and tells what came of each.
@@ -42,6 +44,9 @@ impl<'a> Client<'a> {
     pub(crate) async fn ask(&mut self, requests: &[Request]) -> Result<Vec<Value>> {
         let mut told = Vec::new();
         for request in requests {
+            if let Some(stat) = &request.when {
+                admin::until(self.admin, stat).await?;
+            }
             self.upstreams.answer(&request.upstream);
             for _ in 0..request.repeat.unwrap_or(1) {
                 told.push(self.one(request).await?);
@@ -56,12 +61,12 @@ impl<'a> Client<'a> {
         }
         let before = self.upstreams.arrived();
         self.upstreams.hold();
-        let (listener, upstreams, certificates) =
-            (self.listener, self.upstreams, self.certificates);
+        let (addresses, upstreams, certificates) =
+            ([self.listener, self.admin], self.upstreams, self.certificates);
         let others = async {
             let arrived = upstreams.more_than(before).await;
             upstreams.hold_no_more();
-            let mut other = Client::new(listener, upstreams, certificates, false);
+            let mut other = Client::new(addresses, upstreams, certificates, false);
             let told = Box::pin(other.ask(&request.meanwhile)).await;
             upstreams.release();
             arrived.and(told)
@@ -99,8 +104,7 @@ impl<'a> Client<'a> {
         request: &Request,
     ) -> Result<(std::result::Result<Connection, End>, Option<Value>)> {
         let to = self.listener;
-        let mut io = TcpStream::connect(to).await.with_context(|| format!("connecting to {to}"))?;
-        io.set_nodelay(true)?;
+        let mut io = dial(to).await.with_context(|| format!("connecting to {to}"))?;
         // It may be refused before it is written.
         let _ = io.write_all(&wire::bytes(&request.preface)?).await;
         let (io, tls): (Box<dyn Io>, _) = match &request.tls {
@@ -116,6 +120,16 @@ impl<'a> Client<'a> {
         };
         Ok((Ok(connection), tls))
     }
+}
+
+/// A connection from the address of the proxy itself: of 127.0.0.1 Envoy thinks that it is
+/// another process of the machine, and takes the machine's address for it.
+async fn dial(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((to.ip(), 0).into())?;
+    let io = socket.connect(to).await?;
+    io.set_nodelay(true)?;
+    Ok(io)
 }
 
 /// What requests may follow each other on.

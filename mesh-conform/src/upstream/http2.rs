@@ -56,7 +56,11 @@ async fn one(
     }
     match answer.then {
         Then::Keep => {}
-        Then::Close => close.notify_one(),
+        Then::Close => {
+            close.notify_one();
+            // Dropped before the connection, the stream would be reset.
+            std::future::pending().await
+        }
         Then::Reset => {
             respond.send_reset(answer.code.map_or(Reason::INTERNAL_ERROR, Reason::from));
         }

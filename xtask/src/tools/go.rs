@@ -37,7 +37,7 @@ pub(super) const GRPCURL: Program = Program {
     from: From::Version("v1.9.3"),
 };
 pub(super) const FORTIO: Program =
-    Program { name: "fortio", package: "fortio.org/fortio", from: From::Version("v1.75.3") };
+    Program { name: "fortio", package: "fortio.org/fortio", from: From::Version("v1.66.5") };
 
 impl Program {
     /// Builds it into the tools folder, once; up to minutes.

@@ -102,8 +102,9 @@ impl Channel {
                     return Poll::Ready(Ok(Piece::End));
                 }
                 Ok(0) | Err(_) if self.is_client && !is_closed => return self.leave(),
-                Ok(0) if matches!(self.decoder, Decoder::Chunked(_)) && !is_closed => {
-                    return Poll::Ready(Err(BodyError::Malformed(Malformed::Syntax)));
+                // A body that is cut breaks the protocol, as in Envoy.
+                Ok(0) if !is_closed => {
+                    return Poll::Ready(Err(BodyError::Malformed(Malformed::Cut)));
                 }
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::UnexpectedEof);
