@@ -108,11 +108,11 @@ pub(crate) struct FilterState {
 }
 
 impl Stream {
-    /// A copy of the request, with a head of its own: what becomes of it is nobody's matter.
-    pub(super) fn shadow(&self, head: Parts) -> Self {
+    /// A request of which nothing but its head is known yet, without limits of time.
+    pub(crate) fn new(downstream: Rc<Downstream>, remote: SocketAddr, head: Parts) -> Self {
         Self {
-            remote: self.remote,
-            downstream: Rc::clone(&self.downstream),
+            remote,
+            downstream,
             head,
             route: None,
             started: Instant::now(),
@@ -137,6 +137,11 @@ impl Stream {
             known_status: None,
             service_time: None,
         }
+    }
+
+    /// A copy of the request, with a head of its own: what becomes of it is nobody's matter.
+    pub(super) fn shadow(&self, head: Parts) -> Self {
+        Self::new(Rc::clone(&self.downstream), self.remote, head)
     }
 
     /// Notes why there is no response from an upstream.

@@ -15,31 +15,33 @@ pub(super) fn breakers(
 ) -> Result<Breakers, Error> {
     let path = path.field("circuit_breakers");
     let proto::CircuitBreakers { thresholds, per_host_thresholds } = breakers.unwrap_or_default();
-    let (mut default, mut high) = (None, None);
-    for (index, wire) in thresholds.into_iter().enumerate() {
-        let path = path.field("thresholds").index(index);
-        let place = match enumeration(&path, "priority", wire.priority)? {
-            RoutingPriority::Default => &mut default,
-            RoutingPriority::High => &mut high,
-        };
-        let found = of_cluster(&path, wire)?;
-        place.get_or_insert(found);
-    }
-    let (mut default_per_host, mut high_per_host) = (None, None);
-    for (index, wire) in per_host_thresholds.into_iter().enumerate() {
-        let path = path.field("per_host_thresholds").index(index);
-        let place = match enumeration(&path, "priority", wire.priority)? {
-            RoutingPriority::Default => &mut default_per_host,
-            RoutingPriority::High => &mut high_per_host,
-        };
-        let found = of_host(&path, wire)?;
-        place.get_or_insert(found);
-    }
+    let (default, high) = by_priority(&path.field("thresholds"), thresholds, of_cluster)?;
+    let per_host = path.field("per_host_thresholds");
+    let (default_per_host, high_per_host) = by_priority(&per_host, per_host_thresholds, of_host)?;
     let both = |thresholds: Option<Thresholds>, per_host: Option<Option<u32>>| Thresholds {
         max_connections_per_host: per_host.flatten().unwrap_or(u32::MAX),
         ..thresholds.unwrap_or_default()
     };
     Ok(Breakers { default: both(default, default_per_host), high: both(high, high_per_host) })
+}
+
+/// What there is for the default priority, and for the high one.
+fn by_priority<T>(
+    path: &Path,
+    all: Vec<wire::Thresholds>,
+    read: fn(&Path, wire::Thresholds) -> Result<T, Error>,
+) -> Result<(Option<T>, Option<T>), Error> {
+    let (mut default, mut high) = (None, None);
+    for (index, wire) in all.into_iter().enumerate() {
+        let path = path.index(index);
+        let place = match enumeration(&path, "priority", wire.priority)? {
+            RoutingPriority::Default => &mut default,
+            RoutingPriority::High => &mut high,
+        };
+        let found = read(&path, wire)?;
+        place.get_or_insert(found);
+    }
+    Ok((default, high))
 }
 
 fn of_cluster(path: &Path, wire: wire::Thresholds) -> Result<Thresholds, Error> {

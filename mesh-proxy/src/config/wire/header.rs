@@ -11,8 +11,26 @@ use crate::config::{
     AppendAction, Error, FormatPart, HeaderAddition, HeaderChanges, HeaderText, Path,
 };
 
-/// `*_headers_to_remove` and `*_headers_to_add`. `prefix` is that of the two fields' names.
-pub(super) fn header_changes(
+/// `request_headers_to_add` and `request_headers_to_remove` of what is at `path`.
+pub(super) fn request_changes(
+    path: &Path,
+    to_add: Vec<core::HeaderValueOption>,
+    to_remove: &[String],
+) -> Result<Arc<HeaderChanges>, Error> {
+    header_changes(path, "request", to_add, to_remove)
+}
+
+/// `response_headers_to_add` and `response_headers_to_remove` of what is at `path`.
+pub(super) fn response_changes(
+    path: &Path,
+    to_add: Vec<core::HeaderValueOption>,
+    to_remove: &[String],
+) -> Result<Arc<HeaderChanges>, Error> {
+    header_changes(path, "response", to_add, to_remove)
+}
+
+/// `prefix` is that of the two fields' names.
+fn header_changes(
     path: &Path,
     prefix: &str,
     to_add: Vec<core::HeaderValueOption>,

@@ -7,7 +7,7 @@ use mesh_proto::envoy::config::route::v3 as proto;
 use proto::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 
 use super::common::{enumeration, not_honoured, port, refuse_set, required};
-use super::header::header_changes;
+use super::header::{request_changes, response_changes};
 use super::http_filter::filter_overrides;
 use super::route_action::forward;
 use super::route_match::{route_match, substitution};
@@ -80,15 +80,9 @@ pub(super) fn route(
         name: name.into(),
         matcher,
         action,
-        request_headers: header_changes(
+        request_headers: request_changes(path, request_headers_to_add, &request_headers_to_remove)?,
+        response_headers: response_changes(
             path,
-            "request",
-            request_headers_to_add,
-            &request_headers_to_remove,
-        )?,
-        response_headers: header_changes(
-            path,
-            "response",
             response_headers_to_add,
             &response_headers_to_remove,
         )?,

@@ -11,7 +11,7 @@ use super::common::{
     duration, enumeration, not_honoured, refuse_set, required, required_name, timeout,
 };
 use super::hash_policy::hash_policies;
-use super::header::{header_changes, name_of_header};
+use super::header::{name_of_header, request_changes, response_changes};
 use super::http_filter::filter_overrides;
 use super::metadata;
 use super::mirror::mirrors;
@@ -238,15 +238,13 @@ fn cluster_weight(
             cluster: name,
             subset,
             host_rewrite,
-            request_headers: header_changes(
+            request_headers: request_changes(
                 path,
-                "request",
                 request_headers_to_add,
                 &request_headers_to_remove,
             )?,
-            response_headers: header_changes(
+            response_headers: response_changes(
                 path,
-                "response",
                 response_headers_to_add,
                 &response_headers_to_remove,
             )?,

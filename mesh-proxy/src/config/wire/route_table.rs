@@ -8,7 +8,7 @@ use proto::virtual_host::TlsRequirementType;
 
 use super::KnownClusters;
 use super::common::{enumeration, refuse_set, required_name};
-use super::header::header_changes;
+use super::header::{request_changes, response_changes};
 use super::http_filter::filter_overrides;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
@@ -126,15 +126,9 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
     Ok(RouteTable {
         name: name.into(),
         virtual_hosts: hosts,
-        request_headers: header_changes(
+        request_headers: request_changes(path, request_headers_to_add, &request_headers_to_remove)?,
+        response_headers: response_changes(
             path,
-            "request",
-            request_headers_to_add,
-            &request_headers_to_remove,
-        )?,
-        response_headers: header_changes(
-            path,
-            "response",
             response_headers_to_add,
             &response_headers_to_remove,
         )?,
@@ -201,15 +195,9 @@ fn virtual_host(
         name,
         domains: domains_of(&path.field("domains"), domains)?,
         routes: routes_of(&path.field("routes"), routes, &inherited)?,
-        request_headers: header_changes(
+        request_headers: request_changes(path, request_headers_to_add, &request_headers_to_remove)?,
+        response_headers: response_changes(
             path,
-            "request",
-            request_headers_to_add,
-            &request_headers_to_remove,
-        )?,
-        response_headers: header_changes(
-            path,
-            "response",
             response_headers_to_add,
             &response_headers_to_remove,
         )?,

@@ -22,7 +22,7 @@ use crate::config::CodecType;
 use crate::http_filter::TOO_LARGE;
 use crate::network::{self, Connection};
 use crate::random;
-use crate::router::{Downstream, FilterState, ResponseBody, Stream, local_reply};
+use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
 use crate::worker::Worker;
 
@@ -224,32 +224,13 @@ impl Client {
             self.activity.is_leaving.set(true);
             self.activity.used_up.notify_one();
         }
+        let config = &self.manager.config;
         let stream = Stream {
-            downstream: Rc::clone(&self.downstream),
-            head,
-            remote: self.downstream.remote,
-            route: None,
-            routed: None,
-            started: Instant::now(),
             request_meter,
-            request_timeout: self.manager.config.request_timeout,
-            idle_timeout: self.manager.config.stream_idle_timeout,
-            max_duration: self.manager.config.max_stream_duration,
-            is_upgrade: false,
-            flags: Flags::NONE,
-            details: "",
-            retries: 0,
-            cluster: None,
-            upstream_host: None,
-            upstream_local: None,
-            upstream_protocol: None,
-            attempts: 0,
-            sent: None,
-            responded: None,
-            upstream_failure: None,
-            filters: FilterState::default(),
-            known_status: None,
-            service_time: None,
+            request_timeout: config.request_timeout,
+            idle_timeout: config.stream_idle_timeout,
+            max_duration: config.max_stream_duration,
+            ..Stream::new(Rc::clone(&self.downstream), self.downstream.remote, head)
         };
         let ending = Ending {
             manager: Arc::clone(&self.manager),
