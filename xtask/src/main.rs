@@ -61,7 +61,7 @@ enum Chore {
     /// Replace certificates every few seconds under load by mutual TLS, in a mesh on this
     /// machine.
     Rotate(rotate::Args),
-    /// What the server runs: format, clippy, generated files, cargo deny, every test, e2e.
+    /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci(ci::Args),
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
     /// the rest from Debian's packages.
