@@ -67,11 +67,18 @@ fn get(address: SocketAddr) -> String {
     read_all(io)
 }
 
-/// Kibibytes of memory that the proxy holds.
+/// The private memory of a proxy, in kB. The pages of its code come and go.
 fn memory(proxy: &Proxy) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.process.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// What was done to the proxy has not cost 30 MB. It may have less memory than `before`, when
+/// it has given back what its start needed.
+fn assert_small(proxy: &Proxy, before: u64) {
+    let more = memory(proxy).saturating_sub(before);
+    assert!(more < 30_000, "{more} KB more");
 }
 
 /// The proxy lives, serves, and has said nothing of a panic.
