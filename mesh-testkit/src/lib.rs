@@ -23,7 +23,7 @@ mod xds_server;
 pub use eventually::{DEADLINE, eventually, eventually_async};
 pub use handover_relay::{HandoverRelay, Held};
 pub use netns::Netns;
-pub use ports::{free_port, free_ports};
+pub use ports::{free_address, free_port, free_ports};
 pub use process::Process;
 pub use require::{missing, require_command, require_root};
 pub use tool::tool;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::background::Background;
+use crate::free_address;
 
 /// Answers HTTP/1.1 and HTTP/2 (prior knowledge) on one port with a JSON object: its own
 /// name as `upstream`, and the request's `method`, `path`, `version`, `headers` and `body`.
@@ -39,7 +40,7 @@ impl Upstream {
     /// When there is no free port.
     #[must_use]
     pub fn start(name: &str) -> Self {
-        Self::start_at(name, (Ipv4Addr::LOCALHOST, 0).into())
+        Self::start_at(name, free_address())
     }
 
     /// Starts one on this address.

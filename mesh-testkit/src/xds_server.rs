@@ -1,7 +1,7 @@
 //! A control plane that says what a test tells it to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::background::Background;
-use crate::eventually;
+use crate::{eventually, free_address};
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Sender = mpsc::UnboundedSender<Result<DiscoveryResponse, Status>>;
@@ -83,7 +83,7 @@ impl XdsServer {
     /// When there is no free port.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_at((Ipv4Addr::LOCALHOST, 0).into())
+        Self::start_at(free_address())
     }
 
     /// Starts one on this address: the place of one that went away, for example.
@@ -109,7 +109,7 @@ impl XdsServer {
     /// When there is no free port.
     #[must_use]
     pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listener = std::net::TcpListener::bind(free_address()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = Some(listener.local_addr().unwrap());
         let (state, router) = router();

@@ -15,6 +15,7 @@ use mesh_proto::envoy::service::discovery::v3::aggregated_discovery_service_serv
 use mesh_proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use mesh_testkit::free_address;
 use mesh_xds::client::{Ads, Backoff, Config, Event, Response, endpoint};
 use mesh_xds::server::{EncodedResource, Outcome, Resources, Stream as ServerStream};
 use mesh_xds::{Names, ResourceType};
@@ -172,9 +173,7 @@ async fn resources_arrive_and_answers_return() {
 
 #[tokio::test]
 async fn a_server_that_comes_late_and_one_that_returns_are_found() {
-    let reserved = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = reserved.local_addr().unwrap();
-    drop(reserved);
+    let address = free_address();
     let mut ads = client(&[address]);
     ads.subscribe(ResourceType::Cluster, Names::Wildcard);
     let Event::Disconnected { error, .. } = within(ads.next()).await else {

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
+use mesh_testkit::free_address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -186,7 +187,7 @@ async fn an_address_in_use_changes_nothing() {
 #[tokio::test]
 async fn two_listeners_cannot_have_one_address() {
     let plane = start();
-    let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let free = free_address().to_string();
     plane.put_listener(listener("first", &free, "one")).unwrap();
     let error = plane.put_listener(listener("second", &free, "one")).unwrap_err().to_string();
     assert!(error.contains("first") && error.contains("second"), "{error}");
@@ -196,8 +197,7 @@ async fn two_listeners_cannot_have_one_address() {
 #[tokio::test]
 async fn listeners_may_take_each_others_addresses() {
     let (plane, _) = serving().await;
-    let free = [(); 4].map(|()| StdListener::bind("127.0.0.1:0").unwrap());
-    let [one, two, three, four] = free.map(|socket| socket.local_addr().unwrap());
+    let [one, two, three, four] = [(); 4].map(|()| free_address());
     let put = |places: &[(&str, SocketAddr)]| {
         let listener = |(name, address): &(&str, SocketAddr)| {
             listener(name, &address.to_string(), if *name == "a" { "one" } else { "two" })
@@ -308,7 +308,7 @@ async fn a_connection_that_cannot_go_on_is_closed_and_counted() {
         ("nowhere", "tcp.tcp.downstream_cx_no_route"),
         ("dead", "cluster.dead.upstream_cx_connect_fail"),
     ] {
-        let closed = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = free_address();
         plane.shared.clusters.put(self::cluster("dead", closed));
         plane.put_listener(listener("l", "127.0.0.1:0", cluster)).unwrap();
         let mut io = TcpStream::connect(address).await.unwrap();
@@ -429,7 +429,7 @@ async fn what_waits_while_nobody_accepts_is_served_by_who_opens_next() {
 #[tokio::test]
 async fn listeners_wait_for_their_turn_while_another_process_accepts() {
     let (plane, address) = serving().await;
-    let free = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free_address();
     plane.put_listener(listener("gone", "127.0.0.1:0", "one")).unwrap();
     let gone = plane.listeners()[0].address.ip().unwrap();
     plane.hand_over(&[address.into()]);

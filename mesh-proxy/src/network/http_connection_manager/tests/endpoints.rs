@@ -6,6 +6,8 @@ use std::net::TcpListener as StdListener;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, UdpSocket};
 
+use mesh_testkit::free_address;
+
 use super::*;
 use crate::config::{
     Action, DnsLookup, DnsName, DnsResolver, GrpcProbe, HealthCheck, HttpProbe, HttpProtocol,
@@ -69,7 +71,7 @@ fn proxy(cluster: config::Cluster) -> Proxy {
 
 #[tokio::test]
 async fn an_endpoint_comes_and_goes_with_its_checks() {
-    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let listener = StdListener::bind(free_address()).unwrap();
     let address = listener.local_addr().unwrap();
     let proxy = proxy(checked(address, Probe::Tcp(TcpProbe::default())));
     proxy.until(HEALTHY, 1).await;

@@ -1,8 +1,9 @@
 //! Answers of the proxy's own.
 
+use mesh_testkit::free_address;
+
 use super::*;
 use crate::config::Redirect;
-use upstream::nobody;
 
 #[tokio::test]
 async fn redirects_and_direct_responses() {
@@ -55,7 +56,7 @@ async fn head_gets_the_head_alone() {
 async fn failures_are_worded_as_envoys() {
     let routes = ["empty", "refused", "unknown"]
         .map(|name| route(&format!("/{name}"), Action::Forward(Box::new(forward(name)))));
-    let clusters = vec![cluster("empty", &[]), cluster("refused", &[nobody()])];
+    let clusters = vec![cluster("empty", &[]), cluster("refused", &[free_address()])];
     let proxy = Proxy::new(manager(), clusters, routes.into());
     for (path, expected) in [
         ("/empty", "no healthy upstream"),

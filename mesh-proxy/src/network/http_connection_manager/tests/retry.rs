@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::StreamExt;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use mesh_testkit::free_address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::config::{HeaderField, HeaderMatch, HeaderValueMatch, RetryOn, RetryPolicy};
-use upstream::nobody;
 
 /// Answers the first request of each connection, and closes it when the second one comes,
 /// as a server does whose idle timeout is over just then.
@@ -81,7 +81,7 @@ async fn another_host_is_preferred() {
     let upstream = Upstream::named("ok").await;
     let on = RetryOn { connect_failure: true, ..RetryOn::default() };
     let policy = RetryPolicy { retries: 100, ..policy(on) };
-    let proxy = at_random(Some(policy), &[nobody(), upstream.address]);
+    let proxy = at_random(Some(policy), &[free_address(), upstream.address]);
     let mut client = proxy.http1().await;
     for _ in 0..500 {
         client.ready().await.unwrap();
@@ -96,7 +96,7 @@ async fn another_host_is_preferred() {
 #[tokio::test]
 async fn a_refused_connection_is_no_failure_when_there_is_another_host() {
     let upstream = Upstream::named("ok").await;
-    let proxy = at_random(None, &[nobody(), upstream.address]);
+    let proxy = at_random(None, &[free_address(), upstream.address]);
     let mut client = proxy.http1().await;
     let mut failed = 0;
     for _ in 0..200 {

@@ -114,8 +114,3 @@ where
     let connection = builder.serve_connection(TokioIo::new(io), service);
     let _ = connection.with_upgrades().await;
 }
-
-/// An address where nobody listens.
-pub(super) fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
