@@ -5,8 +5,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -46,8 +45,7 @@ impl Pace {
 }
 
 /// Polls a stream's task to its end, or until the client has taken nothing for too long.
-pub(super) async fn watch(pace: Rc<Pace>, stream: impl Future) {
-    let mut stream = pin!(stream);
+pub(super) async fn watch(pace: &Pace, mut stream: Pin<&mut impl Future>) {
     // Made when a client first lets a stream wait.
     let mut sleep: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {

@@ -67,7 +67,7 @@ pub(crate) async fn serve<H, F, B>(
     leave: impl Future<Output = ()>,
 ) -> Result<(), Error>
 where
-    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F,
+    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
 {

@@ -1,5 +1,6 @@
 //! Forwarding a request to a cluster.
 
+use std::pin::pin;
 use std::slice;
 use std::sync::Arc;
 
@@ -61,7 +62,10 @@ pub(super) async fn forward(
     let policy = retry.or(forward.config.retry.as_ref());
     let mut timers = Timers::new(stream, limits, idle);
     let attempts = Attempts::new(forward, limits, choice, &cluster, &body);
-    let outcome = timers.limit(attempts.run(stream, policy, body)).await;
+    let outcome = {
+        let work = pin!(attempts.run(stream, policy, body));
+        timers.limit(work).await
+    };
     let mut response = match outcome {
         Ok(Ok((mut response, exchange))) => {
             unprocessed::remove_mark(&mut response);

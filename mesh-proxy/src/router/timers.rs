@@ -46,7 +46,7 @@ pub(crate) async fn within_limits<T>(
     stream: &Stream,
     work: impl Future<Output = T>,
 ) -> Result<T, Expired> {
-    Timers::new(stream, Limits::default(), stream.idle_timeout).limit(work).await
+    Timers::new(stream, Limits::default(), stream.idle_timeout).limit(pin!(work)).await
 }
 
 impl Timers {
@@ -65,9 +65,12 @@ impl Timers {
         }
     }
 
-    /// Does `work`, unless a time is up before.
-    pub(super) async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Expired> {
-        let mut work = pin!(work);
+    /// Does `work`, unless a time is up before. It is pinned where it is made: an argument of
+    /// an `async fn` that is pinned in it is there twice.
+    pub(super) async fn limit<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Expired> {
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
             Poll::Pending => self.poll(cx).map(Err),

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -37,7 +37,7 @@ pub(in crate::codec) async fn serve<H, F, B>(
     leave: impl Future<Output = ()>,
 ) -> Result<(), h2::Error>
 where
-    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F,
+    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
 {
@@ -104,7 +104,7 @@ fn builder(options: &Options) -> Builder {
     builder
 }
 
-/// Calls the handler, and gives what sees the stream to its end.
+/// What calls the handler and sees the stream to its end.
 fn begin<H, F, B>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
@@ -113,7 +113,7 @@ fn begin<H, F, B>(
     most_headers: usize,
 ) -> impl Future<Output = ()> + 'static + use<H, F, B>
 where
-    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F,
+    H: Fn(Result<Request<Body>, Malformed>, Option<Rc<Pace>>) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + 'static,
     B: http_body::Body<Data = Bytes> + Unpin + 'static,
 {
@@ -123,27 +123,29 @@ where
         true => Body::empty(),
         false => Body::http2(Http2Body::of_request(stream)),
     };
-    let pace = Rc::<Pace>::default();
     let is_too_much = head.headers.len() > most_headers;
     let request = match is_too_much {
         true => Err(Malformed::TooMany),
         false => Ok(Request::from_parts(head, body)),
     };
-    let answer = handler(request, Some(Rc::clone(&pace)));
-    let resets = Rc::clone(resets);
+    let (handler, resets) = (handler.clone(), Rc::clone(resets));
     async move {
-        let stream = async {
+        let pace = Rc::<Pace>::default();
+        // Large, so it is made where it stays: what is captured or given to an `async fn` is
+        // there twice, and moved.
+        let answer = pin!(handler(request, Some(Rc::clone(&pace))));
+        let stream = pin!(async {
             if !answered(answer, respond, is_tunnel, &pace).await {
                 resets.note();
             }
-        };
-        pace::watch(Rc::clone(&pace), stream).await;
+        });
+        pace::watch(&pace, stream).await;
     }
 }
 
 /// Answers a request; `false` when the client has reset the stream.
 async fn answered<F, B>(
-    answer: F,
+    mut answer: Pin<&mut F>,
     mut respond: SendResponse<Bytes>,
     is_tunnel: bool,
     pace: &Pace,
@@ -152,7 +154,6 @@ where
     F: Future<Output = Response<B>>,
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let mut answer = pin!(answer);
     let answered = poll_fn(|cx| {
         if let Poll::Ready(response) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(response));
