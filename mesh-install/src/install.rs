@@ -20,6 +20,8 @@ pub struct Settings {
     pub release: Release,
     /// For everything together to be ready.
     pub timeout: Duration,
+    /// For what somebody has to mend, such as an image that cannot be had; see [`crate::GRACE`].
+    pub grace: Duration,
 }
 
 /// Why the mesh is not there, or not all of it. Whatever the reason, it can be tried again.
@@ -47,7 +49,7 @@ pub async fn install(
     events: &Events,
 ) -> Result<(), InstallError> {
     let objects = objects(&settings.release)?;
-    let patience = Patience::new(settings.timeout);
+    let patience = Patience::new(settings.timeout, settings.grace);
     let namespace = &settings.release.namespace;
     let step = |step| apply_all(client, of_step(&objects, step), events);
 

@@ -33,7 +33,7 @@ pub use pod::{is_ready, sidecar};
 pub use remembered::{gateway_revision, objects, remembered};
 pub use uninstall::{Found, Scope, UninstallError, find, uninstall};
 pub use upgrade::{Rollout, Sick, UpgradeError, find_stale, roll_out};
-pub use wait::{NotReady, WaitError};
+pub use wait::{GRACE, NotReady, WaitError};
 
 /// The label of everything that is installed.
 pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "mesh");

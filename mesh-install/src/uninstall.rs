@@ -128,7 +128,7 @@ pub async fn uninstall(
     timeout: Duration,
     events: &Events,
 ) -> Result<(), UninstallError> {
-    let patience = Patience::new(timeout);
+    let patience = Patience::new(timeout, timeout);
     let mut rest = &found.objects[..];
     while !rest.is_empty() {
         // What a pilot that still runs would make again comes after the pilots.

@@ -6,11 +6,8 @@ use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::wait::{Patience, Target, until_ready};
+use crate::wait::{GRACE, Patience, Target, until_ready};
 use crate::{ApplyError, Event, Events, FIELD_MANAGER, ObjectName, WaitError, kinds};
-
-/// A pod that crashes, or whose image cannot be had, has this long to recover.
-const TROUBLE: Duration = Duration::from_secs(20);
 
 /// A workload did not become ready with its new sidecars.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +60,6 @@ pub(super) async fn restart(
         done,
         all,
     };
-    let patience = Patience::short(timeout, TROUBLE);
+    let patience = Patience::short(timeout, GRACE);
     Ok(until_ready(client, targets, patience, events).await.map_err(sick)?)
 }

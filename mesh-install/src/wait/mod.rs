@@ -11,8 +11,12 @@ use tokio::time::Instant;
 
 use crate::{Event, Events};
 
-pub(crate) use probe::{Lack, Target};
+pub(crate) use probe::{Lack, Outlook, Target};
 pub(crate) use workload::selector;
+
+/// So long what somebody has to mend may still mend itself: kubelet asks a registry again after
+/// ten seconds.
+pub const GRACE: Duration = Duration::from_secs(20);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -46,18 +50,21 @@ fn list(missing: &[NotReady]) -> String {
 pub(crate) struct Patience {
     start: Instant,
     timeout: Duration,
-    /// How long trouble is borne that does not go away.
+    /// How long trouble is borne that may go away, such as a full node.
     trouble: Duration,
+    /// And such as somebody has to mend.
+    fault: Duration,
 }
 
 impl Patience {
-    pub(crate) fn new(timeout: Duration) -> Self {
-        Self { start: Instant::now(), timeout, trouble: timeout }
+    /// For everything so long, but for what waiting does not mend only `grace`.
+    pub(crate) fn new(timeout: Duration, grace: Duration) -> Self {
+        Self { start: Instant::now(), timeout, trouble: timeout, fault: grace }
     }
 
-    /// With little of it for what waiting does not mend.
-    pub(crate) fn short(timeout: Duration, trouble: Duration) -> Self {
-        Self { trouble, ..Self::new(timeout) }
+    /// With little of it for any trouble.
+    pub(crate) fn short(timeout: Duration, grace: Duration) -> Self {
+        Self { trouble: grace, ..Self::new(timeout, grace) }
     }
 
     fn is_over(&self) -> bool {
@@ -82,13 +89,19 @@ impl Pending {
             let what = self.target.to_string();
             events.tell(Event::Waiting { what, why: lack.why.clone() });
         }
-        self.trouble_since =
-            lack.is_trouble.then(|| self.trouble_since.unwrap_or_else(Instant::now));
+        let is_same = lack.outlook == self.lack.outlook;
+        let since = self.trouble_since.filter(|_| is_same).unwrap_or_else(Instant::now);
+        self.trouble_since = (lack.outlook != Outlook::Good).then_some(since);
         self.lack = lack;
     }
 
     fn is_hopeless(&self, patience: Patience) -> bool {
-        self.trouble_since.is_some_and(|since| since.elapsed() >= patience.trouble)
+        let borne = match self.lack.outlook {
+            Outlook::Good => return false,
+            Outlook::Trouble => patience.trouble,
+            Outlook::Fault => patience.fault,
+        };
+        self.trouble_since.is_some_and(|since| since.elapsed() >= borne)
     }
 }
 

@@ -45,13 +45,24 @@ impl fmt::Display for Target {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lack {
     pub(crate) why: String,
-    /// Waiting alone will hardly help.
-    pub(crate) is_trouble: bool,
+    pub(crate) outlook: Outlook,
+}
+
+/// What waiting will do about a lack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It goes away by itself.
+    #[default]
+    Good,
+    /// It may: a node with room may come, a program that crashed is started again.
+    Trouble,
+    /// It hardly will: what was asked for is not there.
+    Fault,
 }
 
 impl From<String> for Lack {
     fn from(why: String) -> Self {
-        Self { why, is_trouble: false }
+        Self { why, outlook: Outlook::Good }
     }
 }
 
@@ -103,7 +114,7 @@ async fn workload(client: &Client, object: &ObjectName) -> kube::Result<Option<L
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace.unwrap_or_default());
     let pods = pods.list(&ListParams::default().labels(&workload::selector(&found))).await?;
     Ok(Some(match workload::trouble(&pods.items) {
-        Some(trouble) => Lack { why: format!("{progress}: {trouble}"), is_trouble: true },
+        Some(lack) => Lack { why: format!("{progress}: {}", lack.why), ..lack },
         None => progress.into(),
     }))
 }

@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::Value;
 
+use super::{Lack, Outlook};
+
 /// How far a Deployment, StatefulSet or DaemonSet is; None when all of its pods are of the
 /// latest template, and available.
 pub(crate) fn progress(workload: &Value) -> Option<String> {
@@ -37,55 +39,73 @@ pub(crate) fn selector(workload: &Value) -> String {
 }
 
 /// The first reason for which a pod does not run that does not go away by itself.
-pub(crate) fn trouble(pods: &[Pod]) -> Option<String> {
+pub(crate) fn trouble(pods: &[Pod]) -> Option<Lack> {
     pods.iter().find_map(|pod| {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        Some(format!("pod {name}: {}", pod_trouble(pod)?))
+        let lack = pod_trouble(pod)?;
+        Some(Lack { why: format!("pod {name}: {}", lack.why), ..lack })
     })
 }
 
-fn pod_trouble(pod: &Pod) -> Option<String> {
+fn pod_trouble(pod: &Pod) -> Option<Lack> {
     let status = pod.status.as_ref()?;
     let conditions = status.conditions.iter().flatten();
     let unscheduled = conditions
         .filter(|one| one.type_ == "PodScheduled" && one.status == "False")
         .find_map(|one| one.message.clone());
     if let Some(message) = unscheduled {
-        return Some(format!(
+        let why = format!(
             "no node takes it: {}; make room, or ask for less with --set (see `resources`)",
             message.trim_end_matches('.')
-        ));
+        );
+        return Some(Lack { why, outlook: Outlook::Trouble });
     }
     let init = status.init_container_statuses.iter().flatten();
     init.chain(status.container_statuses.iter().flatten()).find_map(container_trouble)
 }
 
-fn container_trouble(container: &ContainerStatus) -> Option<String> {
+fn container_trouble(container: &ContainerStatus) -> Option<Lack> {
     let state = container.state.as_ref()?;
     let waiting = state.waiting.as_ref()?;
     let message = waiting.message.as_deref().unwrap_or_default();
-    match waiting.reason.as_deref()? {
+    let (why, outlook) = match waiting.reason.as_deref()? {
         "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
-            Some(format!(
-                "the image {} cannot be had; load it into the nodes, or say where it is with \
+            let why = format!(
+                "the image {} cannot be had{}; load it into the nodes, or say where it is with \
                  --set hub=REGISTRY,tag=TAG",
-                container.image
-            ))
+                container.image,
+                reason_of_pull(message)
+            );
+            (why, Outlook::Fault)
         }
         "CrashLoopBackOff" | "Error" => {
             let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
             let code = last.map(|last| format!(", exit code {}", last.exit_code));
-            Some(format!(
+            let why = format!(
                 "its container {} ends again and again{}; `kubectl logs --previous` says why",
                 container.name,
                 code.unwrap_or_default()
-            ))
+            );
+            (why, Outlook::Trouble)
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            Some(format!("its container {} cannot be made: {message}", container.name))
+            let why = format!("its container {} cannot be made: {message}", container.name);
+            (why, Outlook::Trouble)
         }
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(Lack { why, outlook })
+}
+
+/// What kubelet says of an image; the same while it tries and while it pauses, when older ones
+/// say no more than that they pause.
+fn reason_of_pull(message: &str) -> String {
+    let reason = match message.strip_prefix("Back-off pulling image ") {
+        Some(pause) => pause.split_once(": ").map_or("", |(_, reason)| reason),
+        None => message,
+    };
+    let reason = reason.trim_start_matches("ErrImagePull: ").trim();
+    if reason.is_empty() { String::new() } else { format!(": kubelet says: {reason}") }
 }
 
 #[cfg(test)]
@@ -153,15 +173,34 @@ mod tests {
             "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
             "message": "0/1 nodes are available: 1 Insufficient cpu.",
         }]});
-        for (status, expected) in [
-            (unscheduled, "Insufficient cpu"),
-            (waiting("ImagePullBackOff", "Back-off"), "mesh/pilot:1 cannot be had; load it"),
-            (waiting("CrashLoopBackOff", "back-off"), "exit code 101"),
-            (waiting("CreateContainerConfigError", "no configmap"), "no configmap"),
+        for (status, expected, outlook) in [
+            (unscheduled, "Insufficient cpu", Outlook::Trouble),
+            (waiting("CrashLoopBackOff", "back-off"), "exit code 101", Outlook::Trouble),
+            (waiting("CreateContainerConfigError", "no map"), "no map", Outlook::Trouble),
+            (waiting("InvalidImageName", "no name"), "kubelet says: no name", Outlook::Fault),
         ] {
-            let said = trouble(&[pod(json!({})), pod(status)]).unwrap();
-            assert!(said.contains(expected), "{said}");
+            let lack = trouble(&[pod(json!({})), pod(status)]).unwrap();
+            assert!(lack.why.contains(expected), "{lack:?}");
+            assert_eq!(lack.outlook, outlook, "{lack:?}");
         }
         assert_eq!(trouble(&[pod(waiting("ContainerCreating", ""))]), None);
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_had_is_said_in_one_way_while_kubelet_tries_and_pauses() {
+        let pull = "failed to resolve reference \"docker.io/mesh/pilot:1\": not found";
+        let said = |reason, message: &str| trouble(&[pod(waiting(reason, message))]).unwrap().why;
+        let tries = said("ErrImagePull", pull);
+        assert_eq!(
+            tries,
+            format!(
+                "pod a: the image mesh/pilot:1 cannot be had: kubelet says: {pull}; load it into \
+                 the nodes, or say where it is with --set hub=REGISTRY,tag=TAG"
+            )
+        );
+        let pauses = format!("Back-off pulling image \"mesh/pilot:1\": ErrImagePull: {pull}");
+        assert_eq!(said("ImagePullBackOff", &pauses), tries);
+        let older = said("ImagePullBackOff", "Back-off pulling image \"mesh/pilot:1\"");
+        assert!(older.contains("mesh/pilot:1 cannot be had; load it"), "{older}");
     }
 }

@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use mesh_install::chart::NAMESPACE;
 use mesh_install::check::{self, Level};
 use mesh_install::{Change, Event, InstallError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Day};
-use crate::{LITTLE_PATIENCE, install, install_within, release};
+use crate::{FOR_EVER, LITTLE_PATIENCE, install, install_within, release};
 
 #[tokio::test]
 async fn the_ground_comes_first_and_webhooks_last_and_again_nothing_changes() {
@@ -110,20 +112,14 @@ async fn without_rights_the_object_is_named_and_nothing_is_there() {
 async fn a_full_node_is_what_the_wait_ends_with() {
     let server = ApiServer::start().await;
     server.day(Day { stuck: Some("mesh-pilot"), ..Day::default() });
-    server.put(
-        "pods",
-        json!({
-            "metadata": {
-                "name": "mesh-pilot-1", "namespace": NAMESPACE,
-                "labels": {"app": "mesh-pilot", "sidecar.mesh/rev": "default"},
-            },
-            "status": {"phase": "Pending", "conditions": [{
-                "type": "PodScheduled", "status": "False",
-                "message": "0/1 nodes are available: 1 Insufficient memory.",
-            }]},
-        }),
-    );
-    let (failed, events) = install_within(&server, json!({}), LITTLE_PATIENCE).await;
+    let full = json!({"phase": "Pending", "conditions": [{
+        "type": "PodScheduled", "status": "False",
+        "message": "0/1 nodes are available: 1 Insufficient memory.",
+    }]});
+    server.put("pods", pilot(full));
+    // Room may come: that is waited for, however short the grace.
+    let (failed, events) =
+        install_within(&server, json!({}), LITTLE_PATIENCE, Duration::ZERO).await;
     let error = failed.unwrap_err();
     assert!(matches!(error, InstallError::Wait(_)), "{error}");
     assert!(error.to_string().contains("Insufficient memory"), "{error}");
@@ -133,6 +129,41 @@ async fn a_full_node_is_what_the_wait_ends_with() {
     assert!(told, "{events:?}");
     // What refuses while no pilot answers is not there yet.
     assert!(!server.names().iter().any(|name| name.contains("webhook")), "{:?}", server.names());
+}
+
+/// A pod of the pilot.
+fn pilot(status: Value) -> Value {
+    json!({
+        "metadata": {
+            "name": "mesh-pilot-1", "namespace": NAMESPACE,
+            "labels": {"app": "mesh-pilot", "sidecar.mesh/rev": "default"},
+        },
+        "status": status,
+    })
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_had_ends_the_wait_long_before_its_time() {
+    let server = ApiServer::start().await;
+    server.day(Day { stuck: Some("mesh-pilot"), ..Day::default() });
+    let waiting = json!({"reason": "ErrImagePull", "message": "no such host"});
+    server.put(
+        "pods",
+        pilot(json!({"phase": "Pending", "containerStatuses": [{
+            "name": "pilot", "image": "mesh/pilot:9", "imageID": "", "ready": false,
+            "restartCount": 0, "state": {"waiting": waiting},
+        }]})),
+    );
+    let (failed, events) = install_within(&server, json!({}), FOR_EVER, LITTLE_PATIENCE).await;
+    let error = failed.unwrap_err().to_string();
+    let expected = "mesh-system/mesh-pilot: 0 of 2 pods are ready: pod mesh-pilot-1: the image \
+                    mesh/pilot:9 cannot be had: kubelet says: no such host; load it into the \
+                    nodes, or say where it is with --set hub=REGISTRY,tag=TAG";
+    assert!(error.contains(expected), "{error}");
+    let told = events
+        .iter()
+        .any(|event| matches!(event, Event::Waiting { why, .. } if expected.ends_with(why)));
+    assert!(told, "{events:?}");
 }
 
 #[tokio::test]

@@ -25,20 +25,23 @@ fn release(values: Value) -> Release {
 
 /// For what becomes ready at once, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// For what never becomes ready.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(600);
 
 /// Installs; gives what happened.
 async fn install(server: &ApiServer, values: Value) -> (Result<(), InstallError>, Vec<Event>) {
-    install_within(server, values, PATIENCE).await
+    install_within(server, values, PATIENCE, PATIENCE).await
 }
 
 async fn install_within(
     server: &ApiServer,
     values: Value,
     timeout: Duration,
+    grace: Duration,
 ) -> (Result<(), InstallError>, Vec<Event>) {
-    let settings = Settings { release: release(values), timeout };
+    let settings = Settings { release: release(values), timeout, grace };
     let (sender, mut receiver) = unbounded_channel();
     let events = Events::new(sender);
     let done = mesh_install::install(&server.client(), &settings, &events).await;

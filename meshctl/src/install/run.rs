@@ -7,7 +7,7 @@ use clap::Args;
 use kube::Client;
 use mesh_install::chart::Release;
 use mesh_install::check::{self, Level};
-use mesh_install::{Change, Events, ObjectName, Settings};
+use mesh_install::{Change, Events, GRACE, ObjectName, Settings};
 use serde::Serialize;
 
 use super::ask::ask;
@@ -85,7 +85,7 @@ pub(super) async fn check(client: &Client, release: &Release, force: bool) -> Re
 /// Installs and says how long it took.
 pub(super) async fn carry_out(client: &Client, release: Release, timeout: Duration) -> Result<()> {
     let start = Instant::now();
-    let settings = Settings { release, timeout };
+    let settings = Settings { release, timeout, grace: GRACE };
     let (events, progress) = progress::start();
     let installed = mesh_install::install(client, &settings, &Events::new(events)).await;
     progress.end().await;
