@@ -118,7 +118,7 @@ async fn validate<P: PlatformAdapter>(
     body: Bytes,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let request = review::read(&headers, &body)?;
-    let decision = validate::decide(&request, webhook.platform.as_ref());
+    let decision = validate::decide(&request, webhook.platform.as_ref()).await;
     webhook.metrics.validate(&decision);
     Ok(Json(review::write(&request, decision)))
 }
