@@ -13,7 +13,8 @@ use crate::paths;
 /// For the many small tests of one run: together they fail by chance once in some ten
 /// thousand runs.
 pub(crate) const RARE: f64 = 1e-6;
-const DEADLINE: Duration = Duration::from_secs(15);
+/// For every proxy to have a rule, on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Which share of the requests each version gets; a version that is not named gets none.
 pub(crate) type Shares = &'static [(&'static str, f64)];
@@ -66,7 +67,7 @@ pub(crate) fn check(page: SocketAddr, apply: impl Fn(&Path) -> Result<()>) -> Re
 /// Waits until only these versions answer, and each of them does.
 ///
 /// # Errors
-/// When a request fails meanwhile, and after 15 s.
+/// When a request fails meanwhile, and after a minute.
 pub(crate) fn settle(page: SocketAddr, headers: Headers, shares: Shares) -> Result<()> {
     let start = Instant::now();
     loop {

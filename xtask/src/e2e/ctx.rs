@@ -13,8 +13,8 @@ use super::wait;
 use crate::http::Client;
 use crate::{command, paths};
 
-/// For a pod to be ready, or gone, on a busy machine.
-pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+/// For a pod to be ready, or gone, on a machine that is busy with other things.
+pub(super) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// The injected container.
 pub(super) const PROXY: &str = "mesh-proxy";
@@ -76,8 +76,7 @@ impl<'a> Ctx<'a> {
     }
 
     fn own_label(&self) -> String {
-        let name = self.folder.file_name().unwrap_or_default().to_string_lossy();
-        format!("{}={name}", mesh::TEST_LABEL)
+        format!("{}={}", mesh::TEST_LABEL, self.name().display())
     }
 
     /// Every namespace of this test; does not wait for their end.
@@ -95,9 +94,14 @@ impl<'a> Ctx<'a> {
         Ok(names.lines().filter_map(|line| Some(line.split_once('/')?.1.to_owned())).collect())
     }
 
-    /// Says what goes on.
+    /// Says what goes on; whose it is, as others may go on meanwhile.
     pub(super) fn say(&self, what: impl AsRef<str>) {
-        eprintln!("-- {}", what.as_ref());
+        eprintln!("-- {}: {}", self.name().display(), what.as_ref());
+    }
+
+    /// The test's.
+    fn name(&self) -> &Path {
+        Path::new(self.folder.file_name().unwrap_or_default())
     }
 
     pub(super) fn mesh(&self) -> &'a Mesh {
@@ -180,20 +184,21 @@ impl<'a> Ctx<'a> {
     /// # Errors
     /// The last one, after the deadline for all that pods do.
     pub(super) fn until<T>(&self, what: &str, ask: impl FnMut() -> Result<T>) -> Result<T> {
-        self.until_within(what, DEADLINE, ask)
+        self.until_each(wait::POLL, what, DEADLINE, ask)
     }
 
-    /// Asks until there is no error, for so long.
+    /// Asks with this pause in between until there is no error, for so long.
     ///
     /// # Errors
     /// The last one.
-    pub(super) fn until_within<T>(
+    pub(super) fn until_each<T>(
         &self,
+        pause: Duration,
         what: &str,
         at_most: Duration,
         ask: impl FnMut() -> Result<T>,
     ) -> Result<T> {
-        wait::until(what, at_most, self.stop, ask)
+        wait::until(what, at_most, pause, self.stop, ask)
     }
 
     /// Waits for so long, as when nothing is to happen meanwhile.
@@ -202,7 +207,7 @@ impl<'a> Ctx<'a> {
     /// When Ctrl-C has ended it.
     pub(super) fn pass(&self, time: Duration) -> Result<()> {
         let start = std::time::Instant::now();
-        wait::until("time to pass", time * 2, self.stop, || {
+        wait::until("time to pass", time * 2, wait::POLL, self.stop, || {
             ensure!(start.elapsed() >= time, "{:.0?} of {time:?}", start.elapsed());
             Ok(())
         })

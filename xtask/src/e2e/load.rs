@@ -5,8 +5,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::ctx::Ctx;
+use super::ctx::{Ctx, DEADLINE};
 use crate::load_report;
+
+/// Between two looks at what a load says once a second.
+const EACH: Duration = Duration::from_millis(500);
 
 /// A pod that makes load until it is told to stop.
 pub(super) struct Load<'a> {
@@ -21,6 +24,14 @@ pub(super) struct Report(Value);
 pub(super) fn http1(address: &str, path: &str, connections: u32) -> Value {
     json!({"name": format!("GET {path}"), "protocol": "http1", "address": address,
            "path": path, "connections": connections})
+}
+
+/// The same, but so many requests a second at most: enough to see what is lost, with the machine's
+/// cores for the other things that happen.
+pub(super) fn paced(address: &str, path: &str, connections: u32, rate: u32) -> Value {
+    let mut clients = http1(address, path, connections);
+    clients["rate"] = rate.into();
+    clients
 }
 
 /// Now, as mesh-load's report has times, in milliseconds.
@@ -51,7 +62,7 @@ impl<'a> Load<'a> {
         ctx.apply(&format!("{pod}.json"), &manifest.to_string())?;
         ctx.wait_for("Ready", &format!("pod/{pod}"))?;
         let load = Self { ctx, pod: pod.to_owned() };
-        ctx.until("the first answers", || {
+        ctx.until_each(EACH, "the first answers", DEADLINE, || {
             ensure!(load.requests()? > 0, "none yet: {}", load.last_line()?);
             Ok(())
         })?;
@@ -79,7 +90,7 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When `at_most` has passed.
     pub(super) fn reach(&self, count: u64, at_most: Duration) -> Result<()> {
-        self.ctx.until_within(&format!("{count} requests"), at_most, || {
+        self.ctx.until_each(EACH, &format!("{count} requests"), at_most, || {
             let line = self.last_line()?;
             let (requests, failures) = (&line["requests"], &line["failures"]);
             ensure!(requests.as_u64() >= Some(count), "{requests}, and {failures} have failed");

@@ -70,7 +70,7 @@ impl Mesh {
         let mut values = vec![format!("hub={}", self.hub)];
         values.extend(self.tag.iter().map(|tag| format!("tag={tag}")));
         values.extend_from_slice(&self.values);
-        let mut args = vec!["install", "--yes", "--timeout", "2m", "--profile", "demo"];
+        let mut args = vec!["install", "--yes", "--timeout", "5m", "--profile", "demo"];
         args.extend(values.iter().flat_map(|value| ["--set", value]));
         command::run(&mut self.meshctl(&[&args, more].concat()))
     }

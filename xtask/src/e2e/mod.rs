@@ -26,6 +26,7 @@ use self::ctx::Ctx;
 use self::figures::Figures;
 use self::mesh::Mesh;
 use self::place::Place;
+use self::suite::Run;
 use crate::cluster::UpArgs;
 use crate::local_mesh::stop_signals;
 use crate::{build, paths};
@@ -37,6 +38,9 @@ pub(crate) struct Args {
     cluster: Which,
     #[command(flatten)]
     up: UpArgs,
+    /// Test a build with fat LTO, as it is shipped and measured. Slow to build.
+    #[arg(long)]
+    release: bool,
     /// Leave the cluster as it is then, with the namespaces of what failed.
     #[arg(long)]
     keep: bool,
@@ -72,6 +76,7 @@ impl Args {
         Self {
             cluster: Which::Kind,
             up: UpArgs::unattended(),
+            release: false,
             keep: false,
             only: Vec::new(),
             list: false,
@@ -91,9 +96,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         suite::print_names();
         return Ok(());
     }
-    let folder = match args.as_is {
-        true => paths::target_dir()?.join("debug"),
-        false => build::build_all()?,
+    let folder = match (args.as_is, args.release) {
+        (true, _) => paths::target_dir()?.join(if args.release { "release" } else { "debug" }),
+        (false, true) => build::build(true)?,
+        (false, false) => build::build_all()?,
     };
     run_from(&folder, args)
 }
@@ -103,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
-    let tests = suite::choose(&args.only)?;
+    let stages = suite::choose(&args.only)?;
     let stop = stop_signals()?;
     let reports = empty_folder()?;
     let place = Place::open(args)?;
@@ -112,12 +118,14 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
         let mesh = Mesh::new(&place, folder, args, tag);
         mesh.sweep()?;
         let installed = if args.as_is { None } else { Some(mesh.install_timed()?) };
-        let failed = suite::run(&mesh, &tests, &reports, &stop, args.keep)?;
+        let run = Run { mesh: &mesh, reports: &reports, stop: &stop, keep: args.keep };
+        let failed = run.all(&stages)?;
         if let Some(figures) = installed {
             println!("{figures}");
         }
+        println!("{}", measured(args)?);
         if failed > 0 {
-            bail!("{failed} of {} failed; what explains it: {}", tests.len(), reports.display());
+            bail!("{failed} failed; what explains it: {}", reports.display());
         }
         if !args.as_is && !args.keep && place.outlives_this() {
             mesh.uninstall()?;
@@ -126,6 +134,22 @@ pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     })();
     let closed = place.close(args.keep);
     outcome.and(closed)
+}
+
+/// What the figures are of: they are worth nothing without it.
+fn measured(args: &Args) -> Result<String> {
+    let build = match (args.as_is, args.release) {
+        (true, _) => "the mesh that was installed",
+        (false, true) => "a release build (fat LTO)",
+        (false, false) => "a dev build, which is not optimized",
+    };
+    let cores = std::thread::available_parallelism()?;
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').nth(2).unwrap_or("?");
+    Ok(format!(
+        "measured: {build}, load and sidecars on one node with {cores} cores; the machine's load \
+         over a quarter of an hour: {load}"
+    ))
 }
 
 /// Where what explains a failure is kept until the next run.

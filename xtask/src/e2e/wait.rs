@@ -7,18 +7,20 @@ use anyhow::{Result, ensure};
 
 use crate::local_mesh::stopped;
 
-const POLL: Duration = Duration::from_millis(100);
+/// Between two questions. Most start a kubectl, which takes a good part of a core for a moment.
+pub(super) const POLL: Duration = Duration::from_millis(250);
 
 /// How often it is said what is waited for.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// Asks until there is no error, and gives the answer.
+/// Asks until there is no error, with a pause after each time, and gives the answer.
 ///
 /// # Errors
 /// The last one, after `deadline`; and when `stop` is set.
 pub(super) fn until<T>(
     what: &str,
     deadline: Duration,
+    pause: Duration,
     stop: &AtomicBool,
     mut ask: impl FnMut() -> Result<T>,
 ) -> Result<T> {
@@ -38,6 +40,6 @@ pub(super) fn until<T>(
             let seconds = start.elapsed().as_secs();
             eprintln!("   {seconds:>3} s, waiting for {what}: {why:#}");
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(pause);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::e2e::ctx::{Ctx, pod_name};
+use crate::e2e::ctx::Ctx;
 use crate::e2e::load::{self, Load, unix_ms};
 use crate::e2e::{Figures, fixture};
 
@@ -25,14 +25,12 @@ const LIMIT: f64 = 150.0;
 /// the pod's last answer.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, REPLICAS, LINGER)?;
-    let mut clients = load::http1(fixture::SERVER, fixture::PATH, 12);
-    clients["rate"] = 300.into();
+    let clients = load::paced(fixture::SERVER, fixture::PATH, 12, 300);
     let watch = Watch::start(ctx)?;
     let load = Load::start(ctx, "load", &[clients])?;
     let mut deleted = Vec::new();
     while deleted.len() < DELETIONS {
-        let pods = ctx.until("enough pods that are ready", || ready_pods(ctx))?;
-        let pod = pods.into_iter().find(|pod| !deleted.contains(pod)).context("no pod is left")?;
+        let pod = ctx.until("enough pods that are ready", || watch.one_ready())?;
         ctx.kubectl(&["delete", "pod", &pod, "--wait=false"])?;
         ctx.until("the EndpointSlice's change", || watch.gone_at(&pod))?;
         deleted.push(pod);
@@ -53,18 +51,6 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
         .within("endpoint gone to no more requests: p99", longest, LIMIT, "ms")
         .and(format!("median {median} ms of {DELETIONS}"))
         .and(report.to_string()))
-}
-
-/// The names of the pods that answer; so many that one may go.
-fn ready_pods(ctx: &Ctx) -> Result<Vec<String>> {
-    let pods = ctx.pods("app=server")?;
-    let is_ready = |pod: &&Value| {
-        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        conditions.clone().any(|one| one["type"] == "Ready" && one["status"] == "True")
-    };
-    let ready: Vec<String> = pods.iter().filter(is_ready).map(pod_name).collect();
-    ensure!(ready.len() as u32 > REPLICAS / 2, "{} of {REPLICAS} are ready", ready.len());
-    Ok(ready)
 }
 
 /// When each pod of the namespace's EndpointSlices was first said not to be ready any more, in
@@ -100,6 +86,15 @@ impl Watch {
             }
         });
         Ok(Self { child, seen })
+    }
+
+    /// A pod that is ready, while so many are that one may go.
+    fn one_ready(&self) -> Result<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = seen.ready.iter().filter(|(_, is_ready)| **is_ready).map(|(name, _)| name);
+        let count = ready.clone().count();
+        ensure!(count as u32 > REPLICAS / 2, "{count} of {REPLICAS} are ready");
+        ready.next().cloned().context("none is ready")
     }
 
     fn gone_at(&self, pod: &str) -> Result<u64> {

@@ -8,11 +8,11 @@ use crate::e2e::ctx::{Ctx, pod_name};
 use crate::e2e::{Figures, fixture, mesh};
 use crate::process;
 
-const TIME: Duration = Duration::from_secs(20);
+const TIME: Duration = Duration::from_secs(10);
 /// Percent of a core.
 const LIMIT: f64 = 1.0;
 
-/// The CPU time of each pilot over 20 seconds, with proxies connected.
+/// The CPU time of each pilot over 10 seconds, with proxies connected.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, 3, 0)?;
     ctx.pass(Duration::from_secs(3))?;

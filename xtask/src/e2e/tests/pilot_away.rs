@@ -17,7 +17,8 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, 2, 0)?;
     let plain = ctx.beside("plain", &[])?;
     let late = ctx.beside("late", &[INJECTED])?;
-    let load = Load::start(ctx, "load", &[load::http1(fixture::SERVER, fixture::PATH, 8)])?;
+    let clients = [load::paced(fixture::SERVER, fixture::PATH, 8, 500)];
+    let load = Load::start(ctx, "load", &clients)?;
     ctx.say("rollout of the pilots");
     let system = ctx.in_namespace(mesh::NAMESPACE);
     let admitted = rollout(&system, &late)?;

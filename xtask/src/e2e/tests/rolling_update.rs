@@ -10,7 +10,8 @@ use crate::e2e::{Figures, bookinfo};
 
 /// Requests, of which none may fail.
 const REQUESTS: u64 = 100_000;
-const LIMIT: Duration = Duration::from_secs(400);
+/// Some minutes where it would be one: others use the machine too.
+const LIMIT: Duration = Duration::from_secs(900);
 
 /// Rolling updates of reviews, one after the other, until 100,000 requests are answered.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
