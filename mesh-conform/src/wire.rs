@@ -83,7 +83,7 @@ impl Body {
     /// Adds what there is of it to what is compared.
     pub(crate) fn add_to(&self, value: &mut Value) {
         if !self.text.is_empty() {
-            value["body"] = json!(self.text);
+            value["body"] = json!(short(&self.text));
         }
         if !self.trailers.is_empty() {
             value["trailers"] = headers(&self.trailers);
@@ -91,6 +91,15 @@ impl Body {
         if let Some(cut) = &self.cut {
             value["cut"] = json!(cut);
         }
+    }
+}
+
+/// A body whose padding is said by its length.
+fn short(text: &str) -> String {
+    let rest = text.trim_end_matches('x');
+    match text.len() - rest.len() {
+        padding @ 64.. => format!("{rest}({padding} x)"),
+        _ => text.to_owned(),
     }
 }
 

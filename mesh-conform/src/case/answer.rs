@@ -3,6 +3,8 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::padded;
+
 /// What upstreams answer, in turn: one answer or a list.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers(pub(crate) Vec<Answer>);
@@ -17,6 +19,8 @@ pub(crate) struct Answer {
     /// "ok" unless said otherwise, with its length as `content-length`, unless the headers
     /// have one or `transfer-encoding`.
     pub(crate) body: Option<String>,
+    /// How many bytes come behind it.
+    pub(crate) padding: usize,
     /// The body in one chunk, and these behind it.
     pub(crate) trailers: Headers,
     pub(crate) chunked: bool,
@@ -52,6 +56,11 @@ impl Headers {
 }
 
 impl Answer {
+    /// The body with its padding; `otherwise` where it is not said.
+    pub(crate) fn whole_body(&self, otherwise: &str) -> String {
+        padded(self.body.as_deref().unwrap_or(otherwise), self.padding)
+    }
+
     fn ending(then: Then) -> Self {
         Self { status: Some(0), then, ..Self::default() }
     }

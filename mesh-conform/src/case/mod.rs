@@ -148,6 +148,8 @@ pub(crate) struct Request {
     pub(crate) headers: Headers,
     /// With its length as `content-length`, unless the headers have one.
     pub(crate) body: String,
+    /// How many bytes come behind it.
+    pub(crate) padding: usize,
     /// The body in one chunk.
     pub(crate) chunked: bool,
     /// After a chunked body.
@@ -247,4 +249,14 @@ impl Request {
             (None, None) => ("GET", "/"),
         }
     }
+
+    /// The body with its padding.
+    pub(crate) fn whole_body(&self) -> String {
+        padded(&self.body, self.padding)
+    }
+}
+
+/// A body, and so many bytes behind it.
+fn padded(body: &str, padding: usize) -> String {
+    format!("{body}{}", "x".repeat(padding))
 }

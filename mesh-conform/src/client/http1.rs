@@ -51,7 +51,7 @@ fn bytes(request: &Request) -> Result<Vec<u8>> {
     for (name, value) in &request.headers.0 {
         text += &format!("{name}: {value}\r\n");
     }
-    let body = &request.body;
+    let body = request.whole_body();
     if request.chunked || !request.trailers.0.is_empty() {
         text += "transfer-encoding: chunked\r\n\r\n";
         if !body.is_empty() {

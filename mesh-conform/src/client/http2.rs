@@ -35,7 +35,7 @@ pub(super) async fn start(io: Box<dyn Io>) -> Result<Sender> {
 /// When HTTP/2 has no such request.
 pub(super) async fn exchange(sender: &mut Sender, request: &Request) -> Result<(Value, bool)> {
     let head = head(request)?;
-    let body = wire::bytes(&request.body)?;
+    let body = wire::bytes(&request.whole_body())?;
     let trailers = map(&request.trailers)?;
     let mut told = json!({"responses": [], "connection": "open"});
     let outcome = in_time(async {

@@ -54,7 +54,7 @@ fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {
     }
     let status = answer.status.unwrap_or(200);
     let has_body = status >= 200 && ![204, 304].contains(&status);
-    let body = answer.body.as_deref().unwrap_or(if has_body { "ok" } else { "" });
+    let body = answer.whole_body(if has_body { "ok" } else { "" });
     let chunked = answer.chunked || !answer.trailers.0.is_empty();
     let mut text = format!("HTTP/1.1 {status} Reason\r\n");
     for (name, value) in &answer.headers.0 {
@@ -80,7 +80,7 @@ fn bytes(answer: &Answer, is_head: bool) -> Vec<u8> {
     }
     text += "\r\n";
     if !is_head {
-        text += body;
+        text += &body;
     }
     to_bytes(&text)
 }

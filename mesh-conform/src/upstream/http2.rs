@@ -72,7 +72,7 @@ fn say(answer: &Answer, respond: &mut SendResponse<Bytes>) -> Result<()> {
     let mut response = http::Response::builder().status(answer.status.unwrap_or(200)).body(())?;
     *response.headers_mut() = map(&answer.headers)?;
     let trailers = map(&answer.trailers)?;
-    let body = wire::bytes(answer.body.as_deref().unwrap_or("ok"))?;
+    let body = wire::bytes(&answer.whole_body("ok"))?;
     let is_whole = answer.then == Then::Keep;
     let ends_here = is_whole && body.is_empty() && trailers.is_empty();
     let mut stream = respond.send_response(response, ends_here)?;

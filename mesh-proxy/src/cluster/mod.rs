@@ -356,6 +356,7 @@ mod tests {
             max_headers_size: 60 * 1024,
             max_headers_count: 100,
             http2: config::Http2Options::default(),
+            buffer_limit: config::BufferLimit::default(),
             initial_fetch_timeout: None,
             transports: config::Transports::default(),
         })

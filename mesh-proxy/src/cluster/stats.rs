@@ -42,6 +42,8 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_rx_reset: Counter,
     pub(crate) rq_tx_reset: Counter,
     pub(crate) rq_timeout: Counter,
+    /// `retry_or_shadow_abandoned`: what was too large to be kept for another try.
+    pub(crate) rq_abandoned: Counter,
     pub(crate) rq_time: Histogram,
     pub(crate) lb_healthy_panic: Counter,
     _breakers: BreakerStats,
@@ -93,6 +95,7 @@ impl ClusterStats {
             rq_rx_reset: counter("rq_rx_reset"),
             rq_tx_reset: counter("rq_tx_reset"),
             rq_timeout: counter("rq_timeout"),
+            rq_abandoned: registry.counter(&format!("cluster.{name}.retry_or_shadow_abandoned")),
             rq_time: registry.histogram(&full("rq_time")),
             lb_healthy_panic: registry.counter(&format!("cluster.{name}.lb_healthy_panic")),
             _breakers: BreakerStats::new(registry, name, limits, breakers),

@@ -1,7 +1,7 @@
 //! The codecs towards upstreams.
 
 pub(crate) use super::http1::client::Http1;
-pub(crate) use super::http2::client::{CONNECTION_WINDOW, Http2, STREAM_WINDOW};
+pub(crate) use super::http2::client::{CONNECTION_WINDOW, Http2, SEND_BUFFER, STREAM_WINDOW};
 
 use std::error::Error;
 use std::io;

@@ -27,10 +27,12 @@ struct State {
     kept: Vec<Kept>,
     /// How many frames have come from the source.
     passed: usize,
-    size: usize,
+    size: u64,
     /// The most that is kept.
-    limit: usize,
+    limit: u64,
     too_large: bool,
+    /// Nobody reads it once more: what passes now need not be kept.
+    has_ended: bool,
     /// Which reader is the newest.
     generation: u64,
     /// Of the newest reader, to be told when it is so no longer.
@@ -45,7 +47,7 @@ pub(super) enum Kept {
 
 impl Replay {
     /// Begins to keep `source`, up to `limit` bytes.
-    pub(crate) fn record(source: Body, limit: usize) -> Recording {
+    pub(crate) fn record(source: Body, limit: u64) -> Recording {
         Recording(Rc::new(RefCell::new(State {
             source,
             kept: Vec::new(),
@@ -53,6 +55,7 @@ impl Replay {
             size: 0,
             limit,
             too_large: false,
+            has_ended: false,
             generation: 0,
             waker: None,
         })))
@@ -103,6 +106,11 @@ impl Recording {
         !self.0.borrow().too_large
     }
 
+    /// Keeps nothing more: the last reader is there.
+    pub(crate) fn end(&self) {
+        self.0.borrow_mut().has_ended = true;
+    }
+
     /// The body from its beginning; `None` when more passed than is kept. A body given
     /// before ends with an error from now on.
     pub(crate) fn body(&self) -> Option<Body> {
@@ -131,10 +139,11 @@ impl State {
 
     fn keep(&mut self, frame: &Frame<Bytes>) {
         self.passed += 1;
-        if self.too_large {
+        if self.too_large || self.has_ended {
+            self.kept = Vec::new();
             return;
         }
-        self.size += frame.data_ref().map_or(0, Bytes::len);
+        self.size += frame.data_ref().map_or(0, |data| data.len() as u64);
         self.kept.extend(Kept::of(frame));
         if self.size > self.limit {
             self.too_large = true;
@@ -161,6 +170,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt;
     use http_body_util::BodyExt;
 
     #[tokio::test]
@@ -178,6 +188,21 @@ mod tests {
         let body = recording.body().unwrap();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
         assert!(recording.body().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_last_reader_gets_all_of_it() {
+        let (first, second) = (Body::full("hello ".into()), Body::full("world".into()));
+        let frames = futures_util::stream::iter([first, second])
+            .then(|mut body| async move { body.frame().await.unwrap() });
+        let source = Body::wrapped(http_body_util::StreamBody::new(Box::pin(frames)));
+        let recording = Replay::record(source, 100);
+        let mut before = recording.body().unwrap();
+        assert_eq!(before.frame().await.unwrap().unwrap().into_data().unwrap(), "hello ");
+        let last = recording.body().unwrap();
+        recording.end();
+        assert_eq!(last.collect().await.unwrap().to_bytes(), "hello world");
+        assert!(recording.0.borrow().kept.is_empty());
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use super::{Body, Limits, Malformed, Pace, Protocol, Stall, http1, http2};
-use crate::config::{Http1Options, Http2Options};
+use crate::config::{BufferLimit, Http1Options, Http2Options};
 use crate::transport::Io;
 
 pub(crate) use super::preface::detect;
@@ -62,6 +62,7 @@ pub(crate) async fn serve<H, F, B>(
     io: Io,
     stall: Stall,
     protocol: Protocol,
+    limit: BufferLimit,
     options: &Options,
     handler: H,
     leave: impl Future<Output = ()>,
@@ -75,10 +76,10 @@ where
     match protocol {
         Protocol::Http1 => {
             let handler = |request| handler(request, None);
-            Box::pin(http1::server::serve(io, stall, options, handler, leave)).await?;
+            Box::pin(http1::server::serve(io, stall, limit, options, handler, leave)).await?;
         }
         Protocol::Http2 => {
-            Box::pin(http2::server::serve(io, stall, options, handler, leave)).await?;
+            Box::pin(http2::server::serve(io, stall, limit, options, handler, leave)).await?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AssignmentPolicy, Breakers, DnsLookup, DnsName, HealthCheck, Http1Options, Labels,
+    AssignmentPolicy, Breakers, BufferLimit, DnsLookup, DnsName, HealthCheck, Http1Options, Labels,
     LoadAssignment, LoadBalancing, Name, OutlierDetection, SecretConfig, UpstreamTls,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Cluster {
     pub(crate) max_headers_count: usize,
     /// Of the HTTP/2 connections to the endpoints.
     pub(crate) http2: Http2Options,
+    /// Of the connections to the endpoints.
+    pub(crate) buffer_limit: BufferLimit,
     /// `eds_config.initial_fetch_timeout`: how long the cluster waits for its first
     /// endpoints before it counts as there without any. `None`: for ever. Envoy's default
     /// is 15 seconds.

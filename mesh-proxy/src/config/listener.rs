@@ -4,7 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AccessLog, Address, DownstreamTls, HttpConnectionManager, Name, SecretConfig, Target};
+use super::{
+    AccessLog, Address, BufferLimit, DownstreamTls, HttpConnectionManager, Name, SecretConfig,
+    Target,
+};
 
 /// Envoy's `Listener`.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +49,8 @@ pub(crate) struct Listener {
     pub(crate) exact_balance: bool,
     /// `ignore_global_conn_limit`
     pub(crate) ignores_global_limit: bool,
+    /// Of the connections that come to it.
+    pub(crate) buffer_limit: BufferLimit,
 }
 
 /// Envoy's listener filter `ProxyProtocol`.

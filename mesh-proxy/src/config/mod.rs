@@ -8,6 +8,7 @@ mod access_log;
 mod address;
 mod bootstrap;
 mod breakers;
+mod buffer_limit;
 mod cluster;
 mod dns;
 mod endpoint;
@@ -38,6 +39,7 @@ pub(crate) use access_log::{AccessLog, Compare, JsonValue, LogFilter, LogFormat,
 pub(crate) use address::{Address, no_address};
 pub(crate) use bootstrap::{AdsSource, Bootstrap, ConnectionLimits, Subscription};
 pub(crate) use breakers::{Breakers, RetryBudget, RoutingPriority, Thresholds};
+pub(crate) use buffer_limit::BufferLimit;
 pub(crate) use cluster::{
     Cluster, Discovery, Http2Options, HttpProtocol, Transport, TransportMatch, Transports,
 };

@@ -160,6 +160,9 @@ pub(crate) struct Forward {
     /// `idle_timeout` of the stream; takes the place of the connection manager's.
     pub(crate) idle_timeout: Option<Option<Duration>>,
     pub(crate) retry: Option<RetryPolicy>,
+    /// `request_body_buffer_limit`, or `per_request_buffer_limit_bytes`: how many bytes of a
+    /// request are kept for another try. `None`: as many as its connection's limit says.
+    pub(crate) body_limit: Option<u64>,
     /// `hash_policy`.
     pub(crate) hash: Vec<HashPolicy>,
     /// `priority`: which of the cluster's circuit breakers count.

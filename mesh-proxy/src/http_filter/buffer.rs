@@ -39,6 +39,8 @@ impl Filter for Buffering {
             _ => None,
         });
         let max = of_route.unwrap_or(self.0).max.get();
+        // Envoy: what it holds already may be sent again.
+        stream.body_limit = max;
         Step::Wait(Box::pin(gather(stream, body, max)))
     }
 }

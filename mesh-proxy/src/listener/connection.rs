@@ -223,6 +223,7 @@ impl Arrival {
             tls: None,
             server_name: self.findings.server_name,
             accepted: self.accepted,
+            buffer_limit: listener.config.buffer_limit,
             counted,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use crate::config::BufferLimit;
 use crate::stats::{Counter, Gauge, Held};
 use crate::transport::Io;
 use crate::transport::tls::ConnectionInfo;
@@ -22,6 +23,7 @@ pub(crate) struct Connection {
     /// SNI, also of TLS that passes through: as `tls_inspector` or the handshake found it.
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) accepted: SystemTime,
+    pub(crate) buffer_limit: BufferLimit,
     /// To be dropped with the connection.
     pub(crate) counted: Counted,
 }

@@ -169,7 +169,8 @@ impl Pool {
         cluster.stats().cx_http1_total.inc();
         let config = &cluster.config;
         let limits = Limits { bytes: config.max_headers_size, count: config.max_headers_count };
-        let (codec, driver) = Http1::new(io, limits, Arc::clone(&config.http1));
+        let (codec, driver) =
+            Http1::new(io, limits, config.buffer_limit, Arc::clone(&config.http1));
         let id = self.next_id.replace(self.next_id.get() + 1);
         let counted = Open { _counted: open, _slot: slot };
         spawn_local(drive(id, driver, Rc::clone(self), counted));

@@ -257,7 +257,7 @@ async fn add_connection(
     let Connected { io, local, open } =
         transport::connect(cluster, endpoint, permit, Some(Protocol::Http2)).await?;
     cluster.stats().cx_http2_total.inc();
-    let (codec, driver) = Http2::new(io, &cluster.config.http2)
+    let (codec, driver) = Http2::new(io, &cluster.config.http2, cluster.config.buffer_limit)
         .await
         .map_err(|error| AcquireError::Handshake(error.to_string().into()))?;
     let Some(pool) = pool.upgrade() else { return Ok(()) };

@@ -18,9 +18,6 @@ use crate::config::RetryPolicy;
 use crate::endpoint::Verdict;
 use crate::routes::CompiledForward;
 
-/// What of a body is kept so that a retry policy can be followed.
-const MAX_REPLAY: usize = 64 * 1024;
-
 /// How many closed connections a request may meet.
 const MAX_STALE: u32 = 3;
 
@@ -88,7 +85,8 @@ impl<'a> Attempts<'a> {
     ) -> Outcome {
         let policy = policy.filter(|policy| policy.allows(&stream.head));
         if policy.is_some() && !self.is_bodiless && !stream.is_upgrade {
-            let recording = Replay::record(body, MAX_REPLAY);
+            let limit = self.forward.config.body_limit.unwrap_or(stream.body_limit);
+            let recording = Replay::record(body, limit);
             body = recording.body().unwrap_or_default();
             self.recording = Some(recording);
         }
@@ -259,6 +257,17 @@ impl<'a> Attempts<'a> {
         match &self.recording {
             Some(recording) => recording.body(),
             None => self.is_bodiless.then(Body::empty),
+        }
+    }
+}
+
+/// A response stands, or nobody waits for one any more.
+impl Drop for Attempts<'_> {
+    fn drop(&mut self) {
+        let Some(recording) = &self.recording else { return };
+        recording.end();
+        if !recording.is_kept() {
+            self.cluster.stats().rq_abandoned.inc();
         }
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Stream {
     pub(crate) idle_timeout: Option<Duration>,
     /// `max_stream_duration` of the connection manager, where the route has none.
     pub(crate) max_duration: Option<Duration>,
+    /// How many bytes of the body may be kept, where the route says nothing of it.
+    pub(crate) body_limit: u64,
     /// The client asks for a WebSocket, and may have one.
     pub(crate) is_upgrade: bool,
     pub(crate) flags: Flags,
@@ -120,6 +122,7 @@ impl Stream {
             request_timeout: None,
             idle_timeout: None,
             max_duration: None,
+            body_limit: 0,
             is_upgrade: false,
             flags: Flags::NONE,
             details: "",

@@ -40,6 +40,7 @@ fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
         max_headers_size: 60 * 1024,
         max_headers_count: 100,
         http2: config::Http2Options::default(),
+        buffer_limit: config::BufferLimit::default(),
         initial_fetch_timeout: None,
         transports: config::Transports::default(),
     })
@@ -84,6 +85,7 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
         access_logs: Vec::new(),
         exact_balance: false,
         ignores_global_limit: false,
+        buffer_limit: config::BufferLimit::default(),
     })
 }
 

@@ -14,9 +14,10 @@ use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 
 use super::Io;
+use crate::config::BufferLimit;
 use crate::stats::Counter;
 
-/// How much is read at once.
+/// How much is read at once, at most.
 const CHUNK: usize = 64 * 1024;
 
 thread_local! {
@@ -83,17 +84,22 @@ impl<'a> Flow<'a> {
 }
 
 /// Copies until both sides have closed their directions; a side that closed its own still
-/// gets what the other sends. Cancel-safe in that `flow` holds what went over.
+/// gets what the other sends. What is held is within the `limits` of both. Cancel-safe in that `flow` holds what went over.
 pub(crate) async fn both(
     downstream: &mut Io,
     upstream: &mut Io,
     flow: &Flow<'_>,
+    limits: [BufferLimit; 2],
     idle_timeout: Option<Duration>,
 ) -> End {
+    // One buffer is what is read of one side and what the other side has to take.
+    let chunk = limits.iter().fold(CHUNK, |chunk, limit| limit.within(chunk));
     let copying = async {
         match (downstream, upstream) {
-            (Io::Plain(downstream), Io::Plain(upstream)) => plain(downstream, upstream, flow).await,
-            (downstream, upstream) => polled::both(downstream, upstream, flow).await,
+            (Io::Plain(downstream), Io::Plain(upstream)) => {
+                plain(downstream, upstream, flow, chunk).await
+            }
+            (downstream, upstream) => polled::both(downstream, upstream, flow, chunk).await,
         }
     };
     tokio::select! {
@@ -103,11 +109,16 @@ pub(crate) async fn both(
 }
 
 /// What the socket holds goes to the other socket as it is: nothing is in between.
-async fn plain(downstream: &TcpStream, upstream: &TcpStream, flow: &Flow<'_>) -> Result<(), End> {
-    let up =
-        async { one_way(downstream, upstream, flow, &flow.received).await.map_err(Failure::up) };
-    let down =
-        async { one_way(upstream, downstream, flow, &flow.sent).await.map_err(Failure::down) };
+async fn plain(
+    downstream: &TcpStream,
+    upstream: &TcpStream,
+    flow: &Flow<'_>,
+    chunk: usize,
+) -> Result<(), End> {
+    let up = one_way(downstream, upstream, flow, &flow.received, chunk);
+    let up = async { up.await.map_err(Failure::up) };
+    let down = one_way(upstream, downstream, flow, &flow.sent, chunk);
+    let down = async { down.await.map_err(Failure::down) };
     tokio::try_join!(up, down).map(|_| ())
 }
 
@@ -135,10 +146,11 @@ async fn one_way(
     to: &TcpStream,
     flow: &Flow<'_>,
     count: &Count<'_>,
+    chunk: usize,
 ) -> Result<(), Failure> {
     loop {
         from.readable().await.map_err(Failure::Read)?;
-        match step(from, to)? {
+        match step(from, to, chunk)? {
             Step::Nothing => {}
             Step::Moved(bytes) => flow.add(count, bytes),
             Step::Ended => {
@@ -165,9 +177,10 @@ enum Step {
     Ended,
 }
 
-fn step(from: &TcpStream, to: &TcpStream) -> Result<Step, Failure> {
+fn step(from: &TcpStream, to: &TcpStream, chunk: usize) -> Result<Step, Failure> {
     BUFFER.with_borrow_mut(|buffer| {
-        let read = match from.try_read(buffer) {
+        let chunk = chunk.min(buffer.len());
+        let read = match from.try_read(&mut buffer[..chunk]) {
             Ok(0) => return Ok(Step::Ended),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Nothing),

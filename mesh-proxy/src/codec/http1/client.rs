@@ -23,11 +23,8 @@ use super::wire::Wire;
 use super::{Http1Body, Limits, Malformed};
 use crate::codec::client::{SendError, SendErrorKind, transport_failure};
 use crate::codec::{Body, Stall};
-use crate::config::Http1Options;
+use crate::config::{BufferLimit, Http1Options};
 use crate::transport::Io;
-
-/// How much of a request is held until the upstream takes it.
-const HIGH_WATER: usize = 64 * 1024;
 
 /// A connection that takes one request at a time. Dropped, it is closed.
 pub(crate) struct Http1 {
@@ -68,10 +65,11 @@ impl Http1 {
     pub(crate) fn new(
         io: Io,
         limits: Limits,
+        buffer_limit: BufferLimit,
         options: Arc<Http1Options>,
     ) -> (Self, impl Future<Output = ()> + 'static) {
-        let channel =
-            Channel::of_upstream(Wire::new(io, Stall::default()), limits, options.enable_trailers);
+        let wire = Wire::new(io, Stall::default(), buffer_limit);
+        let channel = Channel::of_upstream(wire, limits, options.enable_trailers);
         let state = RefCell::new(State { is_idle: true, is_sent: true, driver: None });
         let shared = Rc::new(Shared { channel: Rc::new(RefCell::new(channel)), state });
         let driver = Rc::clone(&shared);
@@ -313,7 +311,7 @@ impl Sending {
             if self.is_held {
                 return Ok(true);
             }
-            if shared.channel.borrow().wire.output.len() >= HIGH_WATER {
+            if shared.channel.borrow().wire.is_full() {
                 return Ok(false);
             }
             // The body may be read from another connection, never from this one.

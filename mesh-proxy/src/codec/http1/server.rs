@@ -22,10 +22,8 @@ use super::{Http1Body, Malformed};
 use crate::codec::linger::linger;
 use crate::codec::server::Options;
 use crate::codec::{Body, Stall};
+use crate::config::BufferLimit;
 use crate::transport::Io;
-
-/// How much of a response is held until the client takes it.
-const HIGH_WATER: usize = 64 * 1024;
 
 /// Why a connection ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +56,7 @@ struct Question {
 pub(in crate::codec) async fn serve<H, F, B>(
     io: Io,
     stall: Stall,
+    limit: BufferLimit,
     options: &Options,
     handler: H,
     leave: impl Future<Output = ()>,
@@ -67,7 +66,7 @@ where
     F: Future<Output = Response<B>>,
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let wire = Wire::new(io, stall);
+    let wire = Wire::new(io, stall, limit);
     let channel = Channel::of_client(wire, options.headers, options.http1.enable_trailers);
     let channel = Rc::new(RefCell::new(channel));
     let leave = pin!(leave);
@@ -292,8 +291,8 @@ fn fill<B: http_body::Body<Data = Bytes>>(
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
 ) -> Filled {
-    let output = &mut channel.wire.output;
-    while !encoder.is_done() && output.len() < HIGH_WATER {
+    while !encoder.is_done() && !channel.wire.is_full() {
+        let output = &mut channel.wire.output;
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 encoder.frame(output, frame);

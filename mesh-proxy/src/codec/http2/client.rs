@@ -18,13 +18,15 @@ use super::body::Pump;
 use super::{Http2Body, send, tunnel};
 use crate::codec::Body;
 use crate::codec::client::{SendError, SendErrorKind, transport_failure};
-use crate::config::Http2Options;
+use crate::config::{BufferLimit, Http2Options};
 use crate::transport::Io;
 
 /// Bytes that a peer may send on a stream before it hears that some were consumed.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection together.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a stream that are held until the peer takes them.
+pub(crate) const SEND_BUFFER: usize = 400 * 1024;
 
 /// How long a peer may take until it has said what it takes.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -43,13 +45,15 @@ impl Http2 {
     pub(crate) async fn new(
         io: Io,
         options: &Http2Options,
+        limit: BufferLimit,
     ) -> Result<(Self, impl Future<Output = ()> + 'static), h2::Error> {
         let mut builder = Builder::new();
         builder
             .enable_push(false)
-            .initial_window_size(options.initial_stream_window_size.unwrap_or(STREAM_WINDOW))
+            .max_send_buffer_size(limit.within(SEND_BUFFER))
+            .initial_window_size(limit.window(options.initial_stream_window_size, STREAM_WINDOW))
             .initial_connection_window_size(
-                options.initial_connection_window_size.unwrap_or(CONNECTION_WINDOW),
+                limit.window(options.initial_connection_window_size, CONNECTION_WINDOW),
             );
         let (sender, mut connection) = builder.handshake(io).await?;
         // With the last one the connection ends: who drives it has none.

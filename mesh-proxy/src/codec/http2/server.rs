@@ -16,13 +16,13 @@ use tokio::task::spawn_local;
 
 use super::send::Pacer;
 use super::{Http2Body, send, tunnel};
-use crate::codec::client::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::codec::client::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::codec::linger::linger;
 use crate::codec::pace::{self, Pace};
 use crate::codec::server::Options;
 use crate::codec::watched::Watched;
 use crate::codec::{Body, Malformed, Stall};
-use crate::config::Http2Options;
+use crate::config::{BufferLimit, Http2Options};
 use crate::transport::Io;
 
 /// Envoy's default of `max_concurrent_streams`.
@@ -32,6 +32,7 @@ const MAX_STREAMS: u32 = 1024;
 pub(in crate::codec) async fn serve<H, F, B>(
     io: Io,
     stall: Stall,
+    limit: BufferLimit,
     options: &Options,
     handler: H,
     leave: impl Future<Output = ()>,
@@ -46,7 +47,7 @@ where
     let mut is_leaving = false;
     let resets = Rc::new(Resets::new(&options.http2));
     let served = {
-        let shaking = builder(options).handshake::<_, Bytes>(&mut io);
+        let shaking = builder(options, limit).handshake::<_, Bytes>(&mut io);
         let mut connection = tokio::select! {
             biased;
             shaken = shaking => shaken?,
@@ -88,15 +89,16 @@ fn poll_accept(
     connection.poll_accept(cx)
 }
 
-fn builder(options: &Options) -> Builder {
+fn builder(options: &Options, limit: BufferLimit) -> Builder {
     let mut builder = Builder::new();
     let Options { headers, http2, .. } = options;
     builder
         .max_header_list_size(u32::try_from(headers.bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(http2.max_concurrent_streams.unwrap_or(MAX_STREAMS))
-        .initial_window_size(http2.initial_stream_window_size.unwrap_or(STREAM_WINDOW))
+        .max_send_buffer_size(limit.within(SEND_BUFFER))
+        .initial_window_size(limit.window(http2.initial_stream_window_size, STREAM_WINDOW))
         .initial_connection_window_size(
-            http2.initial_connection_window_size.unwrap_or(CONNECTION_WINDOW),
+            limit.window(http2.initial_connection_window_size, CONNECTION_WINDOW),
         );
     if http2.allow_connect {
         builder.enable_connect_protocol();

@@ -13,7 +13,8 @@ use super::common::{
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
 use super::{breakers, dns, health_check, http_options, lb_policy, outlier, transport_socket};
 use crate::config::{
-    Cluster, Discovery, DnsLookup, DnsName, Error, HttpProtocol, Name, Path, Transports,
+    BufferLimit, Cluster, Discovery, DnsLookup, DnsName, Error, HttpProtocol, Name, Path,
+    Transports,
 };
 
 /// Envoy's `Cluster`.
@@ -79,7 +80,6 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         Cluster,
         transport_socket_matcher,
         stats_matcher,
-        per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
         upstream_http_protocol_options,
         typed_dns_resolver_config,
@@ -173,6 +173,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
         max_headers_size: upstream.max_headers_size,
         max_headers_count: upstream.max_headers_count,
         http2: upstream.http2,
+        buffer_limit: BufferLimit::new(per_connection_buffer_limit_bytes),
         initial_fetch_timeout: found.initial_fetch_timeout,
         transports,
     })

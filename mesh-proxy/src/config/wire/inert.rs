@@ -32,7 +32,7 @@ const INERT: &[&str] = &[
     "Router.dynamic_stats",
     "Router.suppress_grpc_request_failure_code_stats",
     "VirtualHost.virtual_clusters",
-    // How Envoy is built inside: its threads, parsers, allocator, buffers.
+    // How Envoy is built inside: its threads, parsers, allocator.
     "Admin.ignore_global_conn_limit", // the limit does not count the pages' connections
     "Admin.profile_path",
     "Bootstrap.enable_worker_cpu_affinity",
@@ -42,7 +42,6 @@ const INERT: &[&str] = &[
     "Bootstrap.perf_tracing_file_path",
     "Bootstrap.watchdog",
     "Bootstrap.watchdogs",
-    "Cluster.per_connection_buffer_limit_bytes",
     "ClusterManager.enable_deferred_cluster_creation",
     "EnvoyGrpc.max_receive_message_length",
     "EnvoyGrpc.skip_envoy_headers",
@@ -60,7 +59,6 @@ const INERT: &[&str] = &[
     "Http2ProtocolOptions.use_oghttp2_codec",
     "Listener.bypass_overload_manager", // the overload manager is refused
     "Listener.max_connections_to_accept_per_socket_event",
-    "Listener.per_connection_buffer_limit_bytes",
     "TlsInspector.initial_read_buffer_size",
     // The second GOAWAY follows as soon as the client has answered a ping: it has then seen
     // the first one. The time is only waited for a client that does not answer.

@@ -19,7 +19,7 @@ use super::common::{
 };
 use super::filter_chain::filter_chain;
 use crate::config::{
-    Address, Error, FilterChain, FilterChainMatch, Listener, Name, Path, ProxyProtocol,
+    Address, BufferLimit, Error, FilterChain, FilterChainMatch, Listener, Name, Path, ProxyProtocol,
 };
 
 const DEFAULT_LISTENER_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
@@ -80,7 +80,6 @@ pub(crate) fn listener(
         stats_matcher,
         fcds_config,
         filter_chain_matcher,
-        per_connection_buffer_limit_bytes,
         per_connection_buffer_high_watermark_timeout,
         metadata,
         drain_type,
@@ -148,6 +147,7 @@ pub(crate) fn listener(
         access_logs: access_logs(&path.field("access_log"), access_log)?,
         exact_balance,
         ignores_global_limit: ignore_global_conn_limit,
+        buffer_limit: BufferLimit::new(per_connection_buffer_limit_bytes),
     })
 }
 

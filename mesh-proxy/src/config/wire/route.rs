@@ -20,7 +20,25 @@ pub(super) struct Inherited {
     pub(super) retry: Option<RetryPolicy>,
     pub(super) mirrors: Vec<Mirror>,
     /// How many bytes a direct response may have.
-    pub(super) body_limit: usize,
+    pub(super) direct_limit: usize,
+    pub(super) body_limit: BodyLimit,
+}
+
+/// How much of a request's body is kept, as a route or its virtual host says it.
+#[derive(Clone, Copy)]
+pub(super) struct BodyLimit {
+    /// `request_body_buffer_limit`
+    pub(super) newer: Option<u64>,
+    /// `per_request_buffer_limit_bytes`: Envoy takes it for the same.
+    pub(super) older: Option<u32>,
+}
+
+impl BodyLimit {
+    /// Envoy: the newer field of the virtual host comes before the older one of the route.
+    fn or(self, of_host: Self) -> Option<u64> {
+        let older = self.older.or(of_host.older).map(u64::from);
+        self.newer.or(of_host.newer).or(older)
+    }
 }
 
 /// Envoy's `Route`.
@@ -47,27 +65,23 @@ pub(super) fn route(
         route_specifiers,
         action,
     } = route;
-    refuse_set!(
-        path,
-        Route,
-        metadata,
-        decorator,
-        tracing,
-        per_request_buffer_limit_bytes,
-        stat_prefix,
-        request_body_buffer_limit,
-        route_specifiers,
-    );
+    refuse_set!(path, Route, metadata, decorator, tracing, stat_prefix, route_specifiers,);
     let matcher = route_match(required(path, "match", matcher)?, &path.field("match"))?;
     let action = match action {
         Some(Wire::Route(action)) => {
-            Action::Forward(Box::new(forward(action, &path.field("route"), inherited)?))
+            let mut forward = forward(action, &path.field("route"), inherited)?;
+            let own = BodyLimit {
+                newer: request_body_buffer_limit,
+                older: per_request_buffer_limit_bytes,
+            };
+            forward.body_limit = own.or(inherited.body_limit);
+            Action::Forward(Box::new(forward))
         }
         Some(Wire::Redirect(action)) => {
             Action::Redirect(redirect(action, &path.field("redirect"))?)
         }
         Some(Wire::DirectResponse(action)) => {
-            direct(action, &path.field("direct_response"), inherited.body_limit)?
+            direct(action, &path.field("direct_response"), inherited.direct_limit)?
         }
         Some(Wire::FilterAction(_)) => return Err(not_honoured(&path.field("filter_action"))),
         Some(Wire::NonForwardingAction(_)) => {
@@ -151,11 +165,7 @@ fn filled(path: &Path, field: &str, text: String) -> Result<Option<Name>, Error>
     Ok((!text.is_empty()).then(|| text.into()))
 }
 
-fn direct(
-    action: proto::DirectResponseAction,
-    path: &Path,
-    body_limit: usize,
-) -> Result<Action, Error> {
+fn direct(action: proto::DirectResponseAction, path: &Path, limit: usize) -> Result<Action, Error> {
     let proto::DirectResponseAction { status, body, body_format } = action;
     refuse_set!(path, DirectResponseAction, body_format);
     let code = u16::try_from(status)
@@ -167,9 +177,9 @@ fn direct(
     };
     let path = path.field("body");
     let body = body.map_or(Ok(Bytes::new()), |body| inline(body, &path))?;
-    if body.len() > body_limit {
+    if body.len() > limit {
         return Err(path.error(format!(
-            "has {} bytes, expected at most {body_limit} (max_direct_response_body_size_bytes)",
+            "has {} bytes, expected at most {limit} (max_direct_response_body_size_bytes)",
             body.len()
         )));
     }

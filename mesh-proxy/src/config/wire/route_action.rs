@@ -113,6 +113,7 @@ pub(super) fn forward(
         stream_duration,
         idle_timeout,
         retry,
+        body_limit: None,
         mirrors: mirrors(path, request_mirror_policies, &inherited.mirrors)?,
         path_rewrite: path_rewrite_of(path, prefix_rewrite, regex_rewrite)?,
         host_rewrite: host_rewrite(path, host_rewrite_specifier)?,

@@ -12,7 +12,7 @@ use super::header::{request_changes, response_changes};
 use super::http_filter::filter_overrides;
 use super::mirror::mirrors;
 use super::retry::retry_policy;
-use super::route::{Inherited, route};
+use super::route::{BodyLimit, Inherited, route};
 use crate::config::{
     Action, AttemptHeaders, ClusterName, Error, Mirror, Name, Path, RequireTls, RouteTable,
     VirtualHost,
@@ -107,13 +107,13 @@ fn convert(table: proto::RouteConfiguration, path: &Path) -> Result<RouteTable, 
         route_specifiers,
     );
     // Envoy's default.
-    let body_limit = max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
+    let direct_limit = max_direct_response_body_size_bytes.unwrap_or(4096) as usize;
     let mirrored = mirrors(path, request_mirror_policies, &[])?;
     let mut domains = HashSet::new();
     let mut hosts = Vec::with_capacity(virtual_hosts.len());
     for (index, host) in virtual_hosts.into_iter().enumerate() {
         let path = path.field("virtual_hosts").index(index);
-        let host = virtual_host(host, &path, &mirrored, body_limit)?;
+        let host = virtual_host(host, &path, &mirrored, direct_limit)?;
         for (index, domain) in host.domains.iter().enumerate() {
             if !domains.insert(domain.clone()) {
                 return Err(path.field("domains").index(index).error(format!(
@@ -143,7 +143,7 @@ fn virtual_host(
     host: proto::VirtualHost,
     path: &Path,
     mirrored: &[Mirror],
-    body_limit: usize,
+    direct_limit: usize,
 ) -> Result<VirtualHost, Error> {
     let proto::VirtualHost {
         name,
@@ -180,8 +180,6 @@ fn virtual_host(
         cors,
         retry_policy_typed_config,
         hedge_policy,
-        per_request_buffer_limit_bytes,
-        request_body_buffer_limit,
         metadata,
         route_specifiers,
     );
@@ -190,7 +188,9 @@ fn virtual_host(
     let retry =
         retry.map(|policy| retry_policy(policy, &path.field("retry_policy"))).transpose()?;
     let mirrors = mirrors(path, request_mirror_policies, mirrored)?;
-    let inherited = Inherited { retry, mirrors, body_limit };
+    let body_limit =
+        BodyLimit { newer: request_body_buffer_limit, older: per_request_buffer_limit_bytes };
+    let inherited = Inherited { retry, mirrors, direct_limit, body_limit };
     Ok(VirtualHost {
         name,
         domains: domains_of(&path.field("domains"), domains)?,

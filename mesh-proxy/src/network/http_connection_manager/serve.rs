@@ -17,8 +17,9 @@ use super::headers::BadHost;
 use super::path::{self, Verdict};
 use super::{Manager, headers, host};
 use crate::access_log::Flags;
+use crate::codec::client::STREAM_WINDOW;
 use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
-use crate::config::CodecType;
+use crate::config::{BufferLimit, CodecType};
 use crate::http_filter::TOO_LARGE;
 use crate::network::{self, Connection};
 use crate::random;
@@ -50,6 +51,7 @@ struct Client {
     manager: Arc<Manager>,
     downstream: Rc<Downstream>,
     activity: Rc<Activity>,
+    buffer_limit: BufferLimit,
 }
 
 /// Counts a connection from its beginning to its end.
@@ -69,7 +71,15 @@ pub(super) async fn serve(
     mut drain: Watcher,
 ) {
     let Connection {
-        mut io, remote, local, original_destination, tls, server_name, counted, ..
+        mut io,
+        remote,
+        local,
+        original_destination,
+        tls,
+        server_name,
+        counted,
+        buffer_limit,
+        ..
     } = connection;
     let counted = Counted::new(&manager, counted);
     let activity = Rc::new(Activity::new());
@@ -86,6 +96,7 @@ pub(super) async fn serve(
             timer: RefCell::default(),
         }),
         activity: Rc::clone(&activity),
+        buffer_limit,
     });
     let mut abort = drain.clone();
     let stall = Stall::default();
@@ -134,8 +145,9 @@ pub(super) async fn serve(
         activity.is_http2.set(protocol == Protocol::Http2);
         counted.protocol.get_or_init(|| manager.count_protocol(protocol));
         let handler = move |request, pace| Rc::clone(&client).handle(request, pace);
+        let (stall, options) = (stall.clone(), &manager.codec);
         let served =
-            server::serve(io, stall.clone(), protocol, &manager.codec, handler, leave).await;
+            server::serve(io, stall, protocol, buffer_limit, options, handler, leave).await;
         if let Err(error) = served {
             tracing::debug!(%remote, %error, "a client's connection ended");
             if error.is_protocol() {
@@ -230,6 +242,7 @@ impl Client {
             request_timeout: config.request_timeout,
             idle_timeout: config.stream_idle_timeout,
             max_duration: config.max_stream_duration,
+            body_limit: self.body_limit(is_http2),
             ..Stream::new(Rc::clone(&self.downstream), self.downstream.remote, head)
         };
         let ending = Ending {
@@ -247,6 +260,17 @@ impl Client {
             is_complete: false,
         };
         (Box::new(ending), body)
+    }
+
+    /// How much of a request's body may be kept: as in Envoy the connection's limit, or what
+    /// the window of a stream lets come.
+    fn body_limit(&self, is_http2: bool) -> u64 {
+        let limit = self.buffer_limit;
+        match (is_http2, self.manager.config.http2.initial_stream_window_size) {
+            (false, _) => limit.bytes(),
+            (true, Some(window)) => window.into(),
+            (true, None) => limit.bytes().max(limit.window(None, STREAM_WINDOW).into()),
+        }
     }
 
     /// Brings the head into shape and finds its route; a response when the request cannot

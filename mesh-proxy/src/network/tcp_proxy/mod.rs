@@ -13,7 +13,7 @@ use mesh_runtime::drain::Watcher;
 use tracing::debug;
 
 use crate::access_log::{Flags, Log, Record};
-use crate::config;
+use crate::config::{self, BufferLimit};
 use crate::network::Connection;
 use crate::random;
 use crate::transport::Io;
@@ -100,9 +100,10 @@ impl TcpProxy {
         if self.config.logged.on_connected {
             self.log(client, flow, outcome);
         }
+        let limits = [client.buffer_limit, upstream.buffer_limit];
         let up = &mut upstream.connected.io;
         let ended = tokio::select! {
-            ended = copy::both(io, up, flow, self.config.idle_timeout) => ended,
+            ended = copy::both(io, up, flow, limits, self.config.idle_timeout) => ended,
             // Never ends.
             () = self.log_now_and_then(client, flow, outcome) => return,
         };
@@ -160,12 +161,21 @@ struct Client<'a> {
     server_name: Option<&'a str>,
     accepted: SystemTime,
     started: Instant,
+    buffer_limit: BufferLimit,
 }
 
 impl<'a> Client<'a> {
     fn of(connection: &'a mut Connection) -> (&'a mut Io, Self) {
         let Connection {
-            io, remote, local, original_destination, tls, server_name, accepted, ..
+            io,
+            remote,
+            local,
+            original_destination,
+            tls,
+            server_name,
+            accepted,
+            buffer_limit,
+            ..
         } = connection;
         let client = Self {
             remote: *remote,
@@ -175,6 +185,7 @@ impl<'a> Client<'a> {
             server_name: server_name.as_deref(),
             accepted: *accepted,
             started: Instant::now(),
+            buffer_limit: *buffer_limit,
         };
         (io, client)
     }

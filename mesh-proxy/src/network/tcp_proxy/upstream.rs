@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Client, Outcome};
 use crate::access_log::Flags;
 use crate::cluster::{Cluster, PickContext};
-use crate::config::{Name, RoutingPriority, TcpProxy};
+use crate::config::{BufferLimit, Name, RoutingPriority, TcpProxy};
 use crate::endpoint::{ActiveRequest, Verdict};
 use crate::hash;
 use crate::random;
@@ -16,6 +16,7 @@ use crate::worker::Worker;
 /// A connection to an endpoint, which counts there as a request (Envoy's `rq_active`).
 pub(super) struct Upstream {
     pub(super) connected: Connected,
+    pub(super) buffer_limit: BufferLimit,
     _active: ActiveRequest,
 }
 
@@ -81,5 +82,6 @@ async fn attempt(
     // Envoy counts a connection as a request, too.
     cluster.stats().rq_total.inc();
     outcome.upstream_local = connected.local;
-    Ok(Some(Upstream { connected, _active: ActiveRequest::new(endpoint) }))
+    let (buffer_limit, active) = (cluster.config.buffer_limit, ActiveRequest::new(endpoint));
+    Ok(Some(Upstream { connected, buffer_limit, _active: active }))
 }

@@ -13,17 +13,16 @@ use super::{BUFFER, Count, End, Failure, Flow};
 use crate::transport::Io;
 
 /// One direction.
-#[derive(Default)]
 struct Way {
+    /// How much is read at once.
+    chunk: usize,
     /// What was read and not yet written.
     rest: Vec<u8>,
     written: usize,
     stage: Stage,
 }
 
-#[derive(Default)]
 enum Stage {
-    #[default]
     Copying,
     /// The reader has said all; the writer is to be told.
     Closing,
@@ -35,8 +34,9 @@ pub(super) async fn both(
     downstream: &mut Io,
     upstream: &mut Io,
     flow: &Flow<'_>,
+    chunk: usize,
 ) -> Result<(), End> {
-    let (mut up, mut down) = (Way::default(), Way::default());
+    let (mut up, mut down) = (Way::new(chunk), Way::new(chunk));
     poll_fn(|cx| {
         let up = up.poll(cx, downstream, upstream, flow, &flow.received);
         let up = up.map_err(Failure::up)?;
@@ -50,6 +50,10 @@ pub(super) async fn both(
 }
 
 impl Way {
+    fn new(chunk: usize) -> Self {
+        Self { chunk, rest: Vec::new(), written: 0, stage: Stage::Copying }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -92,7 +96,8 @@ impl Way {
         to: &mut Io,
     ) -> Poll<Result<usize, Failure>> {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
+            let chunk = self.chunk.min(buffer.len());
+            let mut buffer = ReadBuf::new(&mut buffer[..chunk]);
             ready!(Pin::new(from).poll_read(cx, &mut buffer)).map_err(Failure::Read)?;
             let bytes = buffer.filled();
             if bytes.is_empty() {

@@ -11,6 +11,11 @@ const KINDS: [(Kind, Kind); 4] = [
     (Kind::Tls, Kind::Tls),
 ];
 
+/// The lower one counts.
+fn limits() -> [BufferLimit; 2] {
+    [None, Some(1)].map(BufferLimit::new)
+}
+
 fn counters() -> [Counter; 2] {
     let registry = crate::stats::Registry::new(1);
     ["received", "sent"].map(|name| registry.counter(name))
@@ -35,7 +40,8 @@ async fn each_side_may_close_first() {
         };
         let all = counters();
         let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-        let (end, ()) = tokio::join!(both(&mut downstream, &mut upstream, &flow, None), ends);
+        let (end, ()) =
+            tokio::join!(both(&mut downstream, &mut upstream, &flow, limits(), None), ends);
         assert!(matches!(end, End::Closed), "{end:?}");
         let expected = if client_first { (8, 9) } else { (9, 8) };
         assert_eq!((flow.received(), flow.sent()), expected);
@@ -69,7 +75,7 @@ async fn a_slow_reader_gets_every_byte_in_order() {
         };
         let all = counters();
         let flow = Flow::new(Some(&all[0]), Some(&all[1]));
-        let copy = both(&mut downstream, &mut upstream, &flow, None);
+        let copy = both(&mut downstream, &mut upstream, &flow, limits(), None);
         let (end, (), got) = tokio::join!(copy, write, read);
         assert!(matches!(end, End::Closed), "{end:?}");
         assert!(got == sent, "{down:?} {up:?}");
@@ -85,7 +91,7 @@ async fn silence_ends_it() {
         tokio::time::pause();
         let timeout = Some(Duration::from_secs(3600));
         let flow = Flow::new(None, None);
-        let end = both(&mut downstream, &mut upstream, &flow, timeout).await;
+        let end = both(&mut downstream, &mut upstream, &flow, limits(), timeout).await;
         assert!(matches!(end, End::Idle), "{end:?}");
         tokio::time::resume();
     }
@@ -100,7 +106,7 @@ async fn a_reset_ends_both() {
         SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
         let flow = Flow::new(None, None);
-        let end = both(&mut downstream, &mut upstream, &flow, None).await;
+        let end = both(&mut downstream, &mut upstream, &flow, limits(), None).await;
         assert!(matches!(end, End::Downstream(_)), "{end:?}");
     }
 }
@@ -118,6 +124,6 @@ async fn an_end_without_close_notify_is_an_end() {
         server.shutdown().await.unwrap();
     };
     let flow = Flow::new(None, None);
-    let (end, ()) = tokio::join!(both(&mut downstream, &mut upstream, &flow, None), ends);
+    let (end, ()) = tokio::join!(both(&mut downstream, &mut upstream, &flow, limits(), None), ends);
     assert!(matches!(end, End::Closed), "{end:?}");
 }

@@ -172,6 +172,26 @@ fn a_route_takes_the_retry_policy_of_its_virtual_host() {
 }
 
 #[test]
+fn how_much_of_a_request_is_kept() {
+    let limit = |host: &str, route: &str| {
+        let table = format!(
+            "name: t\nvirtual_hosts:\n- name: v\n  domains: ['*']\n  {host}\n  routes:\n  \
+             - {{match: {{prefix: /}}, route: {{cluster: known}} {route}}}\n"
+        );
+        match &routes(&table).unwrap().virtual_hosts[0].routes[0].action {
+            Action::Forward(forward) => forward.body_limit,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (older, newer) = ("per_request_buffer_limit_bytes", "request_body_buffer_limit");
+    assert_eq!(limit("", ""), None);
+    assert_eq!(limit(&format!("{older}: 5"), ""), Some(5));
+    assert_eq!(limit(&format!("{older}: 5"), &format!(", {older}: 6")), Some(6));
+    assert_eq!(limit(&format!("{newer}: 5"), &format!(", {older}: 6")), Some(5));
+    assert_eq!(limit(&format!("{newer}: 5"), &format!(", {newer}: 7, {older}: 6")), Some(7));
+}
+
+#[test]
 fn retry_policies_in_full() {
     let policy = |fields: &str| {
         let fields = format!("cluster: c, retry_policy: {{ {fields} }}");

@@ -60,6 +60,7 @@ fn to(target: Target<Destination>) -> Forward {
         grpc_timeout: None,
         idle_timeout: None,
         retry: None,
+        body_limit: None,
         mirrors: Vec::new(),
         hash: Vec::new(),
         priority: config::RoutingPriority::Default,
@@ -168,6 +169,7 @@ fn cluster(name: &str, upstreams: &[SocketAddr]) -> config::Cluster {
         max_headers_size: 60 * 1024,
         max_headers_count: 100,
         http2: config::Http2Options::default(),
+        buffer_limit: config::BufferLimit::default(),
         initial_fetch_timeout: None,
         transports: config::Transports::default(),
     }
@@ -275,6 +277,7 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         access_logs: Vec::new(),
         exact_balance: false,
         ignores_global_limit: false,
+        buffer_limit: config::BufferLimit::default(),
     })
 }
 
