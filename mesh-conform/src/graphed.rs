@@ -67,6 +67,7 @@ const CLUSTER: &[&str] = &[
     "outlier_detection.ejections_enforced_consecutive_gateway_failure",
     "outlier_detection.ejections_enforced_total",
     "outlier_detection.ejections_overflow",
+    "retry.upstream_rq_completed",
     "retry_or_shadow_abandoned",
     "upstream_cx_connect_fail",
     "upstream_cx_connect_timeout",
@@ -133,7 +134,8 @@ fn shown(name: &str, prefix: &str) -> Option<String> {
         return Some(format!("tcp{stat}"));
     }
     let (_, stat) = name.strip_prefix("cluster.")?.split_once('.')?;
-    let is_code = stat.strip_prefix("upstream_rq_").is_some_and(|code| {
+    let of_all = stat.strip_prefix("retry.").unwrap_or(stat);
+    let is_code = of_all.strip_prefix("upstream_rq_").is_some_and(|code| {
         let code = code.as_bytes();
         code.len() == 3
             && code[0].is_ascii_digit()

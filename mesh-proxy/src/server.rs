@@ -135,6 +135,12 @@ impl DataPlane {
         self.shared.access_logs.flush();
     }
 
+    /// Stops listening where `traffic_direction` is INBOUND, and takes no such listener from
+    /// here on. Connections have `timeout` to end, and are told to as with [`Self::drain`].
+    pub(crate) fn drain_inbound(&self, timeout: Duration) {
+        self.lock().retire_inbound(timeout);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -66,15 +66,16 @@ impl Answer {
     }
 }
 
-#[derive(Deserialize)]
+/// One, or a list.
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum OneOrMore<T> {
+pub(crate) enum OneOrMore<T> {
     More(Vec<T>),
     One(T),
 }
 
 impl<T> OneOrMore<T> {
-    fn into_vec(self) -> Vec<T> {
+    pub(crate) fn into_vec(self) -> Vec<T> {
         match self {
             Self::More(more) => more,
             Self::One(one) => vec![one],

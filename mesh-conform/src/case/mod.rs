@@ -31,7 +31,7 @@ mod answer;
 
 use std::collections::BTreeMap;
 
-pub(crate) use answer::{Answer, Answers, Headers, Then};
+pub(crate) use answer::{Answer, Answers, Headers, OneOrMore, Then};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -143,6 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_socket_is_both_ends_of_its_connection() {
+        let nobody = crate::config::no_address();
+        let mut record = Record::new(SystemTime::UNIX_EPOCH, nobody, nobody);
+        record.downstream_pipe = Some("/run/a.sock");
+        let text = "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% \
+                    [%DOWNSTREAM_REMOTE_PORT%] %UPSTREAM_HOST%";
+        assert_eq!(
+            formatted(LogFormat::Text(parsed(text)), false, &record),
+            "/run/a.sock /run/a.sock [] -"
+        );
+        record.downstream_remote = "10.0.0.1:0".parse().unwrap();
+        let remote = LogFormat::Text(parsed("%DOWNSTREAM_REMOTE_ADDRESS%"));
+        assert_eq!(formatted(remote, false, &record), "10.0.0.1:0");
+    }
+
+    #[test]
     fn text_has_a_dash_for_what_is_not_known() {
         let head = head();
         let text = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-NO?:PATH):8% %PROTOCOL%\" \

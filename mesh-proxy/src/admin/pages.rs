@@ -41,7 +41,11 @@ const INDEX: [(&str, &str, bool); 16] = [
         "the configuration in force (?resource=, ?mask=, ?name_regex=, ?include_eds)",
         false,
     ),
-    ("/drain_listeners", "stop listening; with ?graceful connections may end well", true),
+    (
+        "/drain_listeners",
+        "stop listening; with ?graceful connections may end well, with ?inboundonly others stay",
+        true,
+    ),
     ("/healthcheck/fail", "be not ready, fail health checks, let HTTP connections go", true),
     ("/healthcheck/ok", "take that back", true),
     ("/help", "this page", false),
@@ -218,7 +222,9 @@ async fn healthcheck_ok(Shared(pages): Shared<Pages>) -> &'static str {
 
 /// Stops listening. The process goes on, as does what is in flight when asked gracefully.
 async fn drain_listeners(Shared(pages): Shared<Pages>, RawQuery(query): RawQuery) -> &'static str {
-    pages.status.ask(Asked::Drain { graceful: Query::new(query).has("graceful") });
+    let query = Query::new(query);
+    let (graceful, inbound_only) = (query.has("graceful"), query.has("inboundonly"));
+    pages.status.ask(Asked::Drain { graceful, inbound_only });
     "OK\n"
 }
 

@@ -53,8 +53,9 @@ pub(crate) struct Generation {
 pub(crate) enum Asked {
     /// Drain and end.
     Quit,
-    /// Stop listening; connections may end well or end at once.
-    Drain { graceful: bool },
+    /// Stop listening; connections may end well or end at once. Of listeners that take what
+    /// comes in, only those.
+    Drain { graceful: bool, inbound_only: bool },
 }
 
 /// Envoy's `ServerInfo.State`, with its numbers.

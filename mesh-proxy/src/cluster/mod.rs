@@ -12,11 +12,13 @@ mod manager;
 mod members;
 mod original_dst;
 mod outlier;
+mod retry_stats;
 mod slow_start;
 mod stats;
 mod subset_stats;
 mod transports;
 
+pub(crate) use health::FAIL_AT_ONCE;
 pub(crate) use limits::{Overflow, Permit};
 pub(crate) use manager::Manager;
 pub(crate) use stats::ClusterStats;
@@ -213,6 +215,14 @@ impl Cluster {
     /// Whether there ever was a connection for a request.
     fn has_had_traffic(&self) -> bool {
         self.stats.get().is_some_and(|stats| stats.cx_total.value() > 0)
+    }
+
+    /// Takes the word of an endpoint that says in the headers of a response that it is not
+    /// well. Means nothing to a cluster without health checks.
+    pub(crate) fn hear(&self, endpoint: &Endpoint, headers: &http::HeaderMap) {
+        if self.config.health_check.is_some() && headers.contains_key(FAIL_AT_ONCE) {
+            health::take_word(self, endpoint);
+        }
     }
 
     /// Shows each endpoint with its configuration.

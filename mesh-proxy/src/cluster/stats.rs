@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::breaker_stats::BreakerStats;
 use super::limits::Limits;
+use super::retry_stats::RetryStats;
 use crate::config::Breakers;
 use crate::stats::{ByCode, Counter, Gauge, Histogram, Registry};
 
@@ -46,6 +47,7 @@ pub(crate) struct ClusterStats {
     pub(crate) rq_abandoned: Counter,
     pub(crate) rq_time: Histogram,
     pub(crate) lb_healthy_panic: Counter,
+    retried: RetryStats,
     _breakers: BreakerStats,
 }
 
@@ -98,8 +100,14 @@ impl ClusterStats {
             rq_abandoned: registry.counter(&format!("cluster.{name}.retry_or_shadow_abandoned")),
             rq_time: registry.histogram(&full("rq_time")),
             lb_healthy_panic: registry.counter(&format!("cluster.{name}.lb_healthy_panic")),
+            retried: RetryStats::new(registry, name),
             _breakers: BreakerStats::new(registry, name, limits, breakers),
         }
+    }
+
+    /// Counts an answer that nobody gets, as its request is tried again.
+    pub(crate) fn count_retried(&self, status: http::StatusCode) {
+        self.retried.count(status);
     }
 
     /// Counts what a request to this cluster was answered with in the end, be it by an upstream

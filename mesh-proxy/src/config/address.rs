@@ -41,6 +41,14 @@ impl Address {
         }
     }
 
+    /// The name of a Unix socket.
+    pub(crate) fn pipe(&self) -> Option<Name> {
+        match self {
+            Self::Ip(_) => None,
+            Self::Pipe(name) => Some(Name::clone(name)),
+        }
+    }
+
     /// Whether two listeners cannot have it both: port 0 is another port each time.
     pub(crate) fn is_exclusive(&self) -> bool {
         self.ip().is_none_or(|address| address.port() != 0)

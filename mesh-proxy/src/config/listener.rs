@@ -47,6 +47,8 @@ pub(crate) struct Listener {
     /// `connection_balance_config.exact_balance`: each connection goes to the worker that has
     /// the fewest of this listener.
     pub(crate) exact_balance: bool,
+    /// `traffic_direction: INBOUND`: `/drain_listeners?inboundonly` means it.
+    pub(crate) is_inbound: bool,
     /// `ignore_global_conn_limit`
     pub(crate) ignores_global_limit: bool,
     /// Of the connections that come to it.

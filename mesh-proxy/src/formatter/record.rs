@@ -53,6 +53,8 @@ pub(crate) struct Record<'a> {
     /// Who is at the other end of the connection: a proxy before this one, or the client.
     pub(crate) downstream_direct: SocketAddr,
     pub(crate) downstream_local: SocketAddr,
+    /// The Unix socket of a connection that has no addresses: as in Envoy it is both ends'.
+    pub(crate) downstream_pipe: Option<&'a str>,
     /// The client's TLS; `None` on a plain connection.
     pub(crate) downstream_tls: Option<&'a ConnectionInfo>,
     /// Why the client's handshake failed.
@@ -145,6 +147,7 @@ impl<'a> Record<'a> {
             downstream_remote: remote,
             downstream_direct: remote,
             downstream_local: local,
+            downstream_pipe: None,
             downstream_tls: None,
             downstream_failure: None,
             upstream_failure: None,

@@ -12,7 +12,7 @@ use super::{Record, Request, time};
 use crate::codec::grpc;
 use crate::config::{
     AddressPart, Format, FormatPart, GrpcStatusFormat, HeaderKey, Headers, Operator, PathSource,
-    Peer, Span, TlsField,
+    Peer, Span, TlsField, no_address,
 };
 use crate::random;
 use crate::transport::tls::ConnectionInfo;
@@ -85,7 +85,12 @@ fn whole_value(operator: &Operator, record: &Record<'_>, out: &mut Vec<u8>) -> W
         Operator::BytesReceived => return number(record.bytes_received, out),
         Operator::BytesSent => return number(record.bytes_sent, out),
         Operator::Duration(span) => return milliseconds(duration(*span, record), out),
-        Operator::Address(peer, part) => return address(peer_of(*peer, record), *part, out),
+        Operator::Address(peer, part) => {
+            return match pipe_of(*peer, record) {
+                Some(name) => pipe(name, *part, out),
+                None => address(peer_of(*peer, record), *part, out),
+            };
+        }
         Operator::UpstreamCluster => return maybe(record.upstream_cluster, out),
         Operator::Attempts => return number(record.attempts.into(), out),
         Operator::RouteName => return maybe(record.route_name, out),
@@ -217,6 +222,25 @@ fn duration(span: Span, record: &Record<'_>) -> Option<Duration> {
         }
         Span::Response => record.response_began,
         Span::ResponseSent => record.duration.checked_sub(record.response_began?),
+    }
+}
+
+/// The Unix socket, where it stands for the address.
+fn pipe_of<'r>(peer: Peer, record: &Record<'r>) -> Option<&'r str> {
+    let name = record.downstream_pipe?;
+    match peer {
+        // Or it speaks for somebody else.
+        Peer::DownstreamRemote => Some(name).filter(|_| record.downstream_remote == no_address()),
+        Peer::DownstreamDirectRemote | Peer::DownstreamLocal => Some(name),
+        Peer::UpstreamHost | Peer::UpstreamRemote | Peer::UpstreamLocal => None,
+    }
+}
+
+/// Envoy: the port of none is an empty text.
+fn pipe(name: &str, part: AddressPart, out: &mut Vec<u8>) -> Wrote {
+    match part {
+        AddressPart::Whole | AddressPart::WithoutPort => maybe(Some(name), out),
+        AddressPart::Port => Wrote::Text,
     }
 }
 

@@ -115,6 +115,8 @@ enum Happened {
     To(Event),
     /// Out of turn: a second signal.
     Again(&'static str),
+    /// What the machine need not know.
+    Nothing,
 }
 
 impl Driver {
@@ -210,6 +212,7 @@ impl Driver {
                         warn!("{signal} again: ending at once");
                         return Stop::AtOnce;
                     }
+                    Happened::Nothing => continue,
                 },
             };
             for action in self.machine.step(event) {
@@ -265,15 +268,23 @@ impl Driver {
     }
 
     fn page(&mut self, asked: Asked) -> Happened {
-        let graceful = match asked {
+        let (time, inbound_only) = match asked {
             Asked::Quit => {
                 info!("/quitquitquit");
                 return Happened::To(Event::Terminate);
             }
-            Asked::Drain { graceful } => graceful,
+            Asked::Drain { graceful, inbound_only } => {
+                info!(graceful, inbound_only, "/drain_listeners");
+                let time = if graceful { self.options.drain_time } else { Duration::ZERO };
+                (time, inbound_only)
+            }
         };
-        info!(graceful, "/drain_listeners");
-        let time = if graceful { self.options.drain_time } else { Duration::ZERO };
+        if inbound_only {
+            if let Some(proxy) = &self.proxy {
+                proxy.data_plane.drain_inbound(time);
+            }
+            return Happened::Nothing;
+        }
         self.begin_drain(time);
         Happened::To(Event::Closed)
     }

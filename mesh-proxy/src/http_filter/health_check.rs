@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
 
 use super::{Filter, Outgoing, Request, Step};
+use crate::cluster::FAIL_AT_ONCE;
 use crate::codec::Body;
 use crate::config::{HealthCheckFilter, HealthCheckMode, Name};
 use crate::formatter::Flags;
@@ -15,7 +16,6 @@ use crate::router::{ResponseBody, Stream, local_reply, timed_out, within_limits}
 
 const CHECKED_CLUSTER: HeaderName =
     HeaderName::from_static("x-envoy-upstream-healthchecked-cluster");
-const FAIL_AT_ONCE: HeaderName = HeaderName::from_static("x-envoy-immediate-health-check-fail");
 
 /// Envoy's `envoy.filters.http.health_check`.
 pub(super) struct Checks {

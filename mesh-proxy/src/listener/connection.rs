@@ -67,6 +67,7 @@ pub(super) async fn handle(worker: Rc<Worker>, new: New, slot: Arc<Slot>, mut ac
     let Some((listener, chain, mut drain)) = arrival.filter_chain(&slot) else { return };
     drop(accepting);
     let connection = arrival.connection(&listener);
+    let _counted = chain.filter.count();
     // Boxed, so that a connection does not carry it to its end.
     let shaking = Box::pin(admitted(connection, &listener, &chain, &mut drain));
     let Some(connection) = shaking.await else { return };
@@ -200,6 +201,8 @@ impl Arrival {
         listener.stats.cx_destroy.inc();
         listener.stats.no_filter_chain_match.inc();
         let mut record = Record::new(self.accepted, self.remote, self.local());
+        let pipe = listener.config.address.pipe();
+        record.downstream_pipe = pipe.as_deref();
         record.flags = Flags::NO_ROUTE;
         record.response_code_details = Some("filter_chain_not_found");
         listener.logs.iter().for_each(|log| log.write(&record));
@@ -223,6 +226,7 @@ impl Arrival {
             tls: None,
             server_name: self.findings.server_name,
             accepted: self.accepted,
+            pipe: listener.config.address.pipe(),
             buffer_limit: listener.config.buffer_limit,
             counted,
         }
@@ -272,10 +276,11 @@ async fn secured(
             Some(Connection { io, tls: Some(Box::new(info)), server_name, ..connection })
         }
         Err(error) => {
-            let Connection { accepted, remote, local, server_name, .. } = connection;
+            let Connection { accepted, remote, local, pipe, server_name, .. } = connection;
             debug!(%remote, listener = %listener.config.name, %error, "a TLS handshake failed");
             let record = Record {
                 duration: began.elapsed(),
+                downstream_pipe: pipe.as_deref(),
                 downstream_failure: Some(&error.reason),
                 server_name: server_name.as_deref(),
                 ..Record::new(accepted, remote, local)

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use crate::config::BufferLimit;
+use crate::config::{BufferLimit, Name};
 use crate::stats::{Counter, Gauge, Held};
 use crate::transport::Io;
 use crate::transport::tls::ConnectionInfo;
@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     pub(crate) remote: SocketAddr,
     /// What the client dialled: the original destination of a redirected connection.
     pub(crate) local: SocketAddr,
+    /// The Unix socket that it came to; then neither end has another address.
+    pub(crate) pipe: Option<Name>,
     /// Where an ORIGINAL_DST cluster sends this connection: set when it was redirected,
     /// and never an address of the proxy's own, or it would talk to itself.
     pub(crate) original_destination: Option<SocketAddr>,

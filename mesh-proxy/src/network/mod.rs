@@ -45,7 +45,18 @@ impl Filter {
         }
     }
 
-    /// Serves a connection to its end. It ends soon when `drain` begins, and at once when
+    /// Counts a connection, before its TLS and as long as the guard is there.
+    pub(crate) fn count(&self) -> Option<http_connection_manager::Counted> {
+        match self {
+            Self::Http(filter) => Some(filter.count()),
+            Self::Tcp(filter) => {
+                filter.count();
+                None
+            }
+        }
+    }
+
+    /// Serves a connection to its end, which was counted. It ends soon when `drain` begins, and at once when
     /// `drain` says so.
     pub(crate) async fn serve(&self, connection: Connection, worker: Rc<Worker>, drain: Watcher) {
         match self {

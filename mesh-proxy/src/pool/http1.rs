@@ -63,6 +63,7 @@ struct Connection {
 /// Counts a connection for its cluster and endpoint, and then for its pool. Held by whoever
 /// drives it.
 struct Open {
+    cluster: Arc<Cluster>,
     _counted: OpenConnection,
     _slot: Slot,
 }
@@ -172,7 +173,7 @@ impl Pool {
         let (codec, driver) =
             Http1::new(io, limits, config.buffer_limit, Arc::clone(&config.http1));
         let id = self.next_id.replace(self.next_id.get() + 1);
-        let counted = Open { _counted: open, _slot: slot };
+        let counted = Open { cluster: Arc::clone(cluster), _counted: open, _slot: slot };
         spawn_local(drive(id, driver, Rc::clone(self), counted));
         let lifetime = Lifetime::begin(cluster);
         let cluster = Arc::clone(cluster);
@@ -249,8 +250,10 @@ impl Pool {
 }
 
 /// Polls a connection until it is closed, and then forgets it.
-async fn drive(id: u64, driver: impl Future<Output = ()>, pool: Rc<Pool>, _open: Open) {
-    driver.await;
+async fn drive(id: u64, driver: impl Future<Output = bool>, pool: Rc<Pool>, open: Open) {
+    if driver.await {
+        open.cluster.stats().cx_protocol_error.inc();
+    }
     pool.idle.borrow_mut().retain(|idle| idle.connection.id != id);
 }
 

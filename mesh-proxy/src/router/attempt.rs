@@ -136,6 +136,7 @@ pub(super) async fn attempt(
                 active.is_over();
             }
             active.count_response(&response);
+            cluster.hear(&active.endpoint, response.headers());
             Ok((response, Exchange { lease, active }))
         }
         Err(error) => {

@@ -220,7 +220,10 @@ impl<'a> Attempts<'a> {
             });
         }
         let asked = match outcome {
-            Ok((response, _)) => policy.asked_to_wait(response.headers()),
+            Ok((response, _)) => {
+                stats.count_retried(response.status());
+                policy.asked_to_wait(response.headers())
+            }
             Err(_) => None,
         };
         let counter = if asked.is_some() {

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use crate::cluster::Cluster;
 use crate::codec::{Meter, Protocol, is_grpc};
-use crate::config::ClusterName;
+use crate::config::{ClusterName, Name};
 use crate::endpoint::Endpoint;
 use crate::formatter::{Flags, LogType, Record, Request};
 use crate::routes::Route;
@@ -26,6 +26,8 @@ use crate::worker::Worker;
 pub(crate) struct Downstream {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
+    /// The Unix socket of a connection that has no addresses.
+    pub(crate) pipe: Option<Name>,
     /// Where an ORIGINAL_DST cluster sends the requests.
     pub(crate) original_destination: Option<SocketAddr>,
     pub(crate) tls: Option<Box<ConnectionInfo>>,
@@ -222,6 +224,7 @@ impl Stream {
             upstream_failure: self.upstream_failure.as_deref(),
             attempts: self.attempts,
             downstream_direct: downstream.remote,
+            downstream_pipe: downstream.pipe.as_deref(),
             downstream_tls: downstream.tls.as_deref(),
             is_health_check: self.filters.health_check.is_some(),
             server_name: downstream.server_name.as_deref(),

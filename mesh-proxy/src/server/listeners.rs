@@ -62,6 +62,8 @@ pub(super) struct Listeners {
     drain_time: Duration,
     stats: Stats,
     doors: Doors,
+    /// Those that take what comes in have drained, and no other is taken.
+    is_inbound_over: bool,
     /// Ends every drain before its time. Taken by the drain of everything, after which
     /// nothing changes any more.
     hurry: Option<(Trigger, Watcher)>,
@@ -79,7 +81,18 @@ impl Listeners {
         let stats = Stats::new(registry);
         let hurry = Some(drain::channel());
         let doors = Doors::Open;
-        Self { by_name, by_address, drains, control, drain_time, stats, doors, hurry }
+        let is_inbound_over = false;
+        Self {
+            by_name,
+            by_address,
+            drains,
+            control,
+            drain_time,
+            stats,
+            doors,
+            is_inbound_over,
+            hurry,
+        }
     }
 
     /// Puts several, in an order in which each finds its address free. Of those that
@@ -145,7 +158,7 @@ impl Listeners {
         shared: &Arc<Shared>,
     ) -> Result<(), ListenerError> {
         let name = config.name.clone();
-        if self.hurry.is_none() {
+        if self.hurry.is_none() || (self.is_inbound_over && config.is_inbound) {
             return Err(ListenerError::Draining { name });
         }
         let old = self.by_name.get(&name);
@@ -218,6 +231,17 @@ impl Listeners {
         }
         let hurry = self.hurry.take().map(|(hurry, _)| hurry);
         (std::mem::take(&mut self.drains), hurry)
+    }
+
+    /// Drains the listeners for what comes in, for good.
+    pub(super) fn retire_inbound(&mut self, timeout: Duration) {
+        self.is_inbound_over = true;
+        let inbound = self.by_name.extract_if(.., |_, listener| listener.active.config.is_inbound);
+        let inbound: Vec<_> = inbound.map(|(_, listener)| listener).collect();
+        self.publish();
+        for listener in inbound {
+            self.retire(listener, None, timeout);
+        }
     }
 
     pub(super) fn infos(&self) -> Vec<ListenerInfo> {

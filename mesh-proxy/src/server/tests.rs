@@ -84,6 +84,7 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
         default_filter_chain: None,
         access_logs: Vec::new(),
         exact_balance: false,
+        is_inbound: false,
         ignores_global_limit: false,
         buffer_limit: config::BufferLimit::default(),
     })
@@ -157,6 +158,26 @@ async fn a_removed_listener_frees_its_address_and_drains() {
     }
     assert_eq!(greeting(address).await.1, "two");
     assert!(echoes(&mut old).await);
+}
+
+#[tokio::test]
+async fn what_comes_in_may_drain_alone() {
+    let (plane, outbound) = serving().await;
+    let inbound = |name| {
+        Arc::new(Listener { is_inbound: true, ..(*listener(name, "127.0.0.1:0", "two")).clone() })
+    };
+    plane.put_listener(inbound("in")).unwrap();
+    let all = plane.listeners();
+    let found = all.iter().find(|listener| &*listener.config.name == "in").unwrap();
+    let address = found.address.ip().unwrap();
+    let (mut old, _) = greeting(address).await;
+    plane.drain_inbound(Duration::from_secs(3600));
+    let refused = TcpStream::connect(address).await.map(|_| ()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(echoes(&mut old).await);
+    assert_eq!(greeting(outbound).await.1, "one");
+    assert!(matches!(plane.put_listener(inbound("later")), Err(ListenerError::Draining { .. })));
+    plane.put_listener(listener("another", "127.0.0.1:0", "one")).unwrap();
 }
 
 #[tokio::test]

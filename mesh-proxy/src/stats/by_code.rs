@@ -39,7 +39,11 @@ impl ByCode {
     }
 
     fn code(&self, status: StatusCode) -> Box<Code> {
-        let name = format!("{}_{}", self.prefix, status.as_u16());
+        // Envoy's word for what is no status of HTTP.
+        let name = match status.as_u16() {
+            known @ ..600 => format!("{}_{known}", self.prefix),
+            _ => format!("{}_unknown", self.prefix),
+        };
         Box::new(Code { status, counter: self.registry.counter(&name), next: Slot::new() })
     }
 }
@@ -52,10 +56,11 @@ mod tests {
     fn each_status_has_its_counter() {
         let registry = Registry::new(1);
         let codes = ByCode::new(&registry, "cluster.a.upstream_rq");
-        for status in [200, 503, 200] {
+        for status in [200, 503, 200, 600] {
             codes.count(StatusCode::from_u16(status).unwrap());
         }
         assert_eq!(registry.counter("cluster.a.upstream_rq_200").value(), 2);
         assert_eq!(registry.counter("cluster.a.upstream_rq_503").value(), 1);
+        assert_eq!(registry.counter("cluster.a.upstream_rq_unknown").value(), 1);
     }
 }

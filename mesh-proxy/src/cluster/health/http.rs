@@ -110,7 +110,7 @@ fn judge(
     settings: &HttpProbe,
     stats: &HealthStats,
 ) -> Outcome {
-    let excluded = headers.contains_key("x-envoy-immediate-health-check-fail");
+    let excluded = headers.contains_key(super::FAIL_AT_ONCE);
     if !has_all(body, &settings.receive) {
         return Outcome::Unhealthy { retriable: false, excluded };
     }

@@ -12,9 +12,10 @@ mod stats;
 mod tcp;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
+use ::http::HeaderName;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -23,6 +24,11 @@ use crate::config::HealthCheck;
 use crate::endpoint::{Endpoint, Flag, Member};
 use stats::HealthStats;
 
+/// By this header an endpoint says, in any answer, that it is not well: it counts as failed
+/// until its checks succeed again, where there are checks.
+pub(crate) const FAIL_AT_ONCE: HeaderName =
+    HeaderName::from_static("x-envoy-immediate-health-check-fail");
+
 /// What is known of the checks of a cluster.
 #[derive(Default)]
 pub(super) struct Checks {
@@ -30,6 +36,8 @@ pub(super) struct Checks {
     pub(super) changed: Arc<Notify>,
     /// Endpoints that were never checked.
     unchecked: Arc<AtomicUsize>,
+    /// How many answers to requests have said that their endpoint is not well.
+    said_failing: AtomicU64,
 }
 
 /// An endpoint that was never checked, until this is dropped.
@@ -77,6 +85,11 @@ pub(super) async fn check(cluster: Weak<Cluster>, settings: Arc<HealthCheck>) {
                     sessions.spawn(session);
                 }
             }
+            let said = cluster.checks.said_failing.swap(0, Ordering::Relaxed);
+            if said > 0 {
+                shared.stats.count_said(said);
+                cluster.refresh();
+            }
             if cluster.is_known() && cluster.checks.unchecked.load(Ordering::Relaxed) == 0 {
                 cluster.has_been_checked();
             }
@@ -93,6 +106,20 @@ pub(super) async fn check(cluster: Weak<Cluster>, settings: Arc<HealthCheck>) {
             }
         }
     }
+}
+
+/// Takes an endpoint's own word for it that it is not well. The task that checks does the
+/// rest: nobody waits on a request's path.
+pub(super) fn take_word(cluster: &Cluster, endpoint: &Endpoint) {
+    let members = cluster.members.load();
+    let mut checked = members.all.iter().filter(|member| is_wanted(member));
+    if !checked.any(|member| member.endpoint.id == endpoint.id) {
+        return;
+    }
+    endpoint.standing.set(Flag::FailedActiveCheck);
+    endpoint.standing.set(Flag::Excluded);
+    cluster.checks.said_failing.fetch_add(1, Ordering::Relaxed);
+    cluster.checks.changed.notify_one();
 }
 
 /// Whether this endpoint is checked at all.

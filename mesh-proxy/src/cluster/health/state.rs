@@ -80,6 +80,7 @@ impl State {
         if self.was_checked && self.successes < settings.healthy_threshold {
             return Transition::Pending;
         }
+        self.successes = 0;
         standing.begin();
         for flag in [Flag::FailedActiveCheck, Flag::ActiveCheckTimeout, Flag::Excluded] {
             standing.clear(flag);

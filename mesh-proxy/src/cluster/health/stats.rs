@@ -13,8 +13,7 @@ pub(super) struct HealthStats {
     failure: Counter,
     network_failure: Counter,
     pub(super) verify_cluster: Counter,
-    /// Nobody but the endpoint itself says it: always 0.
-    _passive_failure: Counter,
+    passive_failure: Counter,
     healthy: Level,
     degraded: Level,
 }
@@ -30,7 +29,7 @@ impl HealthStats {
             failure: counter("failure"),
             network_failure: counter("network_failure"),
             verify_cluster: counter("verify_cluster"),
-            _passive_failure: counter("passive_failure"),
+            passive_failure: counter("passive_failure"),
             healthy: level("healthy"),
             degraded: level("degraded"),
         }
@@ -45,6 +44,12 @@ impl HealthStats {
                 self.network_failure.inc();
             }
         }
+    }
+
+    /// Counts answers to requests by which endpoints said that they are not well.
+    pub(super) fn count_said(&self, count: u64) {
+        self.failure.add(count);
+        self.passive_failure.add(count);
     }
 
     /// Shows how many endpoints are well.

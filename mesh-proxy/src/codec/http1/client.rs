@@ -46,6 +46,8 @@ struct State {
     is_idle: bool,
     /// The request is out to its end.
     is_sent: bool,
+    /// The upstream said something when it was not asked.
+    spoke_unasked: bool,
     driver: Option<Waker>,
 }
 
@@ -61,16 +63,16 @@ impl Drop for Pump {
 
 impl Http1 {
     /// The connection, and what tells that it is closed: to be polled by a task until it
-    /// ends. `limits` are those of a response's head.
+    /// ends, which is true when the upstream said something that nobody had asked for. `limits` are those of a response's head.
     pub(crate) fn new(
         io: Io,
         limits: Limits,
         buffer_limit: BufferLimit,
         options: Arc<Http1Options>,
-    ) -> (Self, impl Future<Output = ()> + 'static) {
+    ) -> (Self, impl Future<Output = bool> + 'static) {
         let wire = Wire::new(io, Stall::default(), buffer_limit);
         let channel = Channel::of_upstream(wire, limits, options.enable_trailers);
-        let state = RefCell::new(State { is_idle: true, is_sent: true, driver: None });
+        let state = RefCell::new(State { is_idle: true, is_sent: true, ..State::default() });
         let shared = Rc::new(Shared { channel: Rc::new(RefCell::new(channel)), state });
         let driver = Rc::clone(&shared);
         let driver = poll_fn(move |cx| driver.poll_closed(cx));
@@ -217,7 +219,7 @@ impl Shared {
     }
 
     /// The driver: ready when the connection is closed.
-    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<bool> {
         let is_idle = {
             let mut state = self.state.borrow_mut();
             state.driver = Some(cx.waker().clone());
@@ -225,15 +227,15 @@ impl Shared {
         };
         let mut channel = self.channel.borrow_mut();
         if channel.wire.is_closed() {
-            return Poll::Ready(());
+            return Poll::Ready(self.state.borrow().spoke_unasked);
         }
         if !is_idle {
             return Poll::Pending;
         }
         // Whatever comes now, it is no answer.
-        let _ = ready!(channel.wire.poll_fill(cx));
+        let spoke = matches!(ready!(channel.wire.poll_fill(cx)), Ok(1..));
         drop(channel.wire.close());
-        Poll::Ready(())
+        Poll::Ready(spoke)
     }
 
     /// Has the driver woken when something happens on the idle connection, without running
@@ -245,8 +247,14 @@ impl Shared {
         };
         let Some(driver) = driver else { return };
         let mut channel = self.channel.borrow_mut();
-        let has_rest = !channel.wire.input.is_empty();
-        if has_rest || channel.wire.poll_fill(&mut Context::from_waker(&driver)).is_ready() {
+        let mut spoke = !channel.wire.input.is_empty();
+        let is_over = spoke || {
+            let filled = channel.wire.poll_fill(&mut Context::from_waker(&driver));
+            spoke = matches!(filled, Poll::Ready(Ok(1..)));
+            filled.is_ready()
+        };
+        if is_over {
+            self.state.borrow_mut().spoke_unasked = spoke;
             drop(channel.wire.close());
             driver.wake();
         } else {

@@ -8,7 +8,6 @@ const INERT: &[&str] = &[
     "Endpoint.observability_name",
     "FilterChain.metadata",
     "Listener.metadata",
-    "Listener.traffic_direction",
     "LocalityLbEndpoints.metadata",
     "Route.decorator",
     "Route.metadata",

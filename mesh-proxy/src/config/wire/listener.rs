@@ -86,7 +86,6 @@ pub(crate) fn listener(
         freebind,
         socket_options,
         tcp_fast_open_queue_length,
-        traffic_direction,
         udp_listener_config,
         api_listener,
         enable_reuse_port,
@@ -123,6 +122,8 @@ pub(crate) fn listener(
     if chains.is_empty() && default_filter_chain.is_none() {
         return Err(path.field("filter_chains").error("missing: at least one is required"));
     }
+    let direction: core::TrafficDirection =
+        enumeration(path, "traffic_direction", traffic_direction)?;
     let name: Name = if name.is_empty() { address.to_string().into() } else { name.into() };
     Ok(Listener {
         name,
@@ -146,6 +147,7 @@ pub(crate) fn listener(
         default_filter_chain,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
         exact_balance,
+        is_inbound: direction == core::TrafficDirection::Inbound,
         ignores_global_limit: ignore_global_conn_limit,
         buffer_limit: BufferLimit::new(per_connection_buffer_limit_bytes),
     })

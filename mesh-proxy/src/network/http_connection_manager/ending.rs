@@ -140,7 +140,6 @@ impl Ending {
     /// was said for as long as a stream may be idle.
     pub(super) fn begin_tunnel(&mut self) {
         let stats = &self.manager.stats;
-        stats.cx_upgrades_total.inc();
         self.tunnel = Some(stats.cx_upgrades_active.hold());
     }
 

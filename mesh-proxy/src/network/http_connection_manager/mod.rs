@@ -31,6 +31,8 @@ use crate::worker::Shared;
 use crate::worker::Worker;
 use stats::HttpStats;
 
+pub(crate) use serve::Counted;
+
 /// Envoy's HTTP connection manager at work.
 #[derive(Clone)]
 pub(crate) struct HttpConnectionManager(Arc<Manager>);
@@ -76,6 +78,11 @@ impl HttpConnectionManager {
             },
             config,
         })))
+    }
+
+    /// Counts a connection until this is dropped.
+    pub(crate) fn count(&self) -> Counted {
+        Counted::new(&self.0)
     }
 
     /// Serves a connection to its end. It ends gracefully when `drain` begins or nothing

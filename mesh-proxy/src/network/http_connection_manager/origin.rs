@@ -90,8 +90,9 @@ impl Manager {
         }
         if self.config.use_remote_address {
             EDGE_ONLY.iter().for_each(|name| _ = headers.remove(*name));
-            let address = HeaderValue::try_from(origin.address.ip().to_string());
-            if let Ok(address) = address {
+            let ip = origin.address.ip();
+            let address = HeaderValue::try_from(ip.to_string()).ok();
+            if let Some(address) = address.filter(|_| !ip.is_unspecified()) {
                 headers.insert(EXTERNAL_ADDRESS, address);
             }
         }

@@ -21,7 +21,7 @@ use crate::codec::client::STREAM_WINDOW;
 use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
 use crate::config::{BufferLimit, CodecType};
 use crate::http_filter::TOO_LARGE;
-use crate::network::{self, Connection};
+use crate::network::Connection;
 use crate::random;
 use crate::router::{Downstream, ResponseBody, Stream, local_reply};
 use crate::stats::Held;
@@ -55,12 +55,9 @@ struct Client {
 }
 
 /// Counts a connection from its beginning to its end.
-struct Counted {
+pub(crate) struct Counted {
     manager: Arc<Manager>,
-    _listener: network::Counted,
     _active: Held,
-    /// Once it is known what the connection speaks.
-    protocol: OnceCell<Held>,
     began: Instant,
 }
 
@@ -74,14 +71,16 @@ pub(super) async fn serve(
         mut io,
         remote,
         local,
+        pipe,
         original_destination,
         tls,
         server_name,
-        counted,
+        counted: _counted,
         buffer_limit,
         ..
     } = connection;
-    let counted = Counted::new(&manager, counted);
+    // Once it is known what the connection speaks.
+    let held = OnceCell::new();
     let activity = Rc::new(Activity::new());
     let alpn = tls.as_ref().map(|tls| tls.alpn.clone()).unwrap_or_default();
     let client = Rc::new(Client {
@@ -89,6 +88,7 @@ pub(super) async fn serve(
         downstream: Rc::new(Downstream {
             remote,
             local,
+            pipe,
             original_destination,
             tls,
             server_name,
@@ -143,7 +143,7 @@ pub(super) async fn serve(
             },
         };
         activity.is_http2.set(protocol == Protocol::Http2);
-        counted.protocol.get_or_init(|| manager.count_protocol(protocol));
+        held.get_or_init(|| manager.count_protocol(protocol));
         let handler = move |request, pace| Rc::clone(&client).handle(request, pace);
         let (stall, options) = (stall.clone(), &manager.codec);
         let served =
@@ -311,6 +311,7 @@ impl Client {
             stream.details = "upgrade_failed";
             return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
         }
+        self.manager.stats.cx_upgrades_total.inc();
         stream.is_upgrade = true;
         if stream.head.method != Method::CONNECT {
             headers::restore_upgrade(&mut stream.head.headers, upgrade);
@@ -469,12 +470,10 @@ impl Manager {
 }
 
 impl Counted {
-    fn new(manager: &Arc<Manager>, listener: network::Counted) -> Self {
+    pub(super) fn new(manager: &Arc<Manager>) -> Self {
         manager.stats.cx_total.inc();
         Self {
-            _listener: listener,
             _active: manager.stats.cx_active.hold(),
-            protocol: OnceCell::new(),
             began: Instant::now(),
             manager: Arc::clone(manager),
         }

@@ -49,6 +49,11 @@ impl TcpProxy {
         Ok(Self { stats: Stats::new(&shared.registry, &config.stat_prefix), logs, config })
     }
 
+    /// Counts a connection.
+    pub(crate) fn count(&self) {
+        self.stats.cx_total.inc();
+    }
+
     pub(crate) fn logs(&self) -> &[Log] {
         &self.logs
     }
@@ -64,7 +69,6 @@ impl TcpProxy {
         let flow = Flow::new(Some(&self.stats.rx_bytes), Some(&self.stats.tx_bytes));
         let mut outcome = Outcome::default();
         let (io, client) = Client::of(&mut connection);
-        self.stats.cx_total.inc();
         if self.config.logged.on_start {
             self.log(&client, &flow, &outcome);
         }
@@ -144,6 +148,7 @@ impl TcpProxy {
             upstream_cluster: outcome.cluster.as_deref(),
             upstream_local: outcome.upstream_local,
             upstream_failure: outcome.failure.as_deref(),
+            downstream_pipe: client.pipe,
             downstream_tls: client.tls,
             server_name: client.server_name,
             ..Record::new(client.accepted, client.remote, client.local)
@@ -156,6 +161,7 @@ impl TcpProxy {
 struct Client<'a> {
     remote: SocketAddr,
     local: SocketAddr,
+    pipe: Option<&'a str>,
     original_destination: Option<SocketAddr>,
     tls: Option<&'a ConnectionInfo>,
     server_name: Option<&'a str>,
@@ -170,6 +176,7 @@ impl<'a> Client<'a> {
             io,
             remote,
             local,
+            pipe,
             original_destination,
             tls,
             server_name,
@@ -180,6 +187,7 @@ impl<'a> Client<'a> {
         let client = Self {
             remote: *remote,
             local: *local,
+            pipe: pipe.as_deref(),
             original_destination: *original_destination,
             tls: tls.as_deref(),
             server_name: server_name.as_deref(),

@@ -106,6 +106,8 @@ fn refuses_what_a_listener_asks_for_in_vain() {
     let found = pipe("path: /run/a.sock, mode: 384", "").unwrap();
     assert_eq!((found.address, found.pipe_mode), (Address::Pipe("/run/a.sock".into()), 0o600));
     assert_eq!(&*pipe("path: '@a'", "").unwrap().name, "@a");
+    assert!(!pipe("path: '@a'", "").unwrap().is_inbound);
+    assert!(pipe("path: '@a'", "traffic_direction: INBOUND").unwrap().is_inbound);
     refused(
         pipe("path: a.sock", ""),
         "address.pipe.path: found \"a.sock\", expected /PATH or @NAME",

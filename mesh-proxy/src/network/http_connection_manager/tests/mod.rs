@@ -276,6 +276,7 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
         default_filter_chain: None,
         access_logs: Vec::new(),
         exact_balance: false,
+        is_inbound: false,
         ignores_global_limit: false,
         buffer_limit: config::BufferLimit::default(),
     })
