@@ -6,7 +6,7 @@ use crate::formatter::{Flags, Record};
 use crate::random;
 
 /// Envoy's `AccessLogFilter`, ready to be asked.
-pub(super) enum Filter {
+pub(crate) enum Filter {
     All(Vec<Filter>),
     Any(Vec<Filter>),
     Flags(Flags),
@@ -17,7 +17,7 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    pub(super) fn new(config: &LogFilter) -> Self {
+    pub(crate) fn new(config: &LogFilter) -> Self {
         let list = |filters: &[LogFilter]| filters.iter().map(Self::new).collect();
         match config {
             LogFilter::All(filters) => Self::All(list(filters)),
@@ -29,7 +29,7 @@ impl Filter {
     }
 
     /// Whether the record is to be logged.
-    pub(super) fn takes(&self, record: &Record<'_>) -> bool {
+    pub(crate) fn takes(&self, record: &Record<'_>) -> bool {
         match self {
             Self::All(filters) => filters.iter().all(|filter| filter.takes(record)),
             Self::Any(filters) => filters.iter().any(|filter| filter.takes(record)),

@@ -3,13 +3,18 @@
 use crate::config::{AccessLog, Format, FormatPart, JsonValue, LogFormat};
 use crate::formatter::{self, Record, Wrote};
 
-/// Appends the record's line. A text format says itself where its line ends; a JSON line
-/// ends with a newline.
+/// Appends the record's line.
 pub(super) fn line(log: &AccessLog, record: &Record<'_>, out: &mut Vec<u8>) {
+    write(&log.format, log.omit_empty, record, out);
+}
+
+/// Appends what a format makes of a record. A text says itself where its line ends; JSON ends
+/// with a newline.
+pub(crate) fn write(format: &LogFormat, omit_empty: bool, record: &Record<'_>, out: &mut Vec<u8>) {
     // Envoy writes a dash for what is not known.
-    let missing = if log.omit_empty { "" } else { "-" };
-    let json = Json { record, missing, omit_empty: log.omit_empty };
-    match &log.format {
+    let missing = if omit_empty { "" } else { "-" };
+    let json = Json { record, missing, omit_empty };
+    match format {
         LogFormat::Text(format) => formatter::text(format, record, missing, out),
         LogFormat::Json(fields) => {
             json.object(fields, out);

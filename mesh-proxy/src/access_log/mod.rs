@@ -6,4 +6,6 @@ mod line;
 mod writer;
 
 pub(crate) use crate::formatter::{Flags, Record};
+pub(crate) use filter::Filter;
+pub(crate) use line::write;
 pub(crate) use writer::{Log, Writers};

@@ -54,6 +54,8 @@ pub(crate) enum Operator {
     RouteName,
     RequestedServerName,
     Hostname,
+    /// LOCAL_REPLY_BODY: empty but where the body of an answer is made.
+    LocalReplyBody,
     DownstreamTls(TlsField),
     DownstreamTransportFailureReason,
     UpstreamTransportFailureReason,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::ip_range::contains;
-use super::{AccessLog, Http2Options, HttpFilter, Name, RouteTable, Upgrades};
+use super::{AccessLog, Http2Options, HttpFilter, LocalReplyConfig, Name, RouteTable, Upgrades};
 
 /// Envoy's `HttpConnectionManager`.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,8 @@ pub(crate) struct HttpConnectionManager {
     /// `always_set_request_id_in_response`.
     pub(crate) request_id_in_response: bool,
     pub(crate) client_cert: ClientCertForwarding,
+    /// `local_reply_config`
+    pub(crate) local_replies: Option<Arc<LocalReplyConfig>>,
     pub(crate) access_logs: Vec<Arc<AccessLog>>,
     /// `max_request_headers_kb` in bytes; Envoy's default is 60 KiB.
     pub(crate) max_headers_size: usize,

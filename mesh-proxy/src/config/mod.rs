@@ -24,6 +24,7 @@ mod http_filter;
 mod ip_range;
 mod listener;
 mod load_balancing;
+mod local_reply;
 mod outlier;
 mod regex;
 mod retry;
@@ -77,6 +78,7 @@ pub(crate) use listener::{
 pub(crate) use load_balancing::{
     HashFunction, Hashing, LbPolicy, LeastRequest, LoadBalancing, RingHash, SlowStart,
 };
+pub(crate) use local_reply::{LocalReplyConfig, ReplyFormat, ResponseMapper};
 pub(crate) use outlier::{OutlierDetection, VolumeSettings};
 pub(crate) use regex::Regex;
 pub(crate) use retry::{RateLimitedBackOff, ResetFormat, ResetHeader, RetryOn, RetryPolicy};

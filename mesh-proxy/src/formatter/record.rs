@@ -36,6 +36,8 @@ pub(crate) struct Record<'a> {
     /// Envoy's `via_upstream`, `route_not_found` and the like.
     pub(crate) response_code_details: Option<&'a str>,
     pub(crate) flags: Flags,
+    /// The body of an answer that is being made.
+    pub(crate) local_reply_body: &'a [u8],
     /// Bytes of the bodies, or of the connection.
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
@@ -148,6 +150,7 @@ impl<'a> Record<'a> {
             downstream_direct: remote,
             downstream_local: local,
             downstream_pipe: None,
+            local_reply_body: b"",
             downstream_tls: None,
             downstream_failure: None,
             upstream_failure: None,

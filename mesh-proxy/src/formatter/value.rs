@@ -96,6 +96,7 @@ fn whole_value(operator: &Operator, record: &Record<'_>, out: &mut Vec<u8>) -> W
         Operator::RouteName => return maybe(record.route_name, out),
         Operator::RequestedServerName => return maybe(record.server_name, out),
         Operator::Hostname => return maybe(Some(&HOSTNAME), out),
+        Operator::LocalReplyBody => return bytes(Some(record.local_reply_body), out),
         Operator::DownstreamTls(field) => match record.downstream_tls {
             Some(info) => return tls(*field, info, out),
             None => return Wrote::Missing,

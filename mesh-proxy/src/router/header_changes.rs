@@ -59,8 +59,8 @@ pub(crate) fn change_response<B>(
     response: &mut Response<B>,
 ) {
     for changes in all {
-        remove(changes, response.headers_mut());
         if changes.is_plain() {
+            remove(changes, response.headers_mut());
             write_plain(changes, response.headers_mut());
             continue;
         }
@@ -68,10 +68,20 @@ pub(crate) fn change_response<B>(
         let mut record = stream.record();
         record.response_code_details = Some(&*details).filter(|details| !details.is_empty());
         record.response_status = response.status().as_u16();
-        record.response_headers = Some(response.headers());
-        let values = values(changes, response.headers(), &record);
-        write(values, response.headers_mut());
+        change_told(changes, &record, response);
     }
+}
+
+/// Changes a response's headers by what `record` tells, and the headers themselves.
+pub(super) fn change_told<B>(
+    changes: &HeaderChanges,
+    record: &Record<'_>,
+    response: &mut Response<B>,
+) {
+    remove(changes, response.headers_mut());
+    let record = Record { response_headers: Some(response.headers()), ..*record };
+    let values = values(changes, response.headers(), &record);
+    write(values, response.headers_mut());
 }
 
 fn remove(changes: &HeaderChanges, headers: &mut HeaderMap) {

@@ -22,7 +22,7 @@ mod unprocessed;
 
 pub(crate) use forward::timed_out;
 pub(crate) use header_changes::{change_request, change_response};
-pub(crate) use local_reply::local_reply;
+pub(crate) use local_reply::{LocalReplies, local_reply};
 pub(crate) use response_body::ResponseBody;
 pub(crate) use stream::{Downstream, Routed, Stream};
 pub(crate) use timers::within_limits;

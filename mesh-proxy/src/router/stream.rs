@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use tokio::time::Sleep;
 
+use super::LocalReplies;
 use crate::cluster::Cluster;
 use crate::codec::{Meter, Protocol, is_grpc};
 use crate::config::{ClusterName, Name};
@@ -70,6 +71,8 @@ pub(crate) struct Stream {
     pub(crate) idle_timeout: Option<Duration>,
     /// `max_stream_duration` of the connection manager, where the route has none.
     pub(crate) max_duration: Option<Duration>,
+    /// What becomes of answers of the proxy's own.
+    pub(crate) local_replies: Option<Arc<LocalReplies>>,
     /// How many bytes of the body may be kept, where the route says nothing of it.
     pub(crate) body_limit: u64,
     /// The client asks for a WebSocket, and may have one.
@@ -124,6 +127,7 @@ impl Stream {
             request_timeout: None,
             idle_timeout: None,
             max_duration: None,
+            local_replies: None,
             body_limit: 0,
             is_upgrade: false,
             flags: Flags::NONE,

@@ -97,21 +97,30 @@ fn log_format(
     target: LogTarget,
     wire: Option<core::SubstitutionFormatString>,
 ) -> Result<AccessLog, Error> {
+    let Some(wire) = wire else {
+        let format = LogFormat::Text(default_format());
+        return Ok(AccessLog { target, format, omit_empty: false, filter: None });
+    };
+    let omit_empty = wire.omit_empty_values;
+    let format = substitution_format(&path.field("log_format"), wire)?;
+    Ok(AccessLog { target, format, omit_empty, filter: None })
+}
+
+/// What a `SubstitutionFormatString` writes.
+pub(super) fn substitution_format(
+    path: &Path,
+    wire: core::SubstitutionFormatString,
+) -> Result<LogFormat, Error> {
     use core::substitution_format_string::Format;
-    let Some(core::SubstitutionFormatString {
-        omit_empty_values,
+    let core::SubstitutionFormatString {
+        omit_empty_values: _,
         content_type,
         formatters,
         json_format_options,
         format: wire,
-    }) = wire
-    else {
-        let format = LogFormat::Text(default_format());
-        return Ok(AccessLog { target, format, omit_empty: false, filter: None });
-    };
-    let path = path.field("log_format");
-    refuse_set!(&path, AccessLogFormat, content_type, formatters, json_format_options);
-    let format = match wire {
+    } = wire;
+    refuse_set!(path, AccessLogFormat, content_type, formatters, json_format_options);
+    Ok(match wire {
         Some(Format::TextFormat(text)) => {
             LogFormat::Text(format(&path.field("text_format"), &text)?)
         }
@@ -123,8 +132,7 @@ fn log_format(
         }
         Some(Format::JsonFormat(json)) => json_format(&path.field("json_format"), json)?,
         None => return Err(path.error("missing: expected text_format_source or json_format")),
-    };
-    Ok(AccessLog { target, format, omit_empty: omit_empty_values, filter: None })
+    })
 }
 
 fn json_format(path: &Path, json: prost_types::Struct) -> Result<LogFormat, Error> {

@@ -13,6 +13,7 @@ use super::common::{ads_source, enumeration, not_honoured, refuse_set, required_
 use super::http_filter::filters;
 use super::http_options::{common, http2, kibibytes};
 use super::http1_options::http1;
+use super::local_reply::local_replies;
 use super::origin;
 use super::route_table::inline_route_table;
 use crate::config::{
@@ -107,7 +108,6 @@ pub(super) fn http_connection_manager(
         early_header_mutation_extensions,
         forward_client_cert_matcher,
         represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        local_reply_config,
         stream_error_on_invalid_http_message,
         path_normalization_options,
         proxy_status_config,
@@ -185,6 +185,7 @@ pub(super) fn http_connection_manager(
             forward_client_cert_details,
             set_current_client_cert_details,
         )?,
+        local_replies: local_replies(&path.field("local_reply_config"), local_reply_config)?,
         access_logs: access_logs(&path.field("access_log"), access_log)?,
         max_headers_size: kibibytes(path, "max_request_headers_kb", max_request_headers_kb)?,
         max_headers_count: options.max_headers_count,

@@ -29,6 +29,7 @@ mod lb_extension;
 mod lb_policy;
 mod lb_settings;
 mod listener;
+mod local_reply;
 mod log_filter;
 mod metadata;
 mod mirror;

@@ -168,13 +168,7 @@ fn filled(path: &Path, field: &str, text: String) -> Result<Option<Name>, Error>
 fn direct(action: proto::DirectResponseAction, path: &Path, limit: usize) -> Result<Action, Error> {
     let proto::DirectResponseAction { status, body, body_format } = action;
     refuse_set!(path, DirectResponseAction, body_format);
-    let code = u16::try_from(status)
-        .ok()
-        .filter(|code| (200..600).contains(code))
-        .and_then(|code| StatusCode::from_u16(code).ok());
-    let Some(code) = code else {
-        return Err(path.field("status").error(format!("found {status}, expected 200 to 599")));
-    };
+    let code = own_status(&path.field("status"), status)?;
     let path = path.field("body");
     let body = body.map_or(Ok(Bytes::new()), |body| inline(body, &path))?;
     if body.len() > limit {
@@ -184,6 +178,13 @@ fn direct(action: proto::DirectResponseAction, path: &Path, limit: usize) -> Res
         )));
     }
     Ok(Action::Direct(code, body))
+}
+
+/// The status of an answer of the proxy's own.
+pub(super) fn own_status(path: &Path, status: u32) -> Result<StatusCode, Error> {
+    let code = u16::try_from(status).ok().filter(|code| (200..600).contains(code));
+    let code = code.and_then(|code| StatusCode::from_u16(code).ok());
+    code.ok_or_else(|| path.error(format!("found {status}, expected 200 to 599")))
 }
 
 /// A `DataSource` that holds the data itself.

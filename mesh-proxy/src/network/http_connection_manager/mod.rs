@@ -26,6 +26,7 @@ use crate::codec::server::Options;
 use crate::config::{self, RouteSource};
 use crate::http_filter;
 use crate::network::Connection;
+use crate::router::LocalReplies;
 use crate::routes::Slot;
 use crate::worker::Shared;
 use crate::worker::Worker;
@@ -45,6 +46,7 @@ struct Manager {
     stats: HttpStats,
     logs: Vec<Log>,
     filters: http_filter::Chain,
+    local_replies: Option<Arc<LocalReplies>>,
     server_header: HeaderValue,
     codec: Options,
 }
@@ -66,6 +68,10 @@ impl HttpConnectionManager {
             stats: HttpStats::new(&shared.registry, &config.stat_prefix),
             logs: logs.collect::<io::Result<_>>()?,
             filters: http_filter::Chain::new(&config.http_filters, &config.stat_prefix, shared),
+            local_replies: config
+                .local_replies
+                .as_ref()
+                .map(|config| Arc::new(LocalReplies::new(config))),
             server_header: server_header.unwrap_or(HeaderValue::from_static("envoy")),
             codec: Options {
                 headers: Limits { bytes: config.max_headers_size, count: config.max_headers_count },

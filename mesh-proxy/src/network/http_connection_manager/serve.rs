@@ -242,6 +242,7 @@ impl Client {
             request_timeout: config.request_timeout,
             idle_timeout: config.stream_idle_timeout,
             max_duration: config.max_stream_duration,
+            local_replies: self.manager.local_replies.clone(),
             body_limit: self.body_limit(is_http2),
             ..Stream::new(Rc::clone(&self.downstream), self.downstream.remote, head)
         };

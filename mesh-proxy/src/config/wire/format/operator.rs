@@ -103,6 +103,7 @@ fn plain(name: &str) -> Option<Operator> {
         "ROUTE_NAME" => Operator::RouteName,
         "REQUESTED_SERVER_NAME" => Operator::RequestedServerName,
         "HOSTNAME" => Operator::Hostname,
+        "LOCAL_REPLY_BODY" => Operator::LocalReplyBody,
         "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => Operator::DownstreamTransportFailureReason,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Operator::UpstreamTransportFailureReason,
         "STREAM_ID" => Operator::StreamId,

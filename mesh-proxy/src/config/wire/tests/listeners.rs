@@ -206,7 +206,8 @@ fn connection_managers() {
         ("add_user_agent: true", "add_user_agent: field is known but not honoured"),
         ("upgrade_configs: [{ upgrade_type: '' }]", "upgrade_configs[0].upgrade_type: missing"),
         ("tracing: { provider: { name: zipkin } }", "tracing.provider: field is known"),
-        ("local_reply_config: {}", "local_reply_config: field is known"),
+        ("path_normalization_options: {}", "path_normalization_options: field is known"),
+        ("local_reply_config: { mappers: [{}] }", "local_reply_config.mappers[0].filter: missing"),
     ] {
         refused(manager(&format!("{rds}{fields}")), expected);
     }

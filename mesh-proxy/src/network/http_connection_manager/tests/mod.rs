@@ -145,6 +145,7 @@ fn manager() -> config::HttpConnectionManager {
         http2: config::Http2Options::default(),
         rds_initial_fetch_timeout: None,
         client_cert: config::ClientCertForwarding::default(),
+        local_replies: None,
         access_logs: Vec::new(),
     }
 }
