@@ -1,7 +1,7 @@
 //! YAML as users write it: files of several documents, and one reading of every scalar.
 //!
-//! As in YAML 1.2, only `true` and `false` are booleans; `n` and `on` are texts. JSON is
-//! YAML too.
+//! As in YAML 1.2, only `true` and `false` are booleans; `n` and `on` are texts. A number that
+//! begins with a zero is octal, as for Envoy and Kubernetes. JSON is YAML too.
 
 mod split;
 
@@ -75,7 +75,7 @@ fn words(error: &serde_saphyr::Error) -> String {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! { strict_booleans: true, legacy_octal_numbers: true };
     serde_saphyr::from_str_with_options(text, options)
 }
 
@@ -101,6 +101,13 @@ mod tests {
     fn only_true_and_false_are_booleans() {
         let documents = documents("{a: n, b: on, c: true}").unwrap();
         assert_eq!(documents[0].value, serde_json::json!({"a": "n", "b": "on", "c": true}));
+    }
+
+    #[test]
+    fn a_zero_before_a_number_makes_it_octal() {
+        let value: Value = read("{a: 0600, b: '0600', c: 0, d: 0.5, e: 010}").unwrap();
+        let expected = serde_json::json!({"a": 384, "b": "0600", "c": 0, "d": 0.5, "e": 8});
+        assert_eq!(value, expected);
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn refuses_what_a_listener_asks_for_in_vain() {
             "{{ address: {{ pipe: {{ {fields} }} }}, filter_chains: [{{ {tcp} }}], {more} }}"
         ))
     };
-    let found = pipe("path: /run/a.sock, mode: 384", "").unwrap();
+    let found = pipe("path: /run/a.sock, mode: 0600", "").unwrap();
     assert_eq!((found.address, found.pipe_mode), (Address::Pipe("/run/a.sock".into()), 0o600));
     assert_eq!(&*pipe("path: '@a'", "").unwrap().name, "@a");
     assert!(!pipe("path: '@a'", "").unwrap().is_inbound);
