@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::command::{self, cargo};
-use crate::{codegen, e2e, test, tools};
+use crate::{build, codegen, e2e, test, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,11 +16,12 @@ pub(crate) struct Args {
 
 type Part = (&'static str, fn() -> Result<()>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("format", || command::run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
-    ("generated files", || codegen::run(true)),
     ("cargo deny", deny),
+    ("build", || build::build_all().map(drop)),
+    ("generated files", || codegen::check_from(&build::build_all()?)),
     ("tests", || test::run(&test::Args::unattended())),
 ];
 /// After the tests: it takes their binaries.

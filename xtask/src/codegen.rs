@@ -3,26 +3,31 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{self, cargo};
 use crate::{paths, tools};
 
-/// A folder, and cargo's arguments for the program that makes what is in it.
+/// A folder, and the program that makes what is in it: cargo's arguments for it, and where it is
+/// among the binaries once it is built.
 struct Generated {
     folder: &'static str,
     generator: &'static [&'static str],
+    built: &'static str,
 }
 
 const GENERATED: [Generated; 2] = [
     Generated {
         folder: "mesh-proto/src/generated",
         generator: &["--package", "mesh-proto-codegen"],
+        built: "mesh-proto-codegen",
     },
     Generated {
         folder: "deploy/crds",
         generator: &["--package", "mesh-rules", "--example", "crds"],
+        built: "examples/crds",
     },
 ];
 
@@ -32,16 +37,30 @@ const GENERATED: [Generated; 2] = [
 /// When a generator fails; with `check` also when a file differs.
 pub(crate) fn run(check: bool) -> Result<()> {
     tools::install(tools::Purpose::Codegen, false)?;
-    GENERATED.iter().try_for_each(|generated| generated.run(check))
+    GENERATED.iter().try_for_each(|generated| {
+        let mut generator = cargo();
+        generator.args(["run", "--quiet"]).args(generated.generator).arg("--");
+        generated.run(generator, check)
+    })
+}
+
+/// Compares as [`run`] does, with what [`build_all`](crate::build::build_all) has built in this
+/// folder: alone, the generators would have what they need built a second time.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn check_from(folder: &Path) -> Result<()> {
+    tools::install(tools::Purpose::Codegen, false)?;
+    GENERATED
+        .iter()
+        .try_for_each(|generated| generated.run(Command::new(folder.join(generated.built)), true))
 }
 
 impl Generated {
-    fn run(&self, check: bool) -> Result<()> {
+    fn run(&self, mut generator: Command, check: bool) -> Result<()> {
         let folder = paths::root().join(self.folder);
         let fresh = tempfile::tempdir().context("making a temporary folder")?;
-        let mut generator = cargo();
-        generator.args(["run", "--quiet"]).args(self.generator).arg("--").arg(fresh.path());
-        command::run(&mut generator)?;
+        command::run(generator.arg(fresh.path()))?;
         update(&folder, fresh.path(), check)
     }
 }

@@ -25,7 +25,7 @@ const fn test(name: &'static str, what: &'static str, run: fn(&Ctx) -> Result<Fi
 /// Stage by stage; the tests of a stage run side by side, as none of them measures a time or
 /// changes the mesh. The first ones measure, while nothing else goes on in the cluster; the one
 /// that leaves no mesh is the last.
-static STAGES: [&[Test]; 11] = [
+static STAGES: [&[Test]; 10] = [
     &[test(
         "ready_overhead",
         "how much later a pod is ready for its sidecar",
@@ -55,6 +55,11 @@ static STAGES: [&[Test]; 11] = [
             "pods of a StatefulSet reach each other and themselves",
             tests::statefulset::run,
         ),
+        test(
+            "hot_restart_of_pod",
+            "proxies are replaced under load: no request fails",
+            tests::hot_restart::run,
+        ),
     ],
     &[test(
         "rolling_update_under_load",
@@ -65,11 +70,6 @@ static STAGES: [&[Test]; 11] = [
         "force_delete",
         "a pod gone at once costs only the requests that it had",
         tests::force_delete::run,
-    )],
-    &[test(
-        "hot_restart_of_pod",
-        "proxies are replaced under load: no request fails",
-        tests::hot_restart::run,
     )],
     &[test(
         "pilot_rollout_and_outage",

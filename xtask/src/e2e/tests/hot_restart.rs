@@ -16,7 +16,7 @@ const CONFIG_DIR: &str = "--config-dir=/etc/mesh/proxy";
 /// Both the client's and the server's sidecar get new proxies; nothing is lost.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, 1, 0)?;
-    let clients = [load::paced(fixture::SERVER, fixture::PATH, 16, 800)];
+    let clients = [load::paced(fixture::SERVER, fixture::PATH, 16, 400)];
     let load = Load::start(ctx, "load", &clients)?;
     let server = ctx.pod("app=server")?;
     for (pod, times) in [server.as_str(), "load"].into_iter().zip(TIMES) {
