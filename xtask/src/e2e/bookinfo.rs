@@ -8,6 +8,12 @@ const MANIFEST: &str = "samples/bookinfo/bookinfo.yaml";
 const DEPLOYMENTS: [&str; 6] =
     ["details-v1", "ratings-v1", "reviews-v1", "reviews-v2", "reviews-v3", "productpage-v1"];
 
+/// The end of each readiness probe, and the same for a machine that is busy with other things:
+/// that makes nobody unready.
+const PROBED_PORT: &str = "              path: /health\n              port: 9080\n";
+const PATIENTLY: &str = "              path: /health\n              port: 9080\n            \
+                         timeoutSeconds: 10\n            failureThreshold: 30\n";
+
 /// All of it, injected by `meshctl inject`; ready.
 pub(super) fn inject_and_deploy(ctx: &Ctx) -> Result<()> {
     let manifest = ctx.mesh().with_images(&ctx.sample(MANIFEST)?);
@@ -19,7 +25,8 @@ pub(super) fn inject_and_deploy(ctx: &Ctx) -> Result<()> {
 
 /// Only version v1 of reviews, in so many replicas; ready.
 pub(super) fn reviews(ctx: &Ctx, replicas: u32) -> Result<()> {
-    ctx.apply("bookinfo.yaml", &ctx.sample(MANIFEST)?)?;
+    let manifest = ctx.sample(MANIFEST)?.replace(PROBED_PORT, PATIENTLY);
+    ctx.apply("bookinfo.yaml", &manifest)?;
     let others = DEPLOYMENTS.iter().filter(|name| **name != "reviews-v1");
     let others: Vec<_> = others.map(|name| format!("deployment/{name}")).collect();
     let mut delete = vec!["delete"];
