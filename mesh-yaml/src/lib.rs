@@ -75,7 +75,17 @@ fn words(error: &serde_saphyr::Error) -> String {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { strict_booleans: true, legacy_octal_numbers: true };
+    // The parser's limits, but for what a long text may rightly say: a text without aliases has
+    // fewer nodes than bytes, and those of aliases stay few.
+    let budget = serde_saphyr::budget! {
+        max_nodes: 250_000 + text.len(),
+        max_events: 1_000_000 + 2 * text.len(),
+    };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        legacy_octal_numbers: true,
+        budget: budget,
+    };
     serde_saphyr::from_str_with_options(text, options)
 }
 
@@ -116,6 +126,19 @@ mod tests {
         let text = write(&value).unwrap();
         assert_eq!(read::<Value>(&text).unwrap(), value);
         assert!(!text.contains("v: on\n"), "{text}");
+    }
+
+    #[test]
+    fn a_long_text_is_read_and_one_that_would_become_long_is_not() {
+        let long = "- {a: 1}\n".repeat(100_000);
+        assert_eq!(read::<Vec<Value>>(&long).unwrap().len(), 100_000);
+        let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for (before, name) in ('a'..'i').zip('b'..='i') {
+            bomb += &format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(", "));
+        }
+        for bomb in [bomb, "[".repeat(1 << 20), "- ".repeat(1 << 20)] {
+            assert!(read::<Value>(&bomb).is_err(), "{:.20}", bomb);
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use super::{Record, line};
 use crate::config::{self, LogTarget};
 use crate::stats::{Counter, Registry};
 
-/// How many lines may wait for the writer.
+/// How many lines may wait for the writer, and how many bytes they may have: a client decides
+/// how long its headers are.
 const WAITING: usize = 4096;
+const WAITING_BYTES: usize = 4 << 20;
 
 /// After a first line the writer waits this long for more: one write for many lines, and
 /// no thread woken for each.
@@ -27,6 +30,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// All targets of access logs, and the thread that writes to them.
 pub(crate) struct Writers {
     state: Mutex<State>,
+    waiting: Waiting,
     stats: Stats,
 }
 
@@ -44,8 +48,13 @@ pub(crate) struct Log {
     filter: Option<Arc<Filter>>,
     sink: Arc<Sink>,
     lines: SyncSender<Message>,
+    waiting: Waiting,
     stats: Stats,
 }
+
+/// The bytes of all lines that are not written yet.
+#[derive(Clone, Default)]
+struct Waiting(Arc<AtomicUsize>);
 
 /// Envoy's `filesystem.*`, and what was dropped because the writer was behind.
 #[derive(Clone)]
@@ -77,7 +86,7 @@ impl Writers {
             failed: counter("write_failed"),
             dropped: counter("write_dropped"),
         };
-        Self { state: Mutex::default(), stats }
+        Self { state: Mutex::default(), waiting: Waiting::default(), stats }
     }
 
     /// Opens the log's file (to append, made when it is not there), which logs with the
@@ -96,7 +105,8 @@ impl Writers {
             None => state.lines.insert(self.start()?).clone(),
         };
         let filter = config.filter.as_ref().map(|filter| Arc::new(Filter::new(filter)));
-        Ok(Log { config: Arc::clone(config), filter, sink, lines, stats: self.stats.clone() })
+        let (waiting, stats) = (self.waiting.clone(), self.stats.clone());
+        Ok(Log { config: Arc::clone(config), filter, sink, lines, waiting, stats })
     }
 
     /// Waits (a second at most) until what was logged so far is written.
@@ -112,16 +122,16 @@ impl Writers {
 
     fn start(&self) -> io::Result<SyncSender<Message>> {
         let (sender, receiver) = sync_channel(WAITING);
-        let stats = self.stats.clone();
+        let (waiting, stats) = (self.waiting.clone(), self.stats.clone());
         let thread = thread::Builder::new().name("access_log".to_owned());
-        thread.spawn(move || write_lines(&receiver, &stats))?;
+        thread.spawn(move || write_lines(&receiver, &waiting, &stats))?;
         Ok(sender)
     }
 }
 
 impl Log {
-    /// Formats a line, if there is to be one, and leaves it to the writer. Never waits: when the writer is too far
-    /// behind, the line is dropped and counted.
+    /// Formats a line, if there is to be one, and leaves it to the writer. Never waits: when the
+    /// writer is too far behind, the line is dropped and counted.
     pub(crate) fn write(&self, record: &Record<'_>) {
         if self.filter.as_ref().is_some_and(|filter| !filter.takes(record)) {
             return;
@@ -132,10 +142,32 @@ impl Log {
             line::line(&self.config, record, text);
             text.as_slice().to_vec()
         });
+        let size = line.len();
+        if !self.waiting.has_room(size) {
+            return self.stats.dropped.inc();
+        }
         match self.lines.try_send(Message::Line(Arc::clone(&self.sink), line)) {
             Ok(()) => self.stats.buffered.inc(),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.stats.dropped.inc(),
+            Err(_) => {
+                self.waiting.leave(size);
+                self.stats.dropped.inc();
+            }
         }
+    }
+}
+
+impl Waiting {
+    /// Whether so many more bytes may wait; from then on they do.
+    fn has_room(&self, size: usize) -> bool {
+        let has_room = self.0.fetch_add(size, Relaxed).saturating_add(size) <= WAITING_BYTES;
+        if !has_room {
+            self.leave(size);
+        }
+        has_room
+    }
+
+    fn leave(&self, size: usize) {
+        self.0.fetch_sub(size, Relaxed);
     }
 }
 
@@ -167,7 +199,7 @@ impl Sink {
 }
 
 /// Writes what comes until no log is left.
-fn write_lines(messages: &Receiver<Message>, stats: &Stats) {
+fn write_lines(messages: &Receiver<Message>, waiting: &Waiting, stats: &Stats) {
     while let Ok(first) = messages.recv() {
         if matches!(first, Message::Line(..)) {
             thread::sleep(GATHER);
@@ -185,6 +217,7 @@ fn write_lines(messages: &Receiver<Message>, stats: &Stats) {
                 Ok(()) => stats.completed.inc(),
                 Err(_) => stats.failed.inc(),
             }
+            waiting.leave(lines.len());
         }
         for done in flushes {
             let _ = done.send(());
@@ -236,6 +269,15 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
         assert_eq!(registry.counter("filesystem.write_buffered").value(), 1000);
         assert_eq!(registry.counter("filesystem.write_dropped").value(), 0);
+    }
+
+    #[test]
+    fn no_more_bytes_wait_than_may() {
+        let waiting = Waiting::default();
+        assert!(waiting.has_room(WAITING_BYTES - 1) && waiting.has_room(1));
+        assert!(!waiting.has_room(1) && waiting.has_room(0));
+        waiting.leave(1);
+        assert!(!waiting.has_room(2) && waiting.has_room(1));
     }
 
     #[test]

@@ -18,6 +18,8 @@ const EXTENSION: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 /// Envoy's limits of a head: KiB, and fields.
 const DEFAULT_HEADERS_KB: u32 = 60;
 const DEFAULT_HEADERS_COUNT: u32 = 100;
+/// What holds the headers of a message takes half as many again, and there are those that are added.
+const MOST_HEADERS: u32 = 16_384;
 const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// RFC 9113, sections 6.5.2 and 6.9.1.
 const WINDOW_SIZES: std::ops::RangeInclusive<u32> = 65_535..=0x7fff_ffff;
@@ -246,8 +248,10 @@ pub(super) fn kibibytes(path: &Path, field: &str, value: Option<u32>) -> Result<
 
 fn count(path: &Path, field: &str, value: Option<u32>) -> Result<usize, Error> {
     match value.unwrap_or(DEFAULT_HEADERS_COUNT) {
-        0 => Err(path.field(field).error("found 0, expected 1 or more")),
-        value => Ok(value as usize),
+        value @ 1..=MOST_HEADERS => Ok(value as usize),
+        value => Err(path
+            .field(field)
+            .error(format!("found {value}, expected from 1 to {MOST_HEADERS}"))),
     }
 }
 

@@ -208,6 +208,10 @@ fn connection_managers() {
         ("tracing: { provider: { name: zipkin } }", "tracing.provider: field is known"),
         ("path_normalization_options: {}", "path_normalization_options: field is known"),
         ("local_reply_config: { mappers: [{}] }", "local_reply_config.mappers[0].filter: missing"),
+        (
+            "common_http_protocol_options: { max_headers_count: 16385 }",
+            "common_http_protocol_options.max_headers_count: found 16385, expected from 1 to 16384",
+        ),
     ] {
         refused(manager(&format!("{rds}{fields}")), expected);
     }
