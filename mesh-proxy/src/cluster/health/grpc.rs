@@ -1,33 +1,18 @@
 //! Health checks by gRPC (`grpc.health.v1.Health`, the gRPC health checking protocol).
 
 use ::http::{HeaderMap, Request, Uri, header};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use prost::Message;
+use mesh_proto::health::{self, Status};
 
 use super::connection::{Http, Target};
 use super::state::Outcome;
 use crate::codec::Protocol;
 use crate::config::GrpcProbe;
 
-const METHOD: &str = "/grpc.health.v1.Health/Check";
-/// `HealthCheckResponse.ServingStatus`
-const SERVING: i32 = 1;
 /// No answer is longer.
 const MAX_ANSWER: usize = 1024;
-
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
 
 /// The connection that checks are made on.
 #[derive(Default)]
@@ -64,17 +49,12 @@ impl Prober {
 
 fn request(target: &Target, settings: &GrpcProbe) -> ::http::Result<Request<Full<Bytes>>> {
     let scheme = if target.endpoint.tls.is_some() { "https" } else { "http" };
-    let uri = Uri::builder().scheme(scheme).authority(&*target.host).path_and_query(METHOD);
-    let message = HealthCheckRequest { service: settings.service.clone() }.encode_to_vec();
-    let mut body = BytesMut::with_capacity(5 + message.len());
-    body.put_u8(0);
-    body.put_u32(message.len() as u32);
-    body.put_slice(&message);
+    let uri = Uri::builder().scheme(scheme).authority(&*target.host).path_and_query(health::CHECK);
     Request::post(uri.build()?)
         .header(header::CONTENT_TYPE, "application/grpc")
         .header(header::TE, "trailers")
         .header(header::USER_AGENT, "Envoy/HC")
-        .body(Full::new(body.freeze()))
+        .body(Full::new(health::question(&settings.service).into()))
 }
 
 /// Whether it serves; `None` when the answer breaks off.
@@ -92,6 +72,5 @@ async fn answer(headers: &HeaderMap, mut body: Incoming) -> Option<bool> {
     if status.is_none_or(|status| status != "0") {
         return Some(false);
     }
-    let message = read.get(5..).and_then(|message| HealthCheckResponse::decode(message).ok());
-    Some(message.is_some_and(|message| message.status == SERVING))
+    Some(health::answer(&read) == Ok(Status::Serving))
 }
