@@ -9,7 +9,7 @@ use super::resource::Table;
 use super::response::{Incoming, Kind};
 use super::secrets;
 use super::state::{Action, Now, Outcome, State};
-use crate::config::{Cluster, Discovery, LoadAssignment, Path, wire};
+use crate::config::{Cluster, Discovery, LoadAssignment, Name, Path, wire};
 
 const CLUSTERS: Kind<WireCluster, Cluster> =
     Kind { label: "cluster", name: |message| &message.name, deadline, kept: |wire, _| wire };
@@ -33,6 +33,19 @@ pub(super) fn deadline(cluster: &Cluster, now: Now) -> Option<Instant> {
 }
 
 impl State {
+    /// The clusters in force that find out for themselves which endpoints there are, or which
+    /// are healthy. One that waits for its secrets asks nobody.
+    pub(super) fn clusters_that_ask(&self) -> Vec<Name> {
+        let asks = |config: &Cluster| {
+            config.health_check.is_some() || matches!(config.discovery, Discovery::Dns { .. })
+        };
+        let active = self.clusters().iter().filter_map(|(name, entry)| {
+            let version = entry.active.as_ref()?;
+            asks(&version.config).then(|| name.clone())
+        });
+        active.collect()
+    }
+
     pub(super) fn cluster_response(&mut self, response: Incoming<'_>) -> Outcome {
         self.cluster_fetch.answered(response.version);
         let sources = wire::SecretSources {

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::grpc::Targets;
 use super::sds::Sds;
 use super::state::{Action, Now, Outcome, State};
-use crate::config::{Discovery, Name, SecretSource};
+use crate::config::{Name, SecretSource};
 use crate::server::{DataPlane, ListenerError};
 use crate::stats::{Counter, Level, Registry};
 
@@ -132,26 +132,13 @@ impl Control {
         self.warm.send_replace(state.is_warm());
     }
 
-    /// Waits for the first answer of DNS, which may also be that there is no such name. A
-    /// cluster that is not in force yet, as it waits for its secrets, asks nobody.
+    /// Waits for the first answer of DNS, which may also be that there is no such name, and
+    /// the first of health checks.
     async fn resolve_names(&self) {
         let shared = self.data_plane.shared();
-        let unresolved: Vec<Name> = self
-            .lock()
-            .clusters()
-            .iter()
-            .filter(|(name, entry)| {
-                let mut configs = entry.configs();
-                shared.clusters.get(name).is_some()
-                    && configs.any(|config| {
-                        config.health_check.is_some()
-                            || matches!(config.discovery, Discovery::Dns { .. })
-                    })
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
+        let asking = self.lock().clusters_that_ask();
         let all = async {
-            for name in unresolved {
+            for name in asking {
                 while !shared.clusters.is_warm(&name) {
                     tokio::time::sleep(DNS_POLL).await;
                 }

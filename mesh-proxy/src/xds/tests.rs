@@ -363,6 +363,27 @@ fn clusters_wait_for_their_secrets_from_either_source() {
 }
 
 #[test]
+fn a_cluster_that_waits_for_its_secrets_asks_nobody() {
+    let mut bench = Bench::new();
+    assert!(bench.state.clusters_that_ask().is_empty());
+    let by_name = |name: &str| {
+        format!(
+            "{{ name: {name}, type: STRICT_DNS, load_assignment: {{ cluster_name: {name}, endpoints: [{{ lb_endpoints: [{{ endpoint: {{ address: {{ socket_address: {{ address: localhost, port_value: 80 }} }} }} }}] }}] }} }}"
+        )
+    };
+    let plain = text::from_yaml::<Cluster>(&by_name("plain")).unwrap();
+    let mut waiting = text::from_yaml::<Cluster>(&by_name("waiting")).unwrap();
+    let secured = secured("a", "{ ads: {} }");
+    waiting.transport_socket = Cluster::decode(&*secured.value).unwrap().transport_socket;
+    let both = vec![any::pack(&plain), any::pack(&waiting)];
+    assert_eq!(bench.good(ResourceType::Cluster, both), ["cluster plain"]);
+    assert_eq!(bench.state.clusters_that_ask(), ["plain".into()]);
+    let secrets = vec![secret("default")];
+    assert_eq!(bench.good(ResourceType::Secret, secrets), ["secret default", "cluster waiting"]);
+    assert_eq!(bench.state.clusters_that_ask(), ["plain".into(), "waiting".into()]);
+}
+
+#[test]
 fn a_secret_is_waited_for_as_long_as_it_says() {
     let mut bench = Bench::new();
     bench.good(ResourceType::Cluster, vec![secured("a", "{ ads: {} }")]);

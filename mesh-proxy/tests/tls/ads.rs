@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use mesh_proto::envoy::config::cluster::v3::Cluster;
 use mesh_proto::envoy::config::listener::v3::Listener;
@@ -114,11 +113,8 @@ fn a_pilot_by_its_name_is_asked_as_soon_as_there_is_a_certificate() {
     agent.set("1", &secrets(&pki, &mine));
     let xds = static_cluster("xds-grpc", &[server.address()]);
     let xds = xds.replace("STATIC", "STRICT_DNS").replace("127.0.0.1", "localhost");
-    let start = Instant::now();
     let _proxy = sidecar_of(&pki, &xds, "pilot");
     server.wait_for("a request for clusters", |_| true);
-    // Its start does not wait for the name of a cluster that waits for secrets itself.
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 #[test]
