@@ -4,20 +4,25 @@
 //! belongs to cluster and address and survives updates of both.
 
 mod breaker_stats;
+mod connect;
 mod discovery;
 mod dns;
 mod health;
 mod limits;
 mod manager;
 mod members;
+mod membership;
 mod original_dst;
 mod outlier;
 mod retry_stats;
 mod slow_start;
 mod stats;
 mod subset_stats;
+#[cfg(test)]
+mod tests;
 mod transports;
 
+pub(crate) use connect::{Connected, OpenConnection, connect};
 pub(crate) use health::FAIL_AT_ONCE;
 pub(crate) use limits::{Overflow, Permit};
 pub(crate) use manager::Manager;
@@ -32,14 +37,15 @@ use arc_swap::ArcSwap;
 use tokio::task::AbortHandle;
 
 use crate::config::{self, Breakers, Discovery, LoadAssignment, RoutingPriority, Thresholds};
-use crate::endpoint::{Endpoint, Health, Member};
+use crate::endpoint::{Endpoint, Member};
 use crate::load_balancer::Choice;
 use crate::secrets::Secrets;
-use crate::stats::{Level, Registry};
+use crate::stats::Registry;
 use crate::transport::tls::SslStats;
 use health::Checks;
 use limits::Limits;
 use members::Members;
+use membership::Membership;
 use original_dst::OriginalDestinations;
 use outlier::Detection;
 use subset_stats::SubsetStats;
@@ -73,15 +79,6 @@ pub(crate) struct Cluster {
     changing: Mutex<()>,
 }
 
-struct Membership {
-    total: Level,
-    healthy: Level,
-    degraded: Level,
-    excluded: Level,
-    /// Of the tables of policies that hash.
-    tables: OnceLock<Vec<Level>>,
-}
-
 /// What a choice of endpoint may depend on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PickContext<'a> {
@@ -100,8 +97,7 @@ pub(crate) struct PickContext<'a> {
 impl Cluster {
     /// How many endpoints are healthy or degraded, and how many there are.
     pub(crate) fn membership(&self) -> (u64, u64) {
-        let Membership { healthy, degraded, total, .. } = &self.membership;
-        (healthy.value() + degraded.value(), total.value())
+        self.membership.usable_and_all()
     }
 
     /// A cluster without endpoints yet, or with those of the one that it replaces.
@@ -111,14 +107,6 @@ impl Cluster {
         secrets: &Secrets,
         old: Option<&Self>,
     ) -> Self {
-        let prefix = format!("cluster.{}", config.stat_name);
-        let membership = Membership {
-            total: registry.level(&format!("{prefix}.membership_total")),
-            healthy: registry.level(&format!("{prefix}.membership_healthy")),
-            degraded: registry.level(&format!("{prefix}.membership_degraded")),
-            excluded: registry.level(&format!("{prefix}.membership_excluded")),
-            tables: OnceLock::new(),
-        };
         let transports =
             Transports::new(&config.transports, secrets, old.map(|old| &old.transports));
         let old = old.filter(|old| old.config.bind_address == config.bind_address);
@@ -137,7 +125,7 @@ impl Cluster {
             stats: OnceLock::new(),
             ssl_stats: OnceLock::new(),
             transports,
-            membership,
+            membership: Membership::new(registry, &config.stat_name),
             members: members.map_or_else(ArcSwap::default, ArcSwap::new),
             originals: originals.unwrap_or_default(),
             warm: AtomicBool::new(matches!(config.discovery, Discovery::OriginalDst)),
@@ -242,7 +230,7 @@ impl Cluster {
         let assignment = assignment.clone();
         let new = Members::new(assignment, &self.config, &self.transports, &old);
         let new = Arc::new(new);
-        self.show_membership(&new);
+        self.show(&new);
         self.members.store(Arc::clone(&new));
         self.warm.store(true, Ordering::Release);
         new.remove_others(&old);
@@ -254,7 +242,7 @@ impl Cluster {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.members.load_full();
         let members = Arc::new(old.refreshed(&self.config.lb));
-        self.show_membership(&members);
+        self.show(&members);
         self.members.store(Arc::clone(&members));
         members.remove_others(&old);
     }
@@ -297,24 +285,11 @@ impl Cluster {
         let _ = self.checking.set(task.abort_handle());
     }
 
-    fn show_membership(&self, members: &Members) {
-        self.membership.total.set(members.all.len() as u64);
-        self.membership.healthy.set(members.count(Health::Healthy));
-        self.membership.degraded.set(members.count(Health::Degraded));
-        let excluded = members.all.iter().filter(|member| member.is_excluded());
-        self.membership.excluded.set(excluded.count() as u64);
+    fn show(&self, members: &Members) {
+        self.membership.show(members, &self.registry, &self.config.stat_name);
         if let (Some(subsets), Some(stats)) = (members.balance.subsets(), self.subset_stats.get()) {
             stats.active.set(subsets);
         }
-        let stats = members.balance.table_stats();
-        if stats.is_empty() {
-            return;
-        }
-        let name = &self.config.stat_name;
-        let level =
-            |(stat, _): &(&str, u64)| self.registry.level(&format!("cluster.{name}.{stat}"));
-        let levels = self.membership.tables.get_or_init(|| stats.iter().map(level).collect());
-        levels.iter().zip(&stats).for_each(|(level, (_, value))| level.set(*value));
     }
 
     /// Looks for no more endpoints, and ends their idle connections, except of those that
@@ -337,227 +312,6 @@ impl Cluster {
         });
         if !keeps_originals {
             self.originals.visit(&mut |endpoint| endpoint.remove());
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn config(policy: config::LbPolicy) -> Arc<config::Cluster> {
-        Arc::new(config::Cluster {
-            name: "c".into(),
-            stat_name: "c".into(),
-            discovery: Discovery::Eds { service_name: "c".into() },
-            lb: config::LoadBalancing::by(policy),
-            connect_timeout: Duration::from_secs(5),
-            protocol: config::HttpProtocol::Http1,
-            idle_timeout: None,
-            max_connection_duration: None,
-            max_requests_per_connection: None,
-            breakers: config::Breakers::default(),
-            health_check: None,
-            ignore_health_on_removal: false,
-            outlier: None,
-            bind_address: None,
-            http1: Arc::default(),
-            max_headers_size: 60 * 1024,
-            max_headers_count: 100,
-            http2: config::Http2Options::default(),
-            buffer_limit: config::BufferLimit::default(),
-            initial_fetch_timeout: None,
-            transports: config::Transports::default(),
-        })
-    }
-
-    fn assignment(ports: &[u16]) -> LoadAssignment {
-        let endpoint = |port: &u16| config::Endpoint::at(([127, 0, 0, 1], *port).into());
-        let endpoints = ports.iter().map(endpoint).collect();
-        LoadAssignment { endpoints, ..LoadAssignment::default() }
-    }
-
-    #[test]
-    fn an_endpoint_survives_updates_at_its_address() {
-        let registry = Registry::new(1);
-        let cluster = Cluster::new(
-            config(config::LbPolicy::RoundRobin),
-            &registry,
-            &Secrets::default(),
-            None,
-        );
-        assert!(cluster.pick(PickContext::default()).is_none());
-        cluster.assign(&assignment(&[1]));
-        let first = cluster.pick(PickContext::default()).unwrap();
-        first.test_active_requests(7);
-        cluster.assign(&assignment(&[2, 1]));
-        let next = Cluster::new(
-            config(config::LbPolicy::Random),
-            &registry,
-            &Secrets::default(),
-            Some(&cluster),
-        );
-        cluster.retire(Some(&next));
-        next.assign(&assignment(&[1]));
-        let again = next.pick(PickContext::default()).unwrap();
-        assert_eq!(again.active_requests(), 7);
-        assert!(!again.is_removed());
-        next.assign(&assignment(&[3]));
-        assert!(again.is_removed());
-    }
-
-    #[test]
-    fn an_endpoint_that_is_spoken_to_otherwise_is_another_one() {
-        let secured = |sni: &str| {
-            let mut config = config::Cluster::clone(&config(config::LbPolicy::RoundRobin));
-            config.transports = transports(sni);
-            Arc::new(config)
-        };
-        let labelled = |mode: &str| {
-            let mut assignment = assignment(&[1]);
-            assignment.endpoints[0].labels.insert("tlsMode".into(), mode.into());
-            assignment
-        };
-        let (registry, secrets) = (Registry::new(1), Secrets::default());
-        let cluster = Cluster::new(secured("a"), &registry, &secrets, None);
-        let pick = |cluster: &Cluster| cluster.pick(PickContext::default()).unwrap();
-        cluster.assign(&labelled("istio"));
-        let by_tls = pick(&cluster);
-        assert!(by_tls.tls.is_some());
-        cluster.assign(&labelled("disabled"));
-        assert!(by_tls.is_removed());
-        let plain = pick(&cluster);
-        assert!(plain.tls.is_none());
-        cluster.assign(&labelled("istio"));
-        let first = pick(&cluster);
-        // The same transports, though made anew, keep it; others do not.
-        let mut other = config::Cluster::clone(&secured("a"));
-        other.connect_timeout += Duration::from_secs(1);
-        let same = Cluster::new(Arc::new(other), &registry, &secrets, Some(&cluster));
-        cluster.retire(Some(&same));
-        assert_eq!((pick(&same).id, first.is_removed()), (first.id, false));
-        let changed = Cluster::new(secured("b"), &registry, &secrets, Some(&same));
-        same.retire(Some(&changed));
-        assert_eq!((pick(&changed).id == first.id, first.is_removed()), (false, true));
-    }
-
-    /// TLS with this SNI for endpoints with `tlsMode: istio`, plain text for the others.
-    fn transports(sni: &str) -> config::Transports {
-        let tls = config::UpstreamTls {
-            common: config::CommonTls {
-                parameters: mesh_tls::Parameters::default(),
-                alpn: Vec::new(),
-                certificates: Vec::new(),
-                validation: Arc::default(),
-                validation_secret: None,
-            },
-            sni: Some(sni.into()),
-            resume: true,
-        };
-        let labels = config::Labels::from([("tlsMode".into(), "istio".into())]);
-        let transport = config::Transport::Tls(Arc::new(tls));
-        let one = config::TransportMatch { name: "tlsMode-istio".into(), labels, transport };
-        config::Transports { default: config::Transport::RawBuffer, matches: vec![one] }
-    }
-
-    #[test]
-    fn the_balancer_survives_updates_that_keep_the_policy() {
-        let registry = Registry::new(1);
-        let cluster = Cluster::new(
-            config(config::LbPolicy::RoundRobin),
-            &registry,
-            &Secrets::default(),
-            None,
-        );
-        cluster.assign(&assignment(&[1, 2, 3]));
-        let mut picked = Vec::new();
-        let mut current = cluster;
-        for _ in 0..6 {
-            picked.push(current.pick(PickContext::default()).unwrap().address.port());
-            let mut next = config::Cluster::clone(&current.config);
-            next.connect_timeout += Duration::from_secs(1);
-            current = Cluster::new(Arc::new(next), &registry, &Secrets::default(), Some(&current));
-        }
-        assert_eq!(picked[..3], picked[3..]);
-        picked.truncate(3);
-        picked.sort_unstable();
-        assert_eq!(picked, [1, 2, 3]);
-    }
-
-    #[test]
-    fn original_destinations_survive_updates() {
-        let registry = Registry::new(1);
-        let mut config = config::Cluster::clone(&config(config::LbPolicy::ClusterProvided));
-        config.discovery = Discovery::OriginalDst;
-        let context =
-            PickContext { destination: Some(([10, 0, 0, 1], 80).into()), ..Default::default() };
-        let old = Cluster::new(Arc::new(config.clone()), &registry, &Secrets::default(), None);
-        let endpoint = old.pick(context).unwrap();
-        config.connect_timeout += Duration::from_secs(1);
-        let new = Cluster::new(Arc::new(config), &registry, &Secrets::default(), Some(&old));
-        old.retire(Some(&new));
-        assert_eq!(new.pick(context).unwrap().id, endpoint.id);
-        assert!(!endpoint.is_removed());
-        new.retire(None);
-        assert!(endpoint.is_removed());
-    }
-
-    #[tokio::test]
-    async fn a_replaced_cluster_asks_dns_no_more() {
-        let manager = Manager::new(Registry::new(1), Arc::default());
-        let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
-        let lookup =
-            config::DnsLookup { refresh: Duration::from_millis(1), ..config::DnsLookup::default() };
-        config.discovery = Discovery::Dns {
-            names: vec![dns::tests::name("localhost", 80)],
-            policy: config::AssignmentPolicy::default(),
-            lookup: Box::new(lookup),
-        };
-        manager.put(Arc::new(config.clone()));
-        // As a connection would.
-        let old = manager.get("c").unwrap();
-        config.connect_timeout += Duration::from_secs(1);
-        manager.put(Arc::new(config));
-        let new = manager.get("c").unwrap();
-        let ended = async {
-            while !old.discovering.get().unwrap().is_finished() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
-        assert!(!new.discovering.get().unwrap().is_finished());
-    }
-
-    #[test]
-    fn unhealthy_endpoints_get_nothing() {
-        let mut config = config::Cluster::clone(&config(config::LbPolicy::Random));
-        config.lb.panic_threshold = 0;
-        let (registry, secrets) = (Registry::new(1), Secrets::default());
-        let cluster = Cluster::new(Arc::new(config), &registry, &secrets, None);
-        let mut one = assignment(&[9]);
-        one.endpoints[0].health = config::EndpointHealth::Draining;
-        cluster.assign(&one);
-        assert!(cluster.is_warm());
-        assert!(cluster.pick(PickContext::default()).is_none());
-        let mut seen = 0;
-        cluster.visit(&mut |_| seen += 1);
-        assert_eq!(seen, 1);
-    }
-
-    #[test]
-    fn avoids_what_was_tried() {
-        let cluster = Cluster::new(
-            config(config::LbPolicy::RoundRobin),
-            &Registry::new(1),
-            &Secrets::default(),
-            None,
-        );
-        cluster.assign(&assignment(&[1, 2]));
-        let first = cluster.pick(PickContext::default()).unwrap();
-        for _ in 0..10 {
-            let context = PickContext { tried: &[first.id], ..PickContext::default() };
-            assert_ne!(cluster.pick(context).unwrap().id, first.id);
         }
     }
 }

@@ -66,6 +66,34 @@ impl Cluster {
             Discovery::Eds { .. } | Discovery::OriginalDst => false,
         }
     }
+
+    /// One that asks for nothing but its endpoints.
+    #[cfg(test)]
+    pub(crate) fn test(name: &str, discovery: Discovery) -> Self {
+        Self {
+            name: name.into(),
+            stat_name: name.into(),
+            discovery,
+            lb: LoadBalancing::by(super::LbPolicy::RoundRobin),
+            connect_timeout: Duration::from_secs(5),
+            protocol: HttpProtocol::Http1,
+            idle_timeout: None,
+            max_connection_duration: None,
+            max_requests_per_connection: None,
+            breakers: Breakers::default(),
+            health_check: None,
+            ignore_health_on_removal: false,
+            outlier: None,
+            bind_address: None,
+            http1: Arc::default(),
+            max_headers_size: 60 * 1024,
+            max_headers_count: 100,
+            http2: Http2Options::default(),
+            buffer_limit: BufferLimit::default(),
+            initial_fetch_timeout: None,
+            transports: Transports::default(),
+        }
+    }
 }
 
 /// `http2_protocol_options`; what is `None` is left to the codec.

@@ -15,12 +15,11 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::lifetime::{self, Lifetime};
 use super::{AcquireError, Maps, Wanted, keeper};
-use crate::cluster::{Cluster, Permit};
+use crate::cluster::{self, Cluster, Connected, OpenConnection, Permit};
 use crate::codec::client::{Http1, SendError};
 use crate::codec::{Body, Limits, Protocol};
 use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
-use crate::transport::{self, Connected, OpenConnection};
 
 /// The connections of this worker to one endpoint.
 pub(super) struct Pool {
@@ -166,7 +165,7 @@ impl Pool {
     ) -> Result<Http1Lease, AcquireError> {
         let slot = Slot::new(self);
         let Connected { io, local, open } =
-            transport::connect(cluster, &self.endpoint, permit, Some(Protocol::Http1)).await?;
+            cluster::connect(cluster, &self.endpoint, permit, Some(Protocol::Http1)).await?;
         cluster.stats().cx_http1_total.inc();
         let config = &cluster.config;
         let limits = Limits { bytes: config.max_headers_size, count: config.max_headers_count };

@@ -16,12 +16,11 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::lifetime::{self, Lifetime};
 use super::{AcquireError, Maps, Wanted, keeper};
-use crate::cluster::{Cluster, Permit};
+use crate::cluster::{self, Cluster, Connected, Permit};
 use crate::codec::client::{Http2, SendError};
 use crate::codec::{Body, Protocol};
 use crate::config::RoutingPriority;
 use crate::endpoint::Endpoint;
-use crate::transport::{self, Connected};
 
 /// The connections of this worker to one endpoint: one, unless the peer does not take as
 /// many streams as there are requests.
@@ -255,7 +254,7 @@ async fn add_connection(
     permit: Permit,
 ) -> Result<(), AcquireError> {
     let Connected { io, local, open } =
-        transport::connect(cluster, endpoint, permit, Some(Protocol::Http2)).await?;
+        cluster::connect(cluster, endpoint, permit, Some(Protocol::Http2)).await?;
     cluster.stats().cx_http2_total.inc();
     let (codec, driver) = Http2::new(io, &cluster.config.http2, cluster.config.buffer_limit)
         .await

@@ -21,29 +21,7 @@ fn start() -> DataPlane {
 fn cluster(name: &str, address: SocketAddr) -> Arc<config::Cluster> {
     let endpoints = vec![config::Endpoint::at(address)];
     let assignment = config::LoadAssignment { endpoints, ..config::LoadAssignment::default() };
-    Arc::new(config::Cluster {
-        name: name.into(),
-        stat_name: name.into(),
-        discovery: config::Discovery::Static(Arc::new(assignment)),
-        lb: config::LoadBalancing::by(config::LbPolicy::RoundRobin),
-        connect_timeout: Duration::from_secs(5),
-        protocol: config::HttpProtocol::Http1,
-        idle_timeout: None,
-        max_connection_duration: None,
-        max_requests_per_connection: None,
-        breakers: config::Breakers::default(),
-        health_check: None,
-        ignore_health_on_removal: false,
-        outlier: None,
-        bind_address: None,
-        http1: Arc::default(),
-        max_headers_size: 60 * 1024,
-        max_headers_count: 100,
-        http2: config::Http2Options::default(),
-        buffer_limit: config::BufferLimit::default(),
-        initial_fetch_timeout: None,
-        transports: config::Transports::default(),
-    })
+    Arc::new(config::Cluster::test(name, config::Discovery::Static(Arc::new(assignment))))
 }
 
 fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {

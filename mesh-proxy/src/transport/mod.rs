@@ -1,4 +1,4 @@
-//! Connections: their bytes on either side, and making those to endpoints.
+//! Connections: their bytes on either side, in plain text or inside TLS.
 
 pub(crate) mod copy;
 mod io;
@@ -8,13 +8,9 @@ pub(crate) use io::Io;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::cluster::{Cluster, Permit};
-use crate::codec::Protocol;
-use crate::endpoint::Endpoint;
 use tls::HandshakeError;
 
 /// No connection could be made.
@@ -44,71 +40,17 @@ impl ConnectError {
     }
 }
 
-/// A new connection. TCP_NODELAY is set.
-pub(crate) struct Connected {
-    pub(crate) io: Io,
-    pub(crate) local: Option<SocketAddr>,
-    /// Counts the connection; drop it when the connection is closed.
-    pub(crate) open: OpenConnection,
-}
-
-/// Counts a connection of a cluster and an endpoint for as long as it lives.
-pub(crate) struct OpenConnection {
-    cluster: Arc<Cluster>,
-    endpoint: Arc<Endpoint>,
-    _permit: Permit,
-}
-
-/// Connects to an endpoint within the cluster's `connect_timeout`, the TLS handshake
-/// included. The permit comes from [`Cluster::permit_connection`]; `protocol` is what will be
-/// spoken, if it is known. Dropping the future gives up.
-pub(crate) async fn connect(
-    cluster: &Arc<Cluster>,
-    endpoint: &Arc<Endpoint>,
-    permit: Permit,
-    protocol: Option<Protocol>,
-) -> Result<Connected, ConnectError> {
-    let open = OpenConnection::new(cluster, endpoint, permit);
-    let connecting = establish(cluster, endpoint, endpoint.address, protocol);
-    let outcome = match tokio::time::timeout(cluster.config.connect_timeout, connecting).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            cluster.stats().cx_connect_timeout.inc();
-            Err(ConnectError::Timeout)
-        }
-    };
-    match outcome {
-        Ok((io, local)) => Ok(Connected { io, local, open }),
-        Err(error) => {
-            cluster.stats().cx_connect_fail.inc();
-            endpoint.stats.cx_connect_fail.fetch_add(1, Relaxed);
-            tracing::debug!(cluster = %cluster.config.name, address = %endpoint.address, %error,
-                "connecting failed");
-            Err(error)
-        }
-    }
-}
-
-/// A connection, spoken to as the endpoint is, with its own address. It is counted nowhere,
-/// and takes as long as it takes.
-pub(crate) async fn establish(
-    cluster: &Cluster,
-    endpoint: &Endpoint,
+/// A connection in plain text, with TCP_NODELAY, from `source` if it is of the same family. It
+/// takes as long as it takes.
+pub(crate) async fn dial(
     address: SocketAddr,
-    protocol: Option<Protocol>,
-) -> Result<(Io, Option<SocketAddr>), ConnectError> {
-    let tls = endpoint.tls.as_ref().map(|tls| tls.ready(protocol)).transpose();
-    let tls = tls.map_err(|error| cluster.ssl_stats().failed(error))?;
-    let io = dial(address, cluster.config.bind_address).await;
-    let io = io.map_err(|error| ConnectError::Io(Arc::new(error)))?;
-    let local = io.local_addr().ok();
-    match tls {
-        Some(tls) => Ok((tls.connect(io, cluster.ssl_stats()).await?, local)),
-        None => Ok((Io::Plain(io), local)),
-    }
+    source: Option<IpAddr>,
+) -> Result<TcpStream, ConnectError> {
+    let io = connect(address, source).await;
+    io.map_err(|error| ConnectError::Io(Arc::new(error)))
 }
 
-async fn dial(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A source of the other family cannot reach the endpoint; Envoy ignores it too.
     if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
@@ -117,22 +59,4 @@ async fn dial(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<Tc
     let io = socket.connect(address).await?;
     io.set_nodelay(true)?;
     Ok(io)
-}
-
-impl OpenConnection {
-    fn new(cluster: &Arc<Cluster>, endpoint: &Arc<Endpoint>, permit: Permit) -> Self {
-        cluster.stats().cx_total.inc();
-        cluster.stats().cx_active.inc();
-        endpoint.stats.cx_total.fetch_add(1, Relaxed);
-        endpoint.stats.cx_active.fetch_add(1, Relaxed);
-        Self { cluster: Arc::clone(cluster), endpoint: Arc::clone(endpoint), _permit: permit }
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.cluster.stats().cx_destroy.inc();
-        self.cluster.stats().cx_active.dec();
-        self.endpoint.stats.cx_active.fetch_sub(1, Relaxed);
-    }
 }

@@ -11,10 +11,11 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::cluster::Cluster;
+use crate::cluster::connect::establish;
 use crate::codec::Protocol;
 use crate::config::Name;
 use crate::endpoint::Endpoint;
-use crate::transport::{self, ConnectError, Io};
+use crate::transport::{ConnectError, Io};
 
 /// What is checked.
 pub(super) struct Target {
@@ -27,9 +28,7 @@ pub(super) struct Target {
 impl Target {
     /// A connection, with TLS where requests to the endpoint have it.
     pub(super) async fn connect(&self, protocol: Option<Protocol>) -> Result<Io, ConnectError> {
-        transport::establish(&self.cluster, &self.endpoint, self.address, protocol)
-            .await
-            .map(|(io, _)| io)
+        establish(&self.cluster, &self.endpoint, self.address, protocol).await.map(|(io, _)| io)
     }
 }
 

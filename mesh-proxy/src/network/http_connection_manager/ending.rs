@@ -11,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 
 use super::Manager;
-use super::serve::Activity;
+use super::activity::Activity;
 use crate::codec::{BodyError, Malformed, Pace};
 use crate::formatter::{Flags, LogType};
 use crate::http_filter::TOO_LARGE;
@@ -54,9 +54,7 @@ impl Outgoing {
         let ending = (!ending.is_complete).then_some(ending);
         Self { body, ending }
     }
-}
 
-impl Outgoing {
     /// A body whose request has ended.
     pub(super) fn told(body: ResponseBody) -> Self {
         Self { body, ending: None }

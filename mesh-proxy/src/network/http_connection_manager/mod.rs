@@ -1,5 +1,6 @@
 //! The HTTP connection manager: requests out of a connection, responses into it.
 
+mod activity;
 mod client_cert;
 mod date;
 mod ending;
@@ -7,6 +8,7 @@ mod headers;
 mod host;
 mod origin;
 mod path;
+mod request;
 mod request_id;
 mod serve;
 mod stats;

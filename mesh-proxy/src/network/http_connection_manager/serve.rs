@@ -1,58 +1,25 @@
-//! A connection and its requests.
+//! A connection, from its first byte to its end.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use mesh_runtime::drain::Watcher;
-use tokio::sync::Notify;
 
-use super::ending::{Ending, Outgoing};
-use super::headers::BadHost;
-use super::path::{self, Verdict};
-use super::{Manager, headers, host};
-use crate::access_log::Flags;
-use crate::codec::client::STREAM_WINDOW;
-use crate::codec::{Body, Malformed, Pace, Protocol, Stall, server};
-use crate::config::{BufferLimit, CodecType};
-use crate::http_filter::TOO_LARGE;
+use super::Manager;
+use super::activity::Activity;
+use super::request::Client;
+use crate::codec::{Protocol, Stall, server};
+use crate::config::CodecType;
 use crate::network::Connection;
 use crate::random;
-use crate::router::{Downstream, ResponseBody, Stream, local_reply};
+use crate::router::Downstream;
 use crate::stats::Held;
+use crate::transport::Io;
 use crate::worker::Worker;
-
-/// How long HTTP/1 clients may go on when their connection is to end: a request that comes
-/// in this time, the first one too, is answered with `Connection: close`. Closing at once
-/// would cut off requests that are on their way.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Whether a connection is idle, and since when.
-pub(super) struct Activity {
-    active: Cell<u32>,
-    last: Cell<Instant>,
-    /// Speaks HTTP/2, which has its own way to say goodbye.
-    is_http2: Cell<bool>,
-    /// The next response of HTTP/1 is the last.
-    is_leaving: Cell<bool>,
-    /// How many requests came.
-    requests: Cell<u32>,
-    /// Told when as many have come as may.
-    used_up: Notify,
-}
-
-/// A connection as its requests see it.
-struct Client {
-    manager: Arc<Manager>,
-    downstream: Rc<Downstream>,
-    activity: Rc<Activity>,
-    buffer_limit: BufferLimit,
-}
 
 /// Counts a connection from its beginning to its end.
 pub(crate) struct Counted {
@@ -61,6 +28,7 @@ pub(crate) struct Counted {
     began: Instant,
 }
 
+/// See [`HttpConnectionManager::serve`](super::HttpConnectionManager::serve).
 pub(super) async fn serve(
     manager: Arc<Manager>,
     connection: Connection,
@@ -109,40 +77,14 @@ pub(super) async fn serve(
             () = stall.lasts(config.stream_idle_timeout) => {}
         }
     };
-    let leave = async {
-        tokio::select! {
-            _ = drain.begun_at(random::share()) => {
-                manager.stats.cx_drain_close.inc();
-                activity.says_goodbye().await;
-            }
-            () = activity.idle_for(manager.config.idle_timeout) => {
-                manager.stats.cx_idle_timeout.inc();
-            }
-            () = activity.used_up.notified() => {}
-            () = manager.max_duration() => {
-                manager.stats.cx_max_duration_reached.inc();
-                activity.says_goodbye().await;
-                if manager.config.safe_max_connection_duration && !activity.is_http2.get() {
-                    pending::<()>().await;
-                }
-            }
-        }
-    };
-    let mut leave = pin!(leave);
+    let mut leave = pin!(leave(&manager, &activity, &mut drain));
     let serving = async {
-        let protocol = match manager.config.codec {
-            CodecType::Http1 => Protocol::Http1,
-            CodecType::Http2 => Protocol::Http2,
-            CodecType::Auto if &*alpn == b"h2" => Protocol::Http2,
-            CodecType::Auto if &*alpn == b"http/1.1" => Protocol::Http1,
-            // Istio's own protocols do not say which HTTP it is.
-            CodecType::Auto => tokio::select! {
-                biased;
-                detected = server::detect(&mut io) => detected.unwrap_or(Protocol::Http1),
-                () = &mut leave => return,
-            },
+        let protocol = tokio::select! {
+            biased;
+            protocol = protocol(manager.config.codec, &alpn, &mut io) => protocol,
+            () = &mut leave => return,
         };
-        activity.is_http2.set(protocol == Protocol::Http2);
+        activity.set_http2(protocol == Protocol::Http2);
         held.get_or_init(|| manager.count_protocol(protocol));
         let handler = move |request, pace| Rc::clone(&client).handle(request, pace);
         let (stall, options) = (stall.clone(), &manager.codec);
@@ -163,292 +105,35 @@ pub(super) async fn serve(
     }
 }
 
-impl Client {
-    /// Answers one request. Boxes what must live until the response is out: this future
-    /// and the response are moved around by the codec.
-    async fn handle(
-        self: Rc<Self>,
-        request: Result<Request<Body>, Malformed>,
-        pace: Option<Rc<Pace>>,
-    ) -> Response<Outgoing> {
-        let (request, malformed) = match request {
-            Ok(request) => (request, None),
-            Err(error) => (nothing(pace.is_some()), Some(error)),
-        };
-        let (mut ending, body) = self.begin(request);
-        if malformed == Some(Malformed::Cut) {
-            ending.is_malformed = true;
-            let nothing = local_reply(&ending.stream, StatusCode::BAD_REQUEST, "");
-            return nothing.map(Outgoing::told);
+/// Waits until the connection is to end, in its protocol's own way.
+async fn leave(manager: &Manager, activity: &Activity, drain: &mut Watcher) {
+    let (config, stats) = (&manager.config, &manager.stats);
+    tokio::select! {
+        _ = drain.begun_at(random::share()) => {
+            stats.cx_drain_close.inc();
+            activity.says_goodbye().await;
         }
-        let refusal = match malformed {
-            Some(error) => Some(ending.refuse(error)),
-            None => self.refusal(&mut ending),
-        };
-        let response = match refusal {
-            Some(refusal) => refusal,
-            None => self.manager.filters.run(&mut ending.stream, body).await,
-        };
-        if let Some(pace) = pace {
-            pace.limit(ending.idle_timeout());
-            ending.pace = Some(pace);
-        }
-        // Envoy: who gets a 400 of the proxy's own may not know where its request ends.
-        let details = ending.stream.details;
-        let is_lost = response.status() == StatusCode::BAD_REQUEST && details != "via_upstream";
-        ending.closes |= is_lost || details == TOO_LARGE;
-        let closes = ending.closes && !self.activity.is_http2.get();
-        let mut response = self.finish(ending, response);
-        if (closes || self.ends_with_a_response())
-            && response.status() != StatusCode::SWITCHING_PROTOCOLS
-        {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        response
-    }
-
-    /// Whether HTTP/1 is to hear that its connection ends: as in Envoy, also when health
-    /// checks are to fail.
-    fn ends_with_a_response(&self) -> bool {
-        let is_failing = &self.downstream.worker.shared.is_failing;
-        self.activity.ends_with_a_response()
-            || (is_failing.load(Relaxed) && !self.activity.is_http2.get())
-    }
-
-    fn begin(&self, request: Request<Body>) -> (Box<Ending>, Body) {
-        let (head, body) = request.into_parts();
-        let stats = &self.manager.stats;
-        stats.rq_total.inc();
-        stats.rq_active.inc();
-        let is_http2 = head.version == Version::HTTP_2;
-        (if is_http2 { &stats.rq_http2_total } else { &stats.rq_http1_total }).inc();
-        let (body, request_meter) = match body.is_empty() {
-            true => (body, None),
-            false => {
-                let (body, meter) = body.metered();
-                (body, Some(meter))
-            }
-        };
-        self.activity.begin();
-        if Some(self.activity.requests.get()) == self.manager.config.max_requests_per_connection {
-            stats.cx_max_requests_reached.inc();
-            self.activity.is_leaving.set(true);
-            self.activity.used_up.notify_one();
-        }
-        let config = &self.manager.config;
-        let stream = Stream {
-            request_meter,
-            request_timeout: config.request_timeout,
-            idle_timeout: config.stream_idle_timeout,
-            max_duration: config.max_stream_duration,
-            local_replies: self.manager.local_replies.clone(),
-            body_limit: self.body_limit(is_http2),
-            ..Stream::new(Rc::clone(&self.downstream), self.downstream.remote, head)
-        };
-        let ending = Ending {
-            manager: Arc::clone(&self.manager),
-            stream,
-            activity: Rc::clone(&self.activity),
-            pace: None,
-            status: None,
-            response_headers: None,
-            response_trailers: None,
-            tunnel: None,
-            is_malformed: false,
-            closes: false,
-            bytes_sent: 0,
-            is_complete: false,
-        };
-        (Box::new(ending), body)
-    }
-
-    /// How much of a request's body may be kept: as in Envoy the connection's limit, or what
-    /// the window of a stream lets come.
-    fn body_limit(&self, is_http2: bool) -> u64 {
-        let limit = self.buffer_limit;
-        match (is_http2, self.manager.config.http2.initial_stream_window_size) {
-            (false, _) => limit.bytes(),
-            (true, Some(window)) => window.into(),
-            (true, None) => limit.bytes().max(limit.window(None, STREAM_WINDOW).into()),
-        }
-    }
-
-    /// Brings the head into shape and finds its route; a response when the request cannot
-    /// be forwarded.
-    fn refusal(&self, ending: &mut Ending) -> Option<Response<ResponseBody>> {
-        let config = &self.manager.config;
-        if !headers::take_underscores(&mut ending.stream.head.headers, config.underscores) {
-            ending.closes = true;
-            return Some(ending.refuse(Malformed::Underscore));
-        }
-        match headers::normalise(&mut ending.stream.head) {
-            Ok(()) => {}
-            Err(BadHost::Invalid) => {
-                ending.closes = true;
-                return Some(ending.refuse(Malformed::Authority));
-            }
-            Err(BadHost::Missing) => {
-                ending.closes = true;
-                ending.stream.details = "missing_host_header";
-                return Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, ""));
+        () = activity.idle_for(config.idle_timeout) => stats.cx_idle_timeout.inc(),
+        () = activity.used_up() => {}
+        () = manager.max_duration() => {
+            stats.cx_max_duration_reached.inc();
+            activity.says_goodbye().await;
+            if config.safe_max_connection_duration && !activity.is_http2() {
+                pending::<()>().await;
             }
         }
-        if let Some(refusal) = self.normalise_path(ending) {
-            return Some(refusal);
-        }
-        let stream = &mut ending.stream;
-        let local_port = stream.downstream.local.port();
-        host::strip(&mut stream.head, config.strip_port, config.strip_host_dot, local_port);
-        let upgrade = headers::asked_upgrade(&stream.head);
-        headers::remove_hop_by_hop(&mut stream.head.headers);
-        stream.remote = self.manager.prepare_request(&mut stream.head.headers, &stream.downstream);
-        stream.route = self.manager.routes.route(&stream.head);
-        let upgrade = upgrade?;
-        let of_route = stream.route.as_ref()?.allows_upgrade(upgrade.as_bytes());
-        let of_manager = || config.upgrades.allow(upgrade.as_bytes());
-        if !of_route.or_else(of_manager).unwrap_or(false) {
-            self.manager.stats.rq_ws_on_non_ws_route.inc();
-            stream.details = "upgrade_failed";
-            return Some(local_reply(stream, StatusCode::FORBIDDEN, ""));
-        }
-        self.manager.stats.cx_upgrades_total.inc();
-        stream.is_upgrade = true;
-        if stream.head.method != Method::CONNECT {
-            headers::restore_upgrade(&mut stream.head.headers, upgrade);
-        }
-        None
-    }
-
-    /// Brings the path into its normal form, or says why not.
-    fn normalise_path(&self, ending: &mut Ending) -> Option<Response<ResponseBody>> {
-        let (stream, stats) = (&mut ending.stream, &self.manager.stats);
-        let mut verdict = path::normalise(&mut stream.head, self.manager.config.path);
-        if verdict == Verdict::Redirect && stream.is_grpc() {
-            // Who speaks gRPC follows no redirects.
-            verdict = Verdict::Refuse;
-        }
-        match verdict {
-            Verdict::Take if stream.head.uri.path() == "*" => {
-                stats.rq_non_relative_path.inc();
-                stream.details = "absolute_path_rejected";
-                Some(local_reply(stream, StatusCode::NOT_FOUND, ""))
-            }
-            Verdict::Take => None,
-            Verdict::Refuse => {
-                stats.rq_failed_path_normalization.inc();
-                stream.details = "path_normalization_failed";
-                ending.closes = true;
-                Some(local_reply(&ending.stream, StatusCode::BAD_REQUEST, ""))
-            }
-            Verdict::Redirect => {
-                stats.rq_redirected_with_normalized_path.inc();
-                stream.details = "path_normalization_failed";
-                let mut response = local_reply(stream, StatusCode::TEMPORARY_REDIRECT, "");
-                if let Ok(location) = HeaderValue::try_from(stream.head.uri.to_string()) {
-                    response.headers_mut().insert(header::LOCATION, location);
-                }
-                Some(response)
-            }
-        }
-    }
-
-    /// Finishes a response and binds the request's end to that of its body.
-    fn finish(
-        &self,
-        mut ending: Box<Ending>,
-        mut response: Response<ResponseBody>,
-    ) -> Response<Outgoing> {
-        let is_connect = ending.stream.head.method == Method::CONNECT;
-        let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if is_switched && (is_connect || !ending.stream.is_upgrade) {
-            let details = "upstream_reset_before_response_started{protocol_error}";
-            ending.stream.fail(Flags::UPSTREAM_PROTOCOL_ERROR, details);
-            response = local_reply(&ending.stream, StatusCode::BAD_GATEWAY, "");
-        } else if is_switched || (is_connect && response.status().is_success()) {
-            ending.begin_tunnel();
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-        }
-        let protocol = response.headers_mut().remove(header::UPGRADE);
-        headers::remove_hop_by_hop(response.headers_mut());
-        if ending.stream.head.method == Method::HEAD
-            && let Some(size) = response.body_mut().withhold()
-        {
-            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
-        }
-        // What an upstream says of a request that it has not got is no answer in time.
-        let service_time = ending.stream.service_time.filter(|_| !ending.is_request_open());
-        let request = &ending.stream.head.headers;
-        self.manager.finish_response(response.headers_mut(), request, service_time);
-        *response.version_mut() = Version::HTTP_11;
-        ending.status = Some(response.status());
-        if ending.is_request_open() {
-            self.manager.stats.rq_response_before_rq_complete.inc();
-        }
-        if !self.manager.logs.is_empty() {
-            ending.response_headers = Some(response.headers().clone());
-        }
-        if let Some(protocol) = protocol
-            && ending.tunnel.is_some()
-        {
-            headers::restore_upgrade(response.headers_mut(), protocol);
-        }
-        response.map(|body| Outgoing::new(body, ending))
     }
 }
 
-/// What is known of a request that is none.
-fn nothing(is_http2: bool) -> Request<Body> {
-    let mut request = Request::<Body>::default();
-    *request.version_mut() = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    request
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            active: Cell::new(0),
-            last: Cell::new(Instant::now()),
-            is_http2: Cell::new(false),
-            is_leaving: Cell::new(false),
-            requests: Cell::new(0),
-            used_up: Notify::new(),
-        }
-    }
-
-    fn begin(&self) {
-        self.active.set(self.active.get() + 1);
-        self.requests.set(self.requests.get().saturating_add(1));
-    }
-
-    pub(super) fn end(&self) {
-        self.active.set(self.active.get() - 1);
-        self.last.set(Instant::now());
-    }
-
-    /// Lets an HTTP/1 client hear with a response that its connection ends.
-    async fn says_goodbye(&self) {
-        if !self.is_http2.get() {
-            self.is_leaving.set(true);
-            tokio::time::sleep(GRACE).await;
-        }
-    }
-
-    fn ends_with_a_response(&self) -> bool {
-        self.is_leaving.get() && !self.is_http2.get()
-    }
-
-    /// Waits until there was no request for so long.
-    async fn idle_for(&self, timeout: Option<Duration>) {
-        let Some(timeout) = timeout else { return pending().await };
-        loop {
-            let now = Instant::now();
-            let from = if self.active.get() == 0 { self.last.get() } else { now };
-            if from + timeout <= now {
-                return;
-            }
-            tokio::time::sleep_until((from + timeout).into()).await;
-        }
+/// What the connection speaks: as configured, as the handshake agreed, or as it begins.
+async fn protocol(codec: CodecType, alpn: &[u8], io: &mut Io) -> Protocol {
+    match codec {
+        CodecType::Http1 => Protocol::Http1,
+        CodecType::Http2 => Protocol::Http2,
+        CodecType::Auto if alpn == b"h2" => Protocol::Http2,
+        CodecType::Auto if alpn == b"http/1.1" => Protocol::Http1,
+        // Istio's own protocols do not say which HTTP it is.
+        CodecType::Auto => server::detect(io).await.unwrap_or(Protocol::Http1),
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::{Client, Outcome};
 use crate::access_log::Flags;
-use crate::cluster::{Cluster, PickContext};
+use crate::cluster::{self, Cluster, Connected, PickContext};
 use crate::config::{BufferLimit, Name, RoutingPriority, TcpProxy};
 use crate::endpoint::{ActiveRequest, Verdict};
 use crate::hash;
 use crate::random;
-use crate::transport::{self, ConnectError, Connected};
+use crate::transport::ConnectError;
 use crate::worker::Worker;
 
 /// A connection to an endpoint, which counts there as a request (Envoy's `rq_active`).
@@ -67,7 +67,7 @@ async fn attempt(
     };
     outcome.upstream = Some(endpoint.address);
     tried.push(endpoint.id);
-    let connected = match transport::connect(cluster, &endpoint, permit, None).await {
+    let connected = match cluster::connect(cluster, &endpoint, permit, None).await {
         Ok(connected) => connected,
         Err(error) => {
             outcome.failure = error.transport_failure();
