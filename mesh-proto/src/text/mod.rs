@@ -74,7 +74,19 @@ pub fn to_yaml<M: Message + Name>(message: &M) -> Result<String, Error> {
     mesh_yaml::write(&to_json(message)?).map_err(|error| Error::Unwritable(error.to_string()))
 }
 
+#[cfg(not(fuzzing))]
 fn pool() -> Result<DescriptorPool, Error> {
+    decoded_pool()
+}
+
+/// Kept: it is what takes the longest.
+#[cfg(fuzzing)]
+fn pool() -> Result<DescriptorPool, Error> {
+    static POOL: std::sync::OnceLock<Result<DescriptorPool, Error>> = std::sync::OnceLock::new();
+    POOL.get_or_init(decoded_pool).clone()
+}
+
+fn decoded_pool() -> Result<DescriptorPool, Error> {
     DescriptorPool::decode(DESCRIPTORS).map_err(|error| Error::Unwritable(error.to_string()))
 }
 

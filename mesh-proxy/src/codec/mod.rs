@@ -27,6 +27,8 @@ pub(crate) use grpc::{grpc_timeout, grpc_timeout_value, is_grpc};
 pub(crate) use http1::fuzz as fuzz_http1;
 pub(crate) use http1::{Limits, Malformed};
 pub(crate) use pace::Pace;
+#[cfg(fuzzing)]
+pub(crate) use preface::fuzz as fuzz_preface;
 pub(crate) use replay::{Recording, Replay};
 pub(crate) use tee::Tee;
 pub(crate) use watched::Stall;

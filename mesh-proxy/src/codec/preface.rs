@@ -41,6 +41,12 @@ fn tell(bytes: &[u8]) -> Option<Protocol> {
     }
 }
 
+/// The first bytes of a connection.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = tell(bytes);
+}
+
 async fn detect_plain(io: &TcpStream) -> io::Result<Protocol> {
     loop {
         let ready = io.ready(Interest::READABLE).await?;

@@ -12,6 +12,8 @@ pub(super) enum Kind {
 const CNAME: u16 = 5;
 const INTERNET: u16 = 1;
 const HEADER: usize = 12;
+/// How often a name may go on at another place: it has no more labels (RFC 1035, section 3.1).
+const MAX_JUMPS: usize = 127;
 /// How many aliases may lead from the name to its addresses.
 const MAX_ALIASES: usize = 16;
 
@@ -87,6 +89,17 @@ pub(super) fn answer(message: &[u8], id: u16, name: &Name, kind: Kind) -> Option
     Some(follow(&records, name, kind))
 }
 
+/// A message as the answer to the question that stands in it.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(message: &[u8]) {
+    let mut at = Reader { message, at: 0 };
+    let (Some(id), Some(_)) = (at.u16(), at.skip(HEADER - 2)) else { return };
+    let Some(name) = at.name() else { return };
+    for kind in [Kind::A, Kind::Aaaa] {
+        let _ = answer(message, id, &name, kind);
+    }
+}
+
 struct Record {
     owner: Name,
     ttl: u32,
@@ -157,6 +170,7 @@ impl<'m> Reader<'m> {
         let mut name = Vec::new();
         let mut at = self.at;
         let mut end = None;
+        let mut jumps = 0;
         loop {
             match *self.message.get(at)? {
                 0 => {
@@ -174,8 +188,9 @@ impl<'m> Reader<'m> {
                     let low = *self.message.get(at + 1)?;
                     end.get_or_insert(at + 2);
                     let to = usize::from(u16::from_be_bytes([high & 0x3f, low]));
-                    // Backwards alone, so that it comes to an end.
-                    if to >= at {
+                    jumps += 1;
+                    // Backwards alone, so that it comes to an end, and soon.
+                    if to >= at || jumps > MAX_JUMPS {
                         return None;
                     }
                     at = to;
@@ -297,6 +312,22 @@ pub(super) mod tests {
             broken[at] ^= 0xff;
             let _ = answer(&broken, 1, &name, Kind::A);
         }
+    }
+
+    #[test]
+    fn a_name_goes_on_elsewhere_a_few_times() {
+        let jumping = |times: usize| {
+            let mut message = vec![0];
+            for at in 0..times {
+                let to = if at == 0 { 0 } else { 1 + 2 * (at - 1) };
+                message.extend((0xc000 | to as u16).to_be_bytes());
+            }
+            let at = message.len().saturating_sub(2);
+            Reader { message: &message, at }.name()
+        };
+        assert_eq!(jumping(0), Some(Name(vec![0])));
+        assert_eq!(jumping(MAX_JUMPS), Some(Name(vec![0])));
+        assert_eq!(jumping(MAX_JUMPS + 1), None);
     }
 
     #[test]

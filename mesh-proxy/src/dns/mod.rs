@@ -24,6 +24,15 @@ pub(crate) struct Found {
     pub(crate) ttl: Option<Duration>,
 }
 
+/// What a server answers, or the system's files say.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    message::fuzz(bytes);
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        system::fuzz(text);
+    }
+}
+
 impl DnsResolver {
     /// The IPv4 addresses of a name.
     ///

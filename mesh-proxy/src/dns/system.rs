@@ -92,6 +92,13 @@ pub(super) fn known(name: &str) -> Vec<IpAddr> {
     found
 }
 
+/// A text as either file.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(text: &str) {
+    let _ = Settings::parse(text).candidates("web.ns");
+    let _ = in_hosts(text, "web");
+}
+
 fn in_hosts(text: &str, name: &str) -> Vec<IpAddr> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let mut found = Vec::new();

@@ -92,6 +92,26 @@ impl Decoder {
     }
 }
 
+/// Bytes as they may come: in pieces, the first with as many descriptors as one byte before
+/// them says.
+#[cfg(fuzzing)]
+pub(super) fn fuzz(bytes: &[u8], mut take: impl FnMut(Message, Vec<OwnedFd>)) {
+    let Some((count, bytes)) = bytes.split_first() else { return };
+    let descriptor = |_| std::fs::File::open("/dev/null").map(OwnedFd::from).ok();
+    let mut descriptors: Vec<_> = (0..count % 4).filter_map(descriptor).collect();
+    let mut decoder = Decoder::default();
+    for piece in bytes.chunks(100) {
+        decoder.feed(piece, descriptors.drain(..));
+        loop {
+            match decoder.next() {
+                Ok(Some(Received { message, descriptors })) => take(message, descriptors),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

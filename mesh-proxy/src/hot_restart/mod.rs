@@ -32,6 +32,23 @@ pub(crate) use machine::Failure;
 pub(crate) use message::VERSION;
 pub(crate) use place::Place;
 
+/// What the other process says, in pieces, each with descriptors.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    frame::fuzz(bytes, |message, descriptors| match message {
+        message::Message::Ready(ready) => _ = ready.claimed(),
+        message::Message::Counts(counts) => {
+            let registry = crate::stats::Registry::new(1);
+            registry.import_all(counts.counts.into_iter().filter_map(message::Count::read));
+            registry.visit(&mut |_, _| {});
+        }
+        message::Message::Sockets(sockets) => {
+            sockets::Gifts::default().keep(sockets, descriptors);
+        }
+        message => assert!(!message.name().is_empty()),
+    });
+}
+
 /// What the command line says of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {

@@ -11,6 +11,8 @@ mod decode;
 mod encode;
 mod error;
 mod fields;
+#[cfg(fuzzing)]
+mod fuzz;
 mod output;
 mod request;
 mod response;
@@ -21,6 +23,8 @@ mod wire;
 
 pub(super) use body::Http1Body;
 pub(crate) use error::Malformed;
+#[cfg(fuzzing)]
+pub(crate) use fuzz::fuzz;
 
 /// How large and how many the header fields of a head, or of trailers, may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,24 +38,4 @@ impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 60 * 1024, count: 100 }
     }
-}
-
-/// A request and a response in these bytes, each with its body.
-#[cfg(fuzzing)]
-pub(crate) fn fuzz(bytes: &[u8]) {
-    let (limits, options) = (Limits::default(), crate::config::Http1Options::default());
-    let Ok(Some(end)) = scan::Scan::default().end(bytes) else { return };
-    let mut input = bytes::BytesMut::from(bytes);
-    if let Ok(mut head) = request::take(&mut input, end, limits, &options) {
-        fuzz_body(&mut head.decoder, &mut input, limits);
-    }
-    let mut input = bytes::BytesMut::from(bytes);
-    if let Ok(mut head) = response::take(&mut input, end, &http::Method::GET, limits, &options) {
-        fuzz_body(&mut head.decoder, &mut input, limits);
-    }
-}
-
-#[cfg(fuzzing)]
-fn fuzz_body(decoder: &mut decode::Decoder, input: &mut bytes::BytesMut, limits: Limits) {
-    while !decoder.is_done() && matches!(decoder.decode(input, limits), Ok(Some(_))) {}
 }

@@ -54,7 +54,7 @@ mod transport_socket;
 pub(crate) use bootstrap::bootstrap;
 pub(crate) use cluster::cluster;
 pub(crate) use endpoint::load_assignment;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use format::format;
 pub(crate) use listener::listener;
 pub(crate) use redact::redacted;
