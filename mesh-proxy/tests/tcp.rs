@@ -97,7 +97,7 @@ fn another_endpoint_is_tried_when_one_does_not_answer() {
 fn silence_ends_a_connection() {
     let upstream = greeter("hello", "127.0.0.1:0");
     let address = local(free_port());
-    let settings = "cluster: a, idle_timeout: 0.2s";
+    let settings = "cluster: a, idle_timeout: 1s";
     let _proxy = Proxy::start(
         &[listener("l", address, "", &tcp_proxy(settings))],
         &[static_cluster("a", &[upstream])],

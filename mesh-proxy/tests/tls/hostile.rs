@@ -27,7 +27,7 @@ impl Bench {
         let (front, admin) = (local(), local());
         let upstream = common::greeter("hello", "127.0.0.1:0");
         let tls = pki.mutual(&server, &["istio"], &[]);
-        let tls = format!("transport_socket_connect_timeout: 0.5s, {tls}");
+        let tls = format!("transport_socket_connect_timeout: 2s, {tls}");
         let listeners = listener("l", front, "", &[chain("", &tls, &tcp_proxy("cluster: a"))]);
         // No inspectors: the handshake meets the client's first byte.
         let start = listeners.find("listener_filters").unwrap();

@@ -15,9 +15,11 @@ async fn echo(request: Request<Incoming>) -> Response<AnyBody> {
     Response::new(request.into_body().map_err(Into::into).boxed())
 }
 
+/// Bodies may take their time: some are large.
 fn proxy(protocol: HttpProtocol, upstream: &Upstream) -> Proxy {
     let cluster = config::Cluster { protocol, ..cluster("c", &[upstream.address]) };
-    let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
+    let forward = config::Forward { timeout: None, ..forward("c") };
+    let routes = vec![route("/", Action::Forward(Box::new(forward)))];
     Proxy::new(manager(), vec![cluster], routes)
 }
 

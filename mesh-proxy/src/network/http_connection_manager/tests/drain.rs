@@ -85,7 +85,8 @@ async fn idle_connections_to_a_removed_endpoint_close() {
 #[tokio::test]
 async fn idle_connections_end_after_their_time() {
     let upstream = Upstream::named("ok").await;
-    let idle = Some(Duration::from_millis(50));
+    // Long enough for the request to come.
+    let idle = Some(Duration::from_millis(500));
     let manager = config::HttpConnectionManager { idle_timeout: idle, ..manager() };
     let cluster = config::Cluster { idle_timeout: idle, ..cluster("c", &[upstream.address]) };
     let routes = vec![route("/", Action::Forward(Box::new(forward("c"))))];
