@@ -5,7 +5,6 @@ mod filter;
 mod line;
 mod writer;
 
-pub(crate) use crate::formatter::{Flags, Record};
 pub(crate) use filter::Filter;
 pub(crate) use line::write;
 pub(crate) use writer::{Log, Writers};

@@ -11,8 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::filter::Filter;
-use super::{Record, line};
+use super::line;
 use crate::config::{self, LogTarget};
+use crate::formatter::Record;
 use crate::stats::{Counter, Registry};
 
 /// How many lines may wait for the writer, and how many bytes they may have: a client decides

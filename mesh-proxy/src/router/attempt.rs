@@ -9,12 +9,12 @@ use std::time::Instant;
 use http::{Method, Response, StatusCode, Version};
 
 use super::{Stream, rewrite};
-use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit, PickContext};
 use crate::codec::client::{SendError, SendErrorKind};
 use crate::codec::{Body, BodyError, Protocol};
 use crate::config::{HttpProtocol, Labels, RoutingPriority};
 use crate::endpoint::{Endpoint, Verdict};
+use crate::formatter::Flags;
 use crate::pool::{AcquireError, Lease, Wanted};
 use crate::transport::ConnectError;
 

@@ -10,12 +10,12 @@ use super::attempt::{Choice, Exchange, Failure, FailureKind, Try, attempt};
 use super::timeouts::Limits;
 use super::unprocessed::MAX_REFUSALS;
 use super::{Stream, retry, unprocessed};
-use crate::access_log::Flags;
 use crate::cluster::{Cluster, Permit};
 use crate::codec::client::SendErrorKind;
 use crate::codec::{Body, Recording, Replay};
 use crate::config::RetryPolicy;
 use crate::endpoint::Verdict;
+use crate::formatter::Flags;
 use crate::routes::CompiledForward;
 
 /// How many closed connections a request may meet.

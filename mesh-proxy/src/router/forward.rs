@@ -16,10 +16,10 @@ use super::{
     MAX_DURATION, REQUEST_TIMEOUT, ResponseBody, Stream, change_request, local_reply, mirror,
     rewrite, unprocessed,
 };
-use crate::access_log::Flags;
 use crate::cluster::Cluster;
 use crate::codec::Body;
 use crate::config::{ClusterName, HostRewrite};
+use crate::formatter::Flags;
 use crate::routes::{CompiledForward, Route};
 
 /// Says that a circuit breaker is open.

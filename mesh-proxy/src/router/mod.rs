@@ -29,8 +29,8 @@ pub(crate) use timers::within_limits;
 
 use http::{Response, StatusCode};
 
-use crate::access_log::Flags;
 use crate::codec::Body;
+use crate::formatter::Flags;
 use crate::routes::CompiledAction;
 
 /// Details of a stream that has lasted as long as it may.

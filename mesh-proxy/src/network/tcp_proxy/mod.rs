@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use mesh_runtime::drain::Watcher;
 use tracing::debug;
 
-use crate::access_log::{Flags, Log, Record};
+use crate::access_log::Log;
 use crate::config::{self, BufferLimit};
+use crate::formatter::{Flags, Record};
 use crate::network::Connection;
 use crate::random;
 use crate::transport::Io;

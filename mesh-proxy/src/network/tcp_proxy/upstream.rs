@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{Client, Outcome};
-use crate::access_log::Flags;
 use crate::cluster::{self, Cluster, Connected, PickContext};
 use crate::config::{BufferLimit, Name, RoutingPriority, TcpProxy};
 use crate::endpoint::{ActiveRequest, Verdict};
+use crate::formatter::Flags;
 use crate::hash;
 use crate::random;
 use crate::transport::ConnectError;
