@@ -7,6 +7,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mesh_runtime::memory;
 
 use crate::admin::Trim;
 use crate::hot_restart::{self, Failure};
@@ -51,7 +52,8 @@ fn go(args: &Args, trim: Trim) -> anyhow::Result<()> {
             Ok(())
         }
         Mode::Serve => {
-            trim();
+            // Of two that hand over, the new one is the largest now.
+            memory::give_back(trim);
             run::run(args, &config, message, levels, trim)
         }
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::select_all;
+use mesh_runtime::memory;
 use mesh_runtime::shutdown::Signals;
 use rustix::process::Signal;
 use tokio::signal::unix;
@@ -101,6 +102,7 @@ impl Agent {
         first: Vec<Action>,
     ) -> anyhow::Result<u8> {
         tokio::task::spawn_local(orphans::reap(self.plan.awaited.clone()));
+        tokio::task::spawn_local(memory::keep_small(|| ()));
         match self.generations.last().map(Generation::epoch) {
             Some(newest) => {
                 self.watch_certificates();
@@ -177,9 +179,6 @@ impl Agent {
                 if let Some(generation) = new {
                     generation.record.ready = true;
                     tracing::info!(epoch, "the proxy is ready");
-                    if let Err(error) = mesh_runtime::memory::forget_code() {
-                        tracing::debug!(%error, "the code of the start stays resident");
-                    }
                     self.write_down();
                 }
                 Some(Event::Ready { epoch })

@@ -4,17 +4,18 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, anyhow};
 use mesh_proto::envoy::config::bootstrap::v3::Bootstrap as Message;
+use mesh_runtime::memory;
 use mesh_runtime::shutdown::Signals;
 use mesh_runtime::telemetry::Levels;
 use tokio::sync::watch;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::Args;
 use crate::admin::{self, Generation, Status, Trim};
 use crate::config::Bootstrap;
 use crate::hot_restart::{Driver, Proxy};
 use crate::server::DataPlane;
-use crate::worker::Shared;
+use crate::worker::{Shared, Workers};
 use crate::xds::{Control, Now, State, Targets};
 
 /// Serves until a signal asks for the end. The control thread is the one that calls it.
@@ -95,19 +96,23 @@ async fn serve(
     }
     info!(workers, listeners = data_plane.listeners().len(), "static configuration is in force");
     let warm = control.warm();
-    tokio::spawn(settle(warm.clone(), trim));
+    tokio::spawn(settle(warm.clone(), data_plane.shared().workers.clone(), trim));
     // Ends only with the runtime.
     tokio::spawn(control.run());
     driver.run(Proxy { data_plane, pages, status, warm }, &mut signals).await?;
     Ok(())
 }
 
-/// Gives back what only the first configuration needed, once it is in force.
-async fn settle(mut warm: watch::Receiver<bool>, trim: Trim) {
+/// Gives back what only the first configuration needed, once it is in force, and what is not
+/// used later.
+async fn settle(mut warm: watch::Receiver<bool>, workers: Workers, trim: Trim) {
     if warm.wait_for(|warm| *warm).await.is_ok() {
-        trim();
-        if let Err(error) = mesh_runtime::memory::forget_code() {
-            debug!(%error, "the code of the start stays resident");
-        }
+        memory::keep_small(|| {
+            trim();
+            for index in 0..workers.count() {
+                workers.run(index, move |_| trim());
+            }
+        })
+        .await;
     }
 }

@@ -14,7 +14,7 @@ use crate::process::{Running, Usage};
 
 /// How long the agent looks after its proxy before it is measured: what the start took is
 /// given back by then.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED: Duration = Duration::from_secs(12);
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
