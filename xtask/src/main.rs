@@ -19,6 +19,8 @@ mod http;
 mod images;
 mod kill_matrix;
 mod kube;
+#[cfg(target_arch = "x86_64")]
+mod layout;
 mod load_report;
 mod local_mesh;
 mod paths;
@@ -61,6 +63,10 @@ enum Chore {
     /// Replace certificates every few seconds under load by mutual TLS, in a mesh on this
     /// machine.
     Rotate(rotate::Args),
+    /// Find out which functions of agent and proxy run beside a workload, and write the lists by
+    /// which release builds place them beside each other. After large changes; needs root.
+    #[cfg(target_arch = "x86_64")]
+    Layout(layout::Args),
     /// What the server runs: format, clippy, generated files, cargo deny, every test.
     Ci(ci::Args),
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
@@ -91,6 +97,8 @@ fn main() -> anyhow::Result<()> {
         Chore::HotRestart(args) => hot_restart::run(&args),
         Chore::KillMatrix => kill_matrix::run(),
         Chore::Rotate(args) => rotate::run(&args),
+        #[cfg(target_arch = "x86_64")]
+        Chore::Layout(args) => layout::run(&args),
         Chore::Ci(args) => ci::run(&args),
         Chore::Tools(args) => tools::run(&args),
         Chore::Images(args) => images::run(&args),

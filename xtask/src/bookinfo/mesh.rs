@@ -13,14 +13,14 @@ use crate::local_mesh::LocalMesh;
 use crate::paths;
 
 /// Where the page is published on this machine.
-pub(super) const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
+pub(crate) const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
 
 /// Starts bookinfo, injected, with the binaries in `folder`; productpage's proxy is `envoy`
 /// when given.
 ///
 /// # Errors
 /// When the page's port is in use, or meshctl cannot be started as root.
-pub(super) fn up(folder: &Path, envoy: Option<&Path>) -> Result<LocalMesh> {
+pub(crate) fn up(folder: &Path, envoy: Option<&Path>) -> Result<LocalMesh> {
     // Another's page must not be taken for ours, nor another's mesh be taken down.
     ensure!(
         TcpStream::connect(PAGE).is_err(),
@@ -43,7 +43,7 @@ pub(super) fn up(folder: &Path, envoy: Option<&Path>) -> Result<LocalMesh> {
 ///
 /// # Errors
 /// When meshctl ends, when `stop` is set, and after a minute.
-pub(super) fn wait_for_page(mesh: &mut LocalMesh, stop: &AtomicBool) -> Result<Duration> {
+pub(crate) fn wait_for_page(mesh: &mut LocalMesh, stop: &AtomicBool) -> Result<Duration> {
     mesh.wait_until("a good page", stop, |_| page_is_good())?;
     Ok(mesh.started().elapsed())
 }

@@ -2,7 +2,7 @@
 
 mod check;
 mod leftovers;
-mod mesh;
+pub(crate) mod mesh;
 pub(crate) mod rules;
 pub(crate) mod split;
 pub(crate) mod traffic;
