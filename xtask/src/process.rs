@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -211,14 +213,23 @@ fn resident(status: &str) -> Option<u64> {
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-/// `N` TCP addresses of this machine on which nobody listens.
+/// `N` TCP addresses of this machine on which nobody listens, and that no other call gives.
+/// Their ports are below those that the kernel gives to connections (Linux: 32768 and up,
+/// `net.ipv4.ip_local_port_range`): one of those is soon somebody else's.
 pub(crate) fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
-    let mut held = Vec::new();
+    const PORTS: Range<u16> = 16384..32768;
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    // Two that run at once begin at different places.
+    let begin = std::process::id().wrapping_mul(7919);
+    let mut tried = PORTS.map(|_| {
+        let count = begin.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed).into());
+        let port = PORTS.start + (count % PORTS.len() as u32) as u16;
+        SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+    });
     let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
     for address in &mut addresses {
-        let listener = TcpListener::bind(*address)?;
-        *address = listener.local_addr()?;
-        held.push(listener);
+        let free = tried.find(|address| TcpListener::bind(address).is_ok());
+        *address = free.context("no TCP port is free")?;
     }
     Ok(addresses)
 }
@@ -233,6 +244,19 @@ mod tests {
                      1: 0100007F:1F91 0100007F:1F90 01 0:0\n";
         assert!(has_listener(table, 8080));
         assert!(!has_listener(table, 8081));
+    }
+
+    #[test]
+    fn no_address_is_given_twice_or_has_a_port_of_the_kernels() {
+        let mut ports: Vec<u16> = [free_addresses::<8>().unwrap(), free_addresses().unwrap()]
+            .as_flattened()
+            .iter()
+            .map(SocketAddr::port)
+            .collect();
+        assert!(ports.iter().all(|port| (16384..32768).contains(port)), "{ports:?}");
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 16);
     }
 
     #[test]
