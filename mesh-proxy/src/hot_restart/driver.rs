@@ -317,7 +317,7 @@ impl Driver {
         self.drain.get_or_insert_with(|| tokio::spawn(async move { data_plane.drain(time).await }));
     }
 
-    /// Waits until everything has drained.
+    /// Waits until everything has drained, and whoever asked for it has heard so.
     async fn end(mut self, signals: &mut Signals) {
         let drain_time = self.options.drain_time;
         info!("draining for at most {drain_time:?}");
@@ -326,8 +326,16 @@ impl Driver {
         self.asked.close();
         self.begin_drain(drain_time);
         let Some(drain) = self.drain.take() else { return };
+        let pages = self.proxy.as_mut().and_then(|proxy| proxy.pages.as_mut());
+        let end = async {
+            let _ = drain.await;
+            info!("drained");
+            if let Some(pages) = pages {
+                pages.stop().await;
+            }
+        };
         tokio::select! {
-            _ = drain => info!("drained"),
+            () = end => {}
             signal = signals.next() => warn!("{signal} again: ending at once"),
         }
     }
