@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use http::StatusCode;
 
-use crate::stats::{ByCode, Counter, Registry};
+use crate::stats::{ByClass, ByCode, Registry};
 
 /// Envoy's `cluster.<name>.retry.upstream_rq_*`, made with the first answer.
 pub(super) struct RetryStats {
@@ -14,8 +14,7 @@ pub(super) struct RetryStats {
 }
 
 struct Made {
-    completed: Counter,
-    by_class: [Counter; 5],
+    by_class: ByClass,
     by_code: ByCode,
 }
 
@@ -27,10 +26,7 @@ impl RetryStats {
     /// Counts an answer with this status.
     pub(super) fn count(&self, status: StatusCode) {
         let made = self.made.get_or_init(|| Box::new(Made::new(&self.registry, &self.name)));
-        made.completed.inc();
-        if let Some(class) = made.by_class.get(usize::from(status.as_u16() / 100) - 1) {
-            class.inc();
-        }
+        made.by_class.count(status);
         made.by_code.count(status);
     }
 }
@@ -38,11 +34,6 @@ impl RetryStats {
 impl Made {
     fn new(registry: &Registry, name: &str) -> Self {
         let prefix = format!("cluster.{name}.retry.upstream_rq");
-        let counter = |stat| registry.counter(&format!("{prefix}_{stat}"));
-        Self {
-            completed: counter("completed"),
-            by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(counter),
-            by_code: ByCode::new(registry, &prefix),
-        }
+        Self { by_class: ByClass::new(registry, &prefix), by_code: ByCode::new(registry, &prefix) }
     }
 }

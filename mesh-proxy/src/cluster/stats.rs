@@ -6,7 +6,7 @@ use super::breaker_stats::BreakerStats;
 use super::limits::Limits;
 use super::retry_stats::RetryStats;
 use crate::config::Breakers;
-use crate::stats::{ByCode, Counter, Gauge, Histogram, Registry};
+use crate::stats::{ByClass, ByCode, Counter, Gauge, Histogram, Registry};
 
 /// `cluster.<name>.*`
 pub(crate) struct ClusterStats {
@@ -26,8 +26,7 @@ pub(crate) struct ClusterStats {
     pub(crate) cx_protocol_error: Counter,
     pub(crate) rq_total: Counter,
     pub(crate) rq_active: Gauge,
-    pub(crate) rq_completed: Counter,
-    pub(crate) rq_by_class: [Counter; 5],
+    rq_by_class: ByClass,
     rq_by_code: ByCode,
     pub(crate) rq_pending_total: Counter,
     pub(crate) rq_pending_active: Gauge,
@@ -64,9 +63,7 @@ impl ClusterStats {
         // The first eight made share each worker's cache line: those of every request.
         Self {
             rq_total: counter("rq_total"),
-            rq_completed: counter("rq_completed"),
-            rq_by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
-                .map(|class| registry.counter(&full(&format!("rq_{class}")))),
+            rq_by_class: ByClass::new(registry, &full("rq")),
             rq_by_code: ByCode::new(registry, &full("rq")),
             cx_total: counter("cx_total"),
             cx_active: gauge("cx_active"),
@@ -113,10 +110,7 @@ impl ClusterStats {
     /// Counts what a request to this cluster was answered with in the end, be it by an upstream
     /// or in its stead.
     pub(crate) fn count_response(&self, status: http::StatusCode) {
-        self.rq_completed.inc();
-        if let Some(class) = self.rq_by_class.get(usize::from(status.as_u16() / 100) - 1) {
-            class.inc();
-        }
+        self.rq_by_class.count(status);
         self.rq_by_code.count(status);
     }
 }

@@ -4,6 +4,7 @@
 //! shares no cache line between workers; gauges are one relaxed atomic each. What is
 //! counted on a request's path is looked up by name once and then held in a struct.
 
+mod by_class;
 mod by_code;
 mod counter;
 mod derived;
@@ -14,6 +15,7 @@ mod registry;
 mod shard;
 mod transfer;
 
+pub(crate) use by_class::ByClass;
 pub(crate) use by_code::ByCode;
 pub(crate) use counter::Counter;
 pub(crate) use derived::Derived;

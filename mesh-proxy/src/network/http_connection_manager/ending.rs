@@ -201,11 +201,7 @@ impl Ending {
         // Envoy: what a health check gets is no answer to a user.
         let status = self.status.filter(|_| self.stream.filters.health_check.is_none());
         if let Some(status) = status {
-            stats.rq_completed.inc();
-            let class = usize::from(status.as_u16() / 100).checked_sub(1);
-            if let Some(class) = class.and_then(|class| stats.rq_by_class.get(class)) {
-                class.inc();
-            }
+            stats.rq_by_class.count(status);
         }
         match self.stream.routed {
             None => {}

@@ -1,12 +1,12 @@
 //! What is counted for a connection manager, under Envoy's names.
 
-use crate::stats::{Counter, Gauge, Histogram, Registry};
+use crate::stats::{ByClass, Counter, Gauge, Histogram, Registry};
 
 /// `http.<stat_prefix>.*`
 pub(super) struct HttpStats {
     pub(super) rq_total: Counter,
-    pub(super) rq_completed: Counter,
-    pub(super) rq_by_class: [Counter; 5],
+    /// Of the responses.
+    pub(super) rq_by_class: ByClass,
     pub(super) rq_http1_total: Counter,
     pub(super) rq_http2_total: Counter,
     pub(super) rq_active: Gauge,
@@ -54,10 +54,8 @@ impl HttpStats {
         // The first eight made share each worker's cache line: those of every request.
         Self {
             rq_total: counter("rq_total"),
-            rq_completed: counter("rq_completed"),
             rq_http1_total: counter("rq_http1_total"),
-            rq_by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"]
-                .map(|class| counter(&format!("rq_{class}"))),
+            rq_by_class: ByClass::new(registry, &full("downstream_rq")),
             rq_http2_total: counter("rq_http2_total"),
             rq_active: gauge("rq_active"),
             rq_time: histogram("rq_time"),
