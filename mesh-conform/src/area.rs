@@ -191,10 +191,12 @@ impl<'a> Run<'a> {
         let case = &self.area.cases[index];
         let before = admin::stats(self.plan.admin()).await?;
         self.upstreams.begin(&case.answers);
-        let addresses = [self.plan.listener(index), self.plan.admin()];
+        let listener = self.plan.listener(index);
+        let addresses = [listener, self.plan.admin()];
         let mut client =
             Client::new(addresses, &self.upstreams, &self.certificates, case.keep_alive);
         let told = client.ask(&case.requests).await?;
+        let dialled = graphed::met(&before, listener) + client.dialled;
         // Its connection ends.
         drop(client);
 
@@ -203,12 +205,13 @@ impl<'a> Run<'a> {
         loop {
             let stats = admin::stats(self.plan.admin()).await?;
             let outcome = self.observed(index, case, folder, &told, &before, &stats);
+            let is_met = graphed::met(&stats, listener) >= dialled;
             let is_done = graphed::is_quiet(&stats) && is_logged(case, &outcome);
             let outcome = normal::outcome(outcome, &self.plan, case.hosts, &case.undetermined);
-            if is_done && reference.is_none_or(|reference| *reference == outcome) {
+            if is_done && reference.map_or(is_met, |reference| *reference == outcome) {
                 return Ok(outcome);
             }
-            if is_done {
+            if is_done && is_met {
                 done.get_or_insert_with(Instant::now);
             }
             if done.is_some_and(|at| at.elapsed() > GRACE) || start.elapsed() > SETTLE {

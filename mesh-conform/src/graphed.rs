@@ -1,5 +1,7 @@
 //! The statistics that users graph, and how far they went up.
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value, json};
 
 use crate::admin::Stats;
@@ -108,6 +110,19 @@ pub(crate) fn is_quiet(stats: &Stats) -> bool {
     let is_ours = |name: &str| !name.contains("admin");
     let is_active = |name: &str| ACTIVE.iter().any(|end| name.ends_with(end));
     stats.iter().all(|(name, value)| *value == 0 || !is_active(name) || !is_ours(name))
+}
+
+/// How many connections a listener has met. One that its client has left already is accepted
+/// all the same, later.
+pub(crate) fn met(stats: &Stats, listener: SocketAddr) -> i64 {
+    let listener = format!("listener.{}_{}.", listener.ip(), listener.port());
+    let met = [
+        "downstream_cx_total",
+        "downstream_cx_overflow",
+        "downstream_listener_filter_error",
+        "no_filter_chain_match",
+    ];
+    met.iter().filter_map(|stat| stats.get(&format!("{listener}{stat}"))).sum()
 }
 
 /// What of the statistics counts, without what is the same as before; of the listener's those

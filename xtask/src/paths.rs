@@ -1,13 +1,18 @@
 //! Where things are.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result};
 
-/// The workspace's folder.
+/// The workspace's folder: that of the clone in which cargo was called, which another one that
+/// shares the target folder may have built this program for.
 pub(crate) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    static XTASK: LazyLock<PathBuf> = LazyLock::new(|| {
+        let called = std::env::var_os("CARGO_MANIFEST_DIR");
+        called.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    XTASK.parent().unwrap_or(&XTASK)
 }
 
 /// The folder in which cargo put this very program's profile folder, and puts the others.

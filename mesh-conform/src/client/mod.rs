@@ -23,6 +23,8 @@ pub(crate) struct Client<'a> {
     pub(crate) upstreams: &'a Upstreams,
     /// Requests share a connection.
     pub(crate) keep_alive: bool,
+    /// How many connections there were to the listener.
+    pub(crate) dialled: i64,
     certificates: &'a Certificates,
     kept: Option<Connection>,
 }
@@ -34,7 +36,7 @@ impl<'a> Client<'a> {
         certificates: &'a Certificates,
         keep_alive: bool,
     ) -> Self {
-        Self { listener, admin, upstreams, keep_alive, certificates, kept: None }
+        Self { listener, admin, upstreams, keep_alive, dialled: 0, certificates, kept: None }
     }
 
     /// Asks all of this in turn, and tells what came of each.
@@ -69,11 +71,13 @@ impl<'a> Client<'a> {
             let mut other = Client::new(addresses, upstreams, certificates, false);
             let told = Box::pin(other.ask(&request.meanwhile)).await;
             upstreams.release();
-            arrived.and(told)
+            arrived.and(told.map(|told| (told, other.dialled)))
         };
         let (first, others) = tokio::join!(self.exchange(request), others);
         let mut first = first?;
-        first["meanwhile"] = json!(others?);
+        let (others, dialled) = others?;
+        self.dialled += dialled;
+        first["meanwhile"] = json!(others);
         Ok(first)
     }
 
@@ -100,11 +104,12 @@ impl<'a> Client<'a> {
 
     /// A new connection and what the handshake told, or why there is none.
     async fn connect(
-        &self,
+        &mut self,
         request: &Request,
     ) -> Result<(std::result::Result<Connection, End>, Option<Value>)> {
         let to = self.listener;
         let mut io = dial(to).await.with_context(|| format!("connecting to {to}"))?;
+        self.dialled += 1;
         // It may be refused before it is written.
         let _ = io.write_all(&wire::bytes(&request.preface)?).await;
         let (io, tls): (Box<dyn Io>, _) = match &request.tls {
