@@ -67,7 +67,7 @@ enum Chore {
     /// which release builds place them beside each other. After large changes; needs root.
     #[cfg(target_arch = "x86_64")]
     Layout(layout::Args),
-    /// What the server runs: format, clippy, generated files, cargo deny, every test.
+    /// Format, clippy, generated files, cargo deny, every test; with --e2e what the server runs.
     Ci(ci::Args),
     /// Install what tests and measurements need beside Rust: Envoy into your cache folder,
     /// the rest from Debian's packages.
