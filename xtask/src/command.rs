@@ -1,11 +1,17 @@
 //! Running other programs, with errors that say which one failed and how.
 
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::paths;
+
+/// Between two looks at whether a program has ended.
+const EACH: Duration = Duration::from_millis(10);
 
 /// Runs it with this program's own input and output.
 ///
@@ -38,6 +44,44 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 pub(crate) fn output(command: &mut Command) -> Result<Output> {
     let text = text(command);
     command.output().with_context(|| format!("cannot start {text}"))
+}
+
+/// As [`read`], for so long at most; then it is killed.
+///
+/// # Errors
+/// As [`read`], and when it takes longer.
+pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<String> {
+    let text = text(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {text}"))?;
+    let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if start.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::sleep(EACH);
+    };
+    let [stdout, stderr] = [stdout, stderr].map(|pipe| pipe.join().unwrap_or_default());
+    let said = String::from_utf8_lossy(&stderr);
+    let said = said.trim_end();
+    let status = status.with_context(|| format!("{text}: killed after {limit:?}\n{said}"))?;
+    ensure!(status.success(), "{text}: {status}\n{said}");
+    String::from_utf8(stdout).with_context(|| format!("{text} printed no UTF-8"))
+}
+
+/// Reads to the end, as far as it goes.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut read = Vec::new();
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut read));
+        read
+    })
 }
 
 /// As a user would type it.

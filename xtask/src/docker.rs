@@ -72,16 +72,38 @@ impl Docker {
         Ok(command::output(&mut inspect)?.status.success())
     }
 
+    /// Removes the images that have no name any more; not from the user's engine, where others
+    /// may want them.
+    ///
+    /// # Errors
+    /// When the client fails.
+    pub(crate) fn prune(&self) -> Result<()> {
+        if self.host.is_none() {
+            return Ok(());
+        }
+        command::read(self.command().args(["image", "prune", "--force"])).map(drop)
+    }
+
     /// Removes the images of `image`'s name that have another tag, but for those in use.
     ///
     /// # Errors
     /// When the client fails.
     pub(crate) fn remove_older(&self, image: &str) -> Result<()> {
+        self.remove_others(image, |_| true)
+    }
+
+    /// Removes the images of `image`'s name that have another tag, of those whose whole name
+    /// `is_one`, but for those in use.
+    ///
+    /// # Errors
+    /// When the client fails.
+    pub(crate) fn remove_others(&self, image: &str, is_one: impl Fn(&str) -> bool) -> Result<()> {
         let name = image.rsplit_once(':').map_or(image, |(name, _)| name);
         let mut list = self.command();
         list.args(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name]);
         let list = command::read(&mut list)?;
-        let older: Vec<&str> = list.lines().filter(|found| *found != image).collect();
+        let others = list.lines().filter(|found| *found != image);
+        let older: Vec<&str> = others.filter(|found| is_one(found)).collect();
         if !older.is_empty() {
             command::output(self.command().args(["image", "rm"]).args(older))?;
         }

@@ -89,7 +89,11 @@ pub(crate) fn tag_by_content(docker: &Docker) -> Result<String> {
     for image in &IMAGES {
         let [latest, tagged] = ["latest", &tag].map(|tag| image.name(tag));
         command::read(docker.command().args(["tag", &latest, &tagged]))?;
+        // Each change makes another one, of tens of megabytes.
+        let by_content = image.name(&format!("{VERSION}-"));
+        docker.remove_others(&tagged, |name| name.starts_with(&by_content))?;
     }
+    docker.prune()?;
     Ok(tag)
 }
 

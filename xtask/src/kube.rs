@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::command;
 use crate::paths::find_command;
+
+/// Longer than what kubectl is ever told to wait for.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A cluster that kubectl, meshctl and whoever reads KUBECONFIG can be sent to.
 #[derive(Clone)]
@@ -55,9 +59,9 @@ impl Kube {
     /// What kubectl prints.
     ///
     /// # Errors
-    /// When it fails; with what it said.
+    /// When it fails, with what it said, or does not end.
     pub(crate) fn read(&self, args: &[&str]) -> Result<String> {
-        command::read(&mut self.kubectl(args))
+        command::read_within(&mut self.kubectl(args), LIMIT)
     }
 
     /// What kubectl prints as JSON.

@@ -89,12 +89,12 @@ impl Cluster {
         command::run(&mut self.kind(&["delete", "cluster"]))
     }
 
-    /// Whether its API server answers that it is ready.
+    /// Whether its API server answers that it is ready; half a minute late when it must.
     pub(crate) fn is_ready(&self) -> bool {
         let mut ask = self.docker.command();
         ask.args(["exec", NODE, "kubectl"]);
-        ask.args(["--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=5s"]);
-        ask.args(["wait", "--for=condition=Ready", "--timeout=5s", "nodes", "--all"]);
+        ask.args(["--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s"]);
+        ask.args(["wait", "--for=condition=Ready", "--timeout=30s", "nodes", "--all"]);
         command::output(&mut ask).is_ok_and(|output| output.status.success())
     }
 

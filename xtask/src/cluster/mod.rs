@@ -181,12 +181,24 @@ fn data() -> Result<PathBuf> {
 
 /// Held by whoever changes something; another one waits.
 fn lock() -> Result<File> {
+    lock_named("lock", "cluster")
+}
+
+/// Held by whoever runs tests on the cluster, from its beginning to its end; another one waits.
+///
+/// # Errors
+/// When there is no cache folder.
+pub(crate) fn lock_for_tests() -> Result<File> {
+    lock_named("e2e.lock", "e2e")
+}
+
+fn lock_named(name: &str, chore: &str) -> Result<File> {
     let folder = folder()?;
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let path = folder.join("lock");
+    let path = folder.join(name);
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     if file.try_lock().is_err() {
-        eprintln!("another `cargo xtask cluster` is at work; waiting for it");
+        eprintln!("another `cargo xtask {chore}` is at work; waiting for it");
         file.lock().with_context(|| path.display().to_string())?;
     }
     Ok(file)

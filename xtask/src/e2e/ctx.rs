@@ -60,7 +60,10 @@ impl<'a> Ctx<'a> {
         std::fs::create_dir_all(&self.folder)?;
         self.mesh.kube.read(&["create", "namespace", &self.namespace])?;
         let own = self.own_label();
-        self.label_namespace(&[&own])
+        self.label_namespace(&[&own])?;
+        // A pod that comes before it is refused.
+        let account = ["get", "serviceaccount", "default"];
+        self.until("the namespace's account", || self.kubectl(&account).map(drop))
     }
 
     /// Labels the namespace; `KEY-` takes a label away.

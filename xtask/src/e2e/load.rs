@@ -11,6 +11,9 @@ use crate::load_report;
 /// Between two looks at what a load says once a second.
 const EACH: Duration = Duration::from_millis(500);
 
+/// For a machine that is busy to write one of these lines.
+const LINE: Duration = Duration::from_secs(60);
+
 /// A pod that makes load until it is told to stop.
 pub(super) struct Load<'a> {
     ctx: &'a Ctx<'a>,
@@ -69,9 +72,15 @@ impl<'a> Load<'a> {
         Ok(load)
     }
 
+    /// Of what it has said lately, for kubectl to send less.
     fn last_line(&self) -> Result<Value> {
-        // A long line is several in the file that kubectl counts in.
-        let log = self.ctx.kubectl(&["logs", &self.pod, "--container=load", "--since=5s"])?;
+        // Lines cannot be counted: a long one is several in the file that kubectl counts in.
+        self.last_line_of(&["--since=5s"])
+    }
+
+    fn last_line_of(&self, which: &[&str]) -> Result<Value> {
+        let logs = ["logs", &self.pod, "--container=load"];
+        let log = self.ctx.kubectl(&[&logs, which].concat())?;
         let line = log.lines().last().unwrap_or_default();
         let start: String = line.chars().take(200).collect();
         serde_json::from_str(line).with_context(|| format!("{} says {start:?}", self.pod))
@@ -82,7 +91,9 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When the pod says nothing.
     pub(super) fn requests(&self) -> Result<u64> {
-        self.last_line()?["requests"].as_u64().context("mesh-load counts no requests")
+        self.ctx.until_each(EACH, "what the load has counted", LINE, || {
+            self.last_line()?["requests"].as_u64().context("mesh-load counts no requests")
+        })
     }
 
     /// Waits until so many have been answered.
@@ -103,12 +114,17 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When there is none in time.
     pub(super) fn stop(self) -> Result<Report> {
-        self.ctx.exec(&self.pod, "load", &["sh", "-c", "kill 1"])?;
+        // It may end before kubectl has heard how the command went.
+        let told = self.ctx.exec(&self.pod, "load", &["sh", "-c", "kill 1"]);
         let report = self.ctx.until("the load's report", || {
-            let mut line = self.last_line()?;
+            let mut line = self.last_line_of(&[])?;
             ensure!(line["report"].is_object(), "its last line is of second {}", line["second"]);
             Ok(line["report"].take())
-        })?;
+        });
+        let report = match told {
+            Ok(_) => report?,
+            Err(why) => report.context(format!("it was told to end: {why:#}"))?,
+        };
         let file = self.ctx.folder.join(format!("{}.report.json", self.pod));
         std::fs::write(file, format!("{report:#}"))?;
         Ok(Report(report))

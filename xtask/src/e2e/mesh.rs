@@ -14,6 +14,10 @@ use crate::kube::Kube;
 /// Where its control plane is.
 pub(super) const NAMESPACE: &str = "mesh-system";
 
+/// The second control plane of a test.
+pub(super) const CANARY: &str = "canary";
+const CANARY_PILOT: &str = "mesh-pilot-canary";
+
 /// The label of every namespace that a test has made.
 pub(super) const TEST_LABEL: &str = "mesh-e2e";
 
@@ -102,11 +106,18 @@ impl Mesh {
         command::run(&mut self.meshctl(&["uninstall", "--revision", name, "--yes"]))
     }
 
-    /// Removes the namespaces of tests that were run before.
+    /// Removes what tests that were run before have left, as when they were killed.
     ///
     /// # Errors
-    /// When kubectl fails.
+    /// When kubectl or meshctl fail.
     pub(super) fn sweep(&self) -> Result<()> {
-        self.kube.read(&["delete", "namespaces", "--selector", TEST_LABEL, "--wait"]).map(drop)
+        let delete = ["delete", "namespaces", "--selector", TEST_LABEL, "--timeout=300s"];
+        self.kube.read(&delete)?;
+        let canary = ["get", "deployments", "--ignore-not-found", "--output=name"];
+        let canary = [&canary[..], &["--namespace", NAMESPACE, CANARY_PILOT]].concat();
+        match self.kube.read(&canary)?.trim() {
+            "" => Ok(()),
+            _ => self.uninstall_revision(CANARY),
+        }
     }
 }

@@ -27,8 +27,8 @@ use self::figures::Figures;
 use self::mesh::Mesh;
 use self::place::Place;
 use self::suite::Run;
-use crate::cluster::UpArgs;
-use crate::local_mesh::stop_signals;
+use crate::cluster::{self, UpArgs};
+use crate::local_mesh::{stop_signals, stopped};
 use crate::{build, paths};
 
 #[derive(clap::Args)]
@@ -111,14 +111,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn run_from(folder: &Path, args: &Args) -> Result<()> {
     let stages = suite::choose(&args.only)?;
     let stop = stop_signals()?;
+    let _lock = cluster::lock_for_tests()?;
     let reports = empty_folder()?;
     let place = Place::open(args)?;
     let outcome = (|| {
         let tag = if args.as_is { None } else { Some(place.bring_images(folder, args)?) };
+        ensure!(!stopped(&stop), "stopped");
         let mesh = Mesh::new(&place, folder, args, tag);
         mesh.sweep()?;
-        let installed = if args.as_is { None } else { Some(mesh.install_timed()?) };
         let run = Run { mesh: &mesh, reports: &reports, stop: &stop, keep: args.keep };
+        let installed = if args.as_is { None } else { Some(run.install()?) };
         let failed = run.all(&stages)?;
         if let Some(figures) = installed {
             println!("{figures}");

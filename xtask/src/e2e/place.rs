@@ -31,10 +31,11 @@ impl Place {
             kube.read(&["get", "nodes"]).context("the cluster of the current context")?;
             return Ok(Self { kube, own: None, was_up: true });
         }
-        let was_up = cluster::is_up();
+        // With nobody there it is what a run that was killed has left.
+        let was_up = cluster::is_up() && !command::is_ci();
         let own = match was_up && !args.up.is_from_packages() {
             true => cluster::current()?,
-            false => cluster::up(&args.up)?,
+            false => cluster::up(&args.up).inspect_err(|_| give_up(was_up))?,
         };
         Ok(Self { kube: own.kube()?, own: Some(own), was_up })
     }
@@ -86,6 +87,13 @@ impl Place {
             return Ok(());
         }
         cluster::down()
+    }
+}
+
+/// Half a cluster is not left behind.
+fn give_up(was_up: bool) {
+    if !was_up && let Err(why) = cluster::down() {
+        eprintln!("not everything of the cluster has ended: {why:#}");
     }
 }
 

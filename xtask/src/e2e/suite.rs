@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail, ensure};
 
 use super::mesh::Mesh;
 use super::{Ctx, Figures, collect, tests};
@@ -78,7 +78,7 @@ static STAGES: [&[Test]; 10] = [
     )],
     &[test(
         "certificate_rotation_under_load",
-        "certificates that live 15 s: no request fails",
+        "certificates that live 30 s: no request fails",
         tests::certificate_rotation::run,
     )],
     &[test(
@@ -135,6 +135,20 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Installs the mesh; what explains that it cannot be is kept.
+    ///
+    /// # Errors
+    /// When it cannot be, or Ctrl-C has ended it.
+    pub(super) fn install(&self) -> Result<Figures> {
+        let outcome = self.mesh.install_timed();
+        ensure!(!stopped(self.stop), "stopped");
+        if outcome.is_err() {
+            let folder = self.reports.join("install");
+            collect::everything(&Ctx::new(self.mesh, "install", folder, self.stop));
+        }
+        outcome
+    }
+
     /// Runs the tests, prints the table, and gives how many have failed.
     ///
     /// # Errors

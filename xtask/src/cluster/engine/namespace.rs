@@ -24,6 +24,10 @@ const PREFIX: &str = "/30";
 /// # Errors
 /// When `ip` fails.
 pub(super) fn up() -> Result<()> {
+    if Path::new(FILE).exists() && ip(&["-netns", NAME, "link"]).is_err() {
+        // Of before the machine's restart: a file with no namespace behind it.
+        ip(&["netns", "delete", NAME])?;
+    }
     if !Path::new(FILE).exists() {
         ip(&["netns", "add", NAME])?;
     }

@@ -1,10 +1,10 @@
 //! The control plane replaced, and away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::e2e::ctx::{Ctx, INJECTED, pod_name};
+use crate::e2e::ctx::{Ctx, DEADLINE, INJECTED, pod_name};
 use crate::e2e::load::{self, Load};
 use crate::e2e::{Figures, fixture, mesh};
 
@@ -45,8 +45,9 @@ fn rollout(system: &Ctx, late: &Ctx) -> Result<u32> {
     let pod = late.write("admitted.yaml", &pod)?;
     let before = all_pods(system)?;
     system.kubectl(&["rollout", "restart", PILOT])?;
-    let mut admitted = 0;
+    let (start, mut admitted) = (Instant::now(), 0);
     loop {
+        ensure!(start.elapsed() < DEADLINE, "the rollout goes on after {DEADLINE:?}");
         late.kubectl(&["create", "--dry-run=server", "--filename", &pod])?;
         admitted += 1;
         let said = system.kubectl(&["rollout", "status", PILOT, "--watch=false"])?;
@@ -64,7 +65,7 @@ fn all_pods(system: &Ctx) -> Result<usize> {
 
 fn without_pilots(ctx: &Ctx, plain: &Ctx, late: &Ctx) -> Result<()> {
     let system = ctx.in_namespace(mesh::NAMESPACE);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     system.until("the pilots' end", || {
         let left = all_pods(&system)?;
         ensure!(left == 0, "{left} of them are there");
@@ -75,7 +76,7 @@ fn without_pilots(ctx: &Ctx, plain: &Ctx, late: &Ctx) -> Result<()> {
     let kube_system = ctx.in_namespace("kube-system");
     let dns = kube_system.pods("k8s-app=kube-dns")?;
     if let Some(pod) = dns.first() {
-        kube_system.kubectl(&["delete", "pod", &pod_name(pod)])?;
+        kube_system.kubectl(&["delete", "pod", &pod_name(pod), "--timeout=300s"])?;
         kube_system.rolled_out("deployment/coredns")?;
     }
     // And where pods are to have sidecars, none comes without.

@@ -4,9 +4,8 @@ use anyhow::{Result, ensure};
 
 use crate::e2e::ctx::Ctx;
 use crate::e2e::load::{self, Load};
+use crate::e2e::mesh::CANARY;
 use crate::e2e::{Figures, fixture};
-
-const CANARY: &str = "canary";
 
 /// Under load, without a failed request.
 pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
