@@ -146,9 +146,10 @@ fn named(object: &Value) -> Result<(ObjectName, &'static Kind), ApplyError> {
 }
 
 /// A definition that another mesh has made: its kinds are ours, too, and we use them as
-/// they are.
+/// they are. And a namespace that was there before us: its other pods are not to be held to
+/// our pod security, nor is it ours to delete.
 fn is_foreign(name: &ObjectName, old: &DynamicObject) -> bool {
     let labels = old.metadata.labels.as_ref();
-    name.kind == kinds::DEFINITION
+    matches!(name.kind.as_str(), kinds::DEFINITION | kinds::NAMESPACE)
         && labels.and_then(|labels| labels.get(PART_OF.0)).is_none_or(|value| value != PART_OF.1)
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::time::timeout;
 
 /// For an API server to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// For it to say of which version it is.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// Which cluster.
 #[derive(Clone, Debug, Default)]
@@ -56,10 +59,12 @@ impl Connection {
         let url = config.cluster_url.to_string();
         let client =
             Client::try_from(config).map_err(|error| ConnectError::BadConfig(explain(&error)))?;
-        match client.apiserver_version().await {
-            Ok(version) => Ok((client, version)),
-            Err(error) => Err(ConnectError::NoAnswer { url, reason: explain(&error) }),
-        }
+        let reason = match timeout(ANSWER, client.apiserver_version()).await {
+            Ok(Ok(version)) => return Ok((client, version)),
+            Ok(Err(error)) => explain(&error),
+            Err(_) => format!("it took the connection, and said nothing in {ANSWER:?}"),
+        };
+        Err(ConnectError::NoAnswer { url, reason })
     }
 
     async fn config(&self) -> Result<Config, ConnectError> {

@@ -12,7 +12,7 @@ use crate::chart::{self, ChartError, Release};
 use crate::{client, names};
 
 /// The ConfigMap's key.
-const KEY: &str = "config.yaml";
+pub(crate) const KEY: &str = "config.yaml";
 
 /// Why it is not known what sidecars are made of.
 #[derive(Debug, thiserror::Error)]

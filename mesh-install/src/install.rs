@@ -102,7 +102,7 @@ async fn apply_all(
             let name = ObjectName::of(object);
             events.tell(match change {
                 Change::LeftAlone => {
-                    Event::LeftAlone(name, "another mesh has made it; it is used as it is")
+                    Event::LeftAlone(name, "somebody else has made it; it is used as it is")
                 }
                 change => Event::Applied(name, change),
             });

@@ -16,7 +16,7 @@ pub(crate) struct Kind {
 
 /// In the order in which they are applied; deleted is the other way round.
 pub(crate) const KINDS: [Kind; 16] = [
-    kind("", "v1", "Namespace", "namespaces", false),
+    kind("", "v1", NAMESPACE, "namespaces", false),
     kind("apiextensions.k8s.io", "v1", DEFINITION, "customresourcedefinitions", false),
     // Made by a pilot, where the Gateway API is.
     kind("gateway.networking.k8s.io", "v1", "GatewayClass", "gatewayclasses", false),
@@ -41,6 +41,7 @@ pub(crate) const KINDS: [Kind; 16] = [
     ),
 ];
 
+pub(crate) const NAMESPACE: &str = "Namespace";
 pub(crate) const DEFINITION: &str = "CustomResourceDefinition";
 pub(crate) const MUTATING: &str = "MutatingWebhookConfiguration";
 pub(crate) const VALIDATING: &str = "ValidatingWebhookConfiguration";

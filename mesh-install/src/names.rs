@@ -14,6 +14,8 @@ pub(crate) const ROOTS: &str = "mesh-ca-root-cert";
 /// The Secret of the root itself.
 pub(crate) const CA_SECRET: &str = "mesh-ca-secret";
 pub(crate) const LEASE_END: &str = "-leader";
+/// Which pilot of all revisions looks after the roots.
+pub(crate) const CA_LEASE: &str = "mesh-ca-leader";
 
 fn suffix(revision: &str) -> String {
     if revision == REVISION { String::new() } else { format!("-{revision}") }

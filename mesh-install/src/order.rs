@@ -22,7 +22,7 @@ pub(crate) enum Step {
 impl Step {
     fn of(object: &Value) -> Self {
         match object["kind"].as_str().unwrap_or_default() {
-            "Namespace" | "CustomResourceDefinition" => Self::Ground,
+            kinds::NAMESPACE | kinds::DEFINITION => Self::Ground,
             kinds::MUTATING | kinds::VALIDATING => Self::Webhook,
             _ if label(object, "app.kubernetes.io/component") == Some("gateway") => Self::Gateway,
             _ => Self::Pilot,

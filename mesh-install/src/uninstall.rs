@@ -61,7 +61,7 @@ pub async fn find(
     let mut found = Found { in_use, asking, ..Found::default() };
     // Webhooks first: what they would refuse later is not refused any more.
     for kind in KINDS.iter().rev() {
-        if matches!(kind.kind, "Namespace" | kinds::DEFINITION) && *scope != Scope::Purge {
+        if matches!(kind.kind, kinds::NAMESPACE | kinds::DEFINITION) && *scope != Scope::Purge {
             continue;
         }
         let labelled = list(client, kind, &selector(scope)).await?;
@@ -91,7 +91,9 @@ pub async fn find(
         Scope::Mesh | Scope::Purge => {
             for lease in list_in(client, "Lease", namespace).await? {
                 let is_ours = |name: &String| {
-                    name.starts_with(names::PILOT) && name.ends_with(names::LEASE_END)
+                    let of_pilots =
+                        name.starts_with(names::PILOT) && name.ends_with(names::LEASE_END);
+                    of_pilots || name == names::CA_LEASE
                 };
                 made.extend(
                     lease
@@ -110,7 +112,7 @@ pub async fn find(
     let at = found
         .objects
         .iter()
-        .position(|object| object.kind == kinds::DEFINITION || object.kind == "Namespace");
+        .position(|object| matches!(&*object.kind, kinds::DEFINITION | kinds::NAMESPACE));
     let at = at.unwrap_or(found.objects.len());
     found.objects.splice(at..at, existing(client, made).await?);
     let mut seen = BTreeSet::new();
@@ -129,16 +131,23 @@ pub async fn uninstall(
     events: &Events,
 ) -> Result<(), UninstallError> {
     let patience = Patience::new(timeout, timeout);
-    let mut rest = &found.objects[..];
-    while !rest.is_empty() {
-        // What a pilot that still runs would make again comes after the pilots.
-        let is_pilot = |object: &ObjectName| object.kind == "Deployment";
-        let end = rest.iter().position(|object| is_pilot(object) != is_pilot(&rest[0]));
-        let (now, later) = rest.split_at(end.unwrap_or(rest.len()));
+    // What a pilot that still runs would make again comes after the pilots.
+    let is_pilot = |object: &ObjectName| object.kind == "Deployment";
+    let with_roots = found.objects.iter().any(|object| object.name == names::ROOTS);
+    let mut now = found.objects.clone();
+    while let Some(first) = now.first().map(is_pilot) {
+        let end = now.iter().position(|object| is_pilot(object) != first);
+        let mut later = now.split_off(end.unwrap_or(now.len()));
         try_join_all(now.iter().map(|object| delete(client, object, events))).await?;
-        let gone = now.iter().cloned().map(Target::Gone).collect();
+        let gone = now.into_iter().map(Target::Gone).collect();
         until_ready(client, gone, patience, events).await?;
-        rest = later;
+        if first && with_roots {
+            // Published meanwhile, in namespaces that were made meanwhile.
+            let mut late = roots(client).await?;
+            late.retain(|object| !later.contains(object));
+            later.splice(..0, late);
+        }
+        now = later;
     }
     Ok(())
 }

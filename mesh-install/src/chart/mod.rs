@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub use set::{SetError, parse as parse_set};
 pub use template::{Place, TemplateError};
 
+use crate::injection;
+
 /// Every file of the chart: its name, and its text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/chart.rs"));
 
@@ -121,7 +123,19 @@ pub fn render(release: &Release) -> Result<Vec<Rendered>, ChartError> {
             object: document.value,
         }));
     }
+    objects.iter().try_for_each(|rendered| check_injection(&rendered.object))?;
     Ok(objects)
+}
+
+/// What the pilots would not read, and so no pod would be injected by, goes no further.
+fn check_injection(object: &Value) -> Result<(), ChartError> {
+    match object["data"][injection::KEY].as_str() {
+        Some(text) if object["kind"] == "ConfigMap" => {
+            let wrong = |error| ChartError::Values(vec![format!("injection.{error}")]);
+            mesh_inject::Config::from_yaml(text).map(drop).map_err(wrong)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The version of the images that the chart installs.

@@ -85,3 +85,15 @@ fn what_is_laid_over_is_merged_replaced_or_taken_away() {
     assert_eq!(values["pilot"]["extraArgs"], json!(["--x"]));
     assert_eq!(values["pilot"]["logLevel"], "info");
 }
+
+#[test]
+fn what_sidecars_would_not_be_made_of_is_refused_before_it_is_installed() {
+    let error = render(&release(json!({"injection": {"drainTime": "soon"}}))).unwrap_err();
+    assert!(error.to_string().starts_with("injection.drainTime: "), "{error}");
+    for (ttl, is_taken) in
+        [("10s", true), ("9s", false), ("24h", true), ("90d", true), ("0d", false), ("91d", false)]
+    {
+        let rendered = render(&release(json!({"pilot": {"workloadCertTtl": ttl}})));
+        assert_eq!(rendered.is_ok(), is_taken, "{ttl}");
+    }
+}

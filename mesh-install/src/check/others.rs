@@ -6,7 +6,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 
 use super::{Finding, Found};
-use crate::{PART_OF, REVISION_LABEL};
+use crate::PART_OF;
 
 const CHECK: &str = "other meshes";
 
@@ -29,7 +29,7 @@ pub(super) async fn check(client: &Client, namespace: &str, values: &Value) -> F
             Some(other(mesh, name_of(webhooks.iter().find(has_it)?), values))
         })
         .collect();
-    findings.extend(webhooks.iter().filter_map(|one| second(one, namespace, values)));
+    findings.extend(webhooks.iter().filter_map(|one| second(one, namespace)));
     if findings.is_empty() {
         findings.push(Finding::ok(CHECK, "there is none"));
     }
@@ -57,22 +57,17 @@ fn other(mesh: &str, webhook: &str, values: &Value) -> Finding {
     )
 }
 
-/// The same revision from another namespace would inject the same pods.
-fn second(
-    webhook: &MutatingWebhookConfiguration,
-    namespace: &str,
-    values: &Value,
-) -> Option<Finding> {
+/// A second control plane of ours has the namespace of the first one: they share the roots, which
+/// each would publish in every namespace over the other's.
+fn second(webhook: &MutatingWebhookConfiguration, namespace: &str) -> Option<Finding> {
     let labels = webhook.metadata.labels.as_ref()?;
-    let is_ours = labels.get(PART_OF.0).is_some_and(|value| value == PART_OF.1);
-    let revision = values["revision"].as_str()?;
-    if !is_ours || labels.get(REVISION_LABEL).is_none_or(|value| value != revision) {
+    if labels.get(PART_OF.0).is_none_or(|value| value != PART_OF.1) {
         return None;
     }
     let service = webhook.webhooks.iter().flatten().next()?.client_config.service.clone()?;
     let message = format!(
-        "the revision {revision} is installed in the namespace {0} already; say \
-         --mesh-namespace {0}, or give this one another --revision",
+        "the mesh is installed in the namespace {0} already, and a cluster has one: say \
+         --mesh-namespace {0}, with another --revision for a control plane beside it",
         service.namespace
     );
     (namespace != service.namespace).then(|| Finding::error(CHECK, message))

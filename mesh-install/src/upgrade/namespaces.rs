@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use serde_json::json;
 
 use crate::chart::REVISION;
+use crate::kinds;
 use crate::{ApplyError, Event, Events, FIELD_MANAGER, ObjectName, REVISION_LABEL};
 
 const OURS: &str = "mesh-injection";
@@ -65,7 +66,7 @@ pub(super) async fn move_to(
 }
 
 fn named(name: &str) -> ObjectName {
-    ObjectName { kind: "Namespace".to_owned(), namespace: None, name: name.to_owned() }
+    ObjectName { kind: kinds::NAMESPACE.to_owned(), namespace: None, name: name.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
 //! What can be waited for.
 
 use std::fmt;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::workload;
 use crate::{ObjectName, explain, kinds};
+
+/// For the API server to say how something is.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Something that becomes ready.
 #[derive(Clone, Debug)]
@@ -69,11 +74,18 @@ impl From<String> for Lack {
 impl Target {
     /// What it lacks; None when it is ready.
     pub(crate) async fn lacks(&self, client: &Client) -> Option<Lack> {
-        let lacks = match self {
+        match timeout(ANSWER, self.ask(client)).await {
+            Ok(Ok(lack)) => lack,
+            Ok(Err(error)) => Some(format!("the API server: {}", explain(&error)).into()),
+            Err(_) => Some(format!("the API server says nothing in {ANSWER:?}").into()),
+        }
+    }
+
+    async fn ask(&self, client: &Client) -> kube::Result<Option<Lack>> {
+        match self {
             Self::Workload(object) => workload(client, object).await,
-            other => other.lacks_something(client).await.map(|why| why.map(Lack::from)),
-        };
-        lacks.unwrap_or_else(|error| Some(format!("the API server: {}", explain(&error)).into()))
+            other => Ok(other.lacks_something(client).await?.map(Lack::from)),
+        }
     }
 
     async fn lacks_something(&self, client: &Client) -> kube::Result<Option<String>> {

@@ -91,6 +91,19 @@ async fn what_speaks_against_it_is_said_with_a_way_on() {
 }
 
 #[tokio::test]
+async fn a_cluster_has_one_mesh_however_many_revisions() {
+    let server = ApiServer::start().await;
+    install(&server, json!({})).await.0.unwrap();
+    let mut canary = release(json!({"revision": "canary"}));
+    let findings = check::before(&server.client(), &canary).await.unwrap();
+    assert_eq!(check::worst(&findings), Level::Ok, "{findings:?}");
+    canary.namespace = "elsewhere".to_owned();
+    let findings = check::before(&server.client(), &canary).await.unwrap();
+    let error = findings.iter().find(|finding| finding.level == Level::Error).unwrap();
+    assert!(error.message.contains("--mesh-namespace mesh-system"), "{error:?}");
+}
+
+#[tokio::test]
 async fn the_trust_domain_of_a_mesh_stays() {
     let server = ApiServer::start().await;
     install(&server, json!({"trustDomain": "old.example"})).await.0.unwrap();

@@ -44,6 +44,12 @@ async fn purged_nothing_of_ours_is_left_and_what_is_not_ours_is() {
         }),
     );
     server.put(
+        "leases",
+        json!({
+            "metadata": {"name": "mesh-ca-leader", "namespace": NAMESPACE},
+        }),
+    );
+    server.put(
         "gatewayclasses",
         json!({
             "metadata": {"name": "mesh", "labels": {"app.kubernetes.io/part-of": "mesh"}},
@@ -52,6 +58,18 @@ async fn purged_nothing_of_ours_is_left_and_what_is_not_ours_is() {
     uninstall(&server, Scope::Purge).await;
     assert_eq!(server.names(), before);
     assert_eq!(uninstall(&server, Scope::Purge).await, 0);
+}
+
+#[tokio::test]
+async fn a_namespace_that_was_there_before_stays_as_it_is() {
+    let server = ApiServer::start().await;
+    server.put("namespaces", json!({"metadata": {"name": NAMESPACE, "labels": {"team": "shop"}}}));
+    let before = server.names();
+    install(&server, json!({})).await.0.unwrap();
+    let labels = &server.get("namespaces", NAMESPACE).unwrap()["metadata"]["labels"];
+    assert_eq!(*labels, json!({"team": "shop"}));
+    uninstall(&server, Scope::Purge).await;
+    assert_eq!(server.names(), before);
 }
 
 #[tokio::test]
