@@ -9,6 +9,7 @@ pub mod crd;
 mod document;
 pub mod gateway_api;
 pub mod istio;
+mod kinds;
 mod nearest;
 mod problem;
 pub mod route;
@@ -16,6 +17,7 @@ mod rule;
 
 pub use check::{Refusal, check};
 pub use document::{Document, documents};
+pub use kinds::{KINDS, RuleKind};
 pub use nearest::nearest;
 pub use problem::{Problem, RuleKey};
 pub use rule::{KUBERNETES_GATEWAY, Meaning, Rule, is_rule, parse, rule};

@@ -1,6 +1,6 @@
 //! `meshctl route delete reviews`.
 
-use super::resources::{Found, destination_rule, names, virtual_service, virtual_services};
+use super::resources::{Found, destination_rule, names_subset, virtual_service};
 use super::{ExistingRule, KnownService, PREVIOUS_ROUTE, Plan, RouteError};
 use crate::RuleKey;
 use crate::istio::{HttpRoute, VirtualServiceSpec};
@@ -20,7 +20,7 @@ pub fn delete(service: &KnownService, rules: &[ExistingRule]) -> Result<Plan, Ro
     if let Some(rule) = destination_rule(service, rules)?
         && rule.is_ours()
     {
-        match user_of_subsets(service, rules, &plan)? {
+        match user_of_subsets(service, rules, &plan) {
             None => plan.delete.push(rule.key),
             Some(user) if plan == Plan::default() => {
                 let reason = format!("{user} names its subsets; change or delete that first");
@@ -62,24 +62,11 @@ fn restored(mut rule: Found<VirtualServiceSpec>) -> Result<Found<VirtualServiceS
 }
 
 /// A `VirtualService` that names a subset of the service once the plan is carried out.
-fn user_of_subsets(
-    service: &KnownService,
-    rules: &[ExistingRule],
-    plan: &Plan,
-) -> Result<Option<RuleKey>, RouteError> {
+fn user_of_subsets(service: &KnownService, rules: &[ExistingRule], plan: &Plan) -> Option<RuleKey> {
     let is_changed = |rule: &&ExistingRule| {
         plan.delete.contains(&rule.key) || plan.apply.iter().any(|new| new.key == rule.key)
     };
-    let stay = rules.iter().filter(|rule| !is_changed(rule)).chain(&plan.apply);
-    for rule in virtual_services(stay) {
-        let Found { key, resource } = rule?;
-        let mut destinations = resource.spec.http.iter().flat_map(|http| &http.route);
-        if destinations.any(|entry| {
-            entry.destination.subset.is_some()
-                && names(&entry.destination.host, &key.namespace, service)
-        }) {
-            return Ok(Some(key));
-        }
-    }
-    Ok(None)
+    let mut stay = rules.iter().filter(|rule| !is_changed(rule)).chain(&plan.apply);
+    let user = stay.find(|rule| rule.key.kind == "VirtualService" && names_subset(rule, service));
+    user.map(|rule| rule.key.clone())
 }

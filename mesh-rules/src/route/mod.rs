@@ -23,6 +23,9 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// In a user's `VirtualService`: its default route as it was, as JSON; `null`: it had none.
 pub const PREVIOUS_ROUTE: &str = "meshctl/previous-route";
 
+/// The kinds of the rules that plans are made from and consist of.
+pub const KINDS: [&str; 2] = ["DestinationRule", "VirtualService"];
+
 const MESHCTL: &str = "meshctl";
 
 /// A service, as far as a route needs to know it.

@@ -1,7 +1,8 @@
 //! The rules that exist for one service, in their types.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{ExistingRule, KnownService, MANAGED_BY, MESHCTL, RouteError};
 use crate::istio::{self, DestinationRuleSpec, HttpRoute, Metadata, Resource, VirtualServiceSpec};
@@ -28,14 +29,23 @@ impl<S: Serialize> Found<S> {
     }
 }
 
+/// As much of a rule as says whom it is for; the rest may be more than we can read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Outline {
+    host: String,
+    hosts: Vec<String>,
+    gateways: Vec<String>,
+}
+
 /// The `VirtualService` that routes, in sidecars, the service's requests.
 pub(super) fn virtual_service(
     service: &KnownService,
     rules: &[ExistingRule],
 ) -> Result<Option<Found<VirtualServiceSpec>>, RouteError> {
-    find(rules, "VirtualService", |key, spec: &VirtualServiceSpec| {
-        let in_sidecars = spec.gateways.is_empty() || spec.gateways.iter().any(|g| g == "mesh");
-        in_sidecars && spec.hosts.iter().any(|host| names(host, &key.namespace, service))
+    find(rules, "VirtualService", |key, Outline { hosts, gateways, .. }| {
+        let in_sidecars = gateways.is_empty() || gateways.iter().any(|g| g == "mesh");
+        in_sidecars && hosts.iter().any(|host| names(host, &key.namespace, service))
     })
 }
 
@@ -44,31 +54,47 @@ pub(super) fn destination_rule(
     service: &KnownService,
     rules: &[ExistingRule],
 ) -> Result<Option<Found<DestinationRuleSpec>>, RouteError> {
-    find(rules, "DestinationRule", |key, spec: &DestinationRuleSpec| {
-        names(&spec.host, &key.namespace, service)
-    })
+    find(rules, "DestinationRule", |key, Outline { host, .. }| names(host, &key.namespace, service))
 }
 
-/// Every `VirtualService` of these rules.
-pub(super) fn virtual_services<'a>(
-    rules: impl Iterator<Item = &'a ExistingRule>,
-) -> impl Iterator<Item = Result<Found<VirtualServiceSpec>, RouteError>> {
-    let rules = rules.filter(|rule| rule.key.kind == "VirtualService");
-    rules.map(|rule| Ok(Found { key: rule.key.clone(), resource: read(rule)? }))
-}
-
+/// One that is somebody else's is not read: whatever is in it, it is not in the way.
 fn find<S: DeserializeOwned>(
     rules: &[ExistingRule],
     kind: &str,
-    wanted: impl Fn(&RuleKey, &S) -> bool,
+    wanted: impl Fn(&RuleKey, &Outline) -> bool,
 ) -> Result<Option<Found<S>>, RouteError> {
-    for rule in rules.iter().filter(|rule| rule.key.kind == kind) {
-        let resource = read::<S>(rule)?;
-        if wanted(&rule.key, &resource.spec) {
-            return Ok(Some(Found { key: rule.key.clone(), resource }));
+    let mut rules = rules.iter().filter(|rule| rule.key.kind == kind);
+    let found = rules.find(|rule| wanted(&rule.key, &outline(rule)));
+    found.map(|rule| Ok(Found { key: rule.key.clone(), resource: read(rule)? })).transpose()
+}
+
+/// Of nobody's, when not even that can be read.
+fn outline(rule: &ExistingRule) -> Outline {
+    let spec = value(rule).get_mut("spec").map(Value::take);
+    spec.and_then(|spec| serde_json::from_value(spec).ok()).unwrap_or_default()
+}
+
+fn value(rule: &ExistingRule) -> Value {
+    let document = documents("", &rule.yaml).unwrap_or_default().into_iter().next();
+    document.map(|document| document.value).unwrap_or_default()
+}
+
+/// Whether the rule names a subset of the service, be it where we do not know what it means.
+pub(super) fn names_subset(rule: &ExistingRule, service: &KnownService) -> bool {
+    in_value(&value(rule), &rule.key.namespace, service)
+}
+
+fn in_value(value: &Value, namespace: &str, service: &KnownService) -> bool {
+    match value {
+        Value::Object(fields) => {
+            let text = |field: &str| fields.get(field).and_then(Value::as_str);
+            let is_one = text("subset").is_some()
+                && text("host").is_some_and(|host| names(host, namespace, service));
+            is_one || fields.values().any(|value| in_value(value, namespace, service))
         }
+        Value::Array(values) => values.iter().any(|value| in_value(value, namespace, service)),
+        _ => false,
     }
-    Ok(None)
 }
 
 fn read<S: DeserializeOwned>(rule: &ExistingRule) -> Result<Resource<S>, RouteError> {
@@ -79,7 +105,7 @@ fn read<S: DeserializeOwned>(rule: &ExistingRule) -> Result<Resource<S>, RouteEr
 }
 
 /// Whether `host`, written in a rule of `namespace`, is the service.
-pub(super) fn names(host: &str, namespace: &str, service: &KnownService) -> bool {
+fn names(host: &str, namespace: &str, service: &KnownService) -> bool {
     let prefix = format!("{}.{}.svc.", service.name, service.namespace);
     let domain = service.hostname.strip_prefix(&prefix).unwrap_or_default();
     mesh_model::fqdn(host, namespace, domain) == service.hostname

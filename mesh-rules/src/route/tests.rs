@@ -151,3 +151,30 @@ spec:
     let error = delete(&reviews(), &left).unwrap_err().to_string();
     assert!(error.contains("VirtualService default/other names its subsets"), "{error}");
 }
+
+/// A leftover of somebody's, with what we do not know.
+fn unreadable(name: &str, host: &str) -> ExistingRule {
+    let yaml = format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}}}\n\
+         spec:\n  hosts: [{host}]\n  http:\n  - fault: {{abort: {{httpStatus: 500}}}}\n\
+         \x20   route: [{{destination: {{host: reviews, subset: v2}}}}]\n"
+    );
+    let key =
+        RuleKey { kind: "VirtualService".into(), namespace: "default".into(), name: name.into() };
+    ExistingRule { key, yaml }
+}
+
+#[test]
+fn a_rule_that_cannot_be_read_is_in_the_way_of_its_own_service_alone() {
+    let weights = parse_weights(&["v2"]).unwrap();
+    let theirs = [unreadable("theirs", "ratings"), unreadable("wrong", "{a: b}")];
+    let made = carried_out(set(&reviews(), &theirs, &weights).unwrap(), theirs.to_vec());
+    let plan = delete(&reviews(), &made).unwrap();
+    let deleted: Vec<_> = plan.delete.iter().map(|key| key.kind.as_str()).collect();
+    assert_eq!(deleted, ["VirtualService"], "theirs may lead to a subset");
+
+    let error = set(&reviews(), &[unreadable("ours", "reviews")], &weights).unwrap_err();
+    let error = error.to_string();
+    assert!(error.starts_with("VirtualService default/ours: "), "{error}");
+    assert!(error.contains("spec.http[0].fault: ") && error.contains("not supported"), "{error}");
+}

@@ -67,8 +67,14 @@ impl Mesh {
         self.pilot.services().await
     }
 
-    /// Every rule, as it was written.
+    /// Every rule that is in force, as it was written.
     pub(crate) async fn rules(&mut self) -> Result<Vec<ExistingRule>> {
+        self.pilot.rules().await
+    }
+
+    /// The rules that `meshctl route` changes, as they are kept: on a cluster they need not be
+    /// in force, nor such as can be read.
+    pub(crate) async fn kept(&mut self) -> Result<Vec<ExistingRule>> {
         match &mut self.rules {
             Some(rules) => rules.list().await,
             None => self.pilot.rules().await,

@@ -9,13 +9,12 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use mesh_rules::RuleKey;
+use mesh_rules::{KINDS, RuleKey};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::kinds::RULE_KINDS;
 use super::status::{self, Shown};
-use super::{Inner, Verdict, parents};
+use super::{Inner, Verdict, kinds, parents};
 use crate::cluster::{self, FIELD_MANAGER};
 use crate::leader::Leadership;
 
@@ -130,9 +129,9 @@ impl Reporter {
     }
 
     fn api(&self, key: &RuleKey, verdict: &Verdict) -> Option<Api<DynamicObject>> {
-        let kind = RULE_KINDS.iter().find(|kind| kind.key == key.kind)?;
+        let kind = KINDS.iter().find(|kind| kind.key == key.kind)?;
         let resource =
-            kind.resources().find(|one| one.api_version == verdict.stored.api_version)?;
+            kinds::resources(kind).find(|one| one.api_version == verdict.stored.api_version)?;
         Some(Api::namespaced_with(self.client.clone(), &key.namespace, &resource))
     }
 

@@ -1,10 +1,9 @@
 //! A rule as the API server keeps it.
 
 use kube::core::DynamicObject;
-use mesh_rules::{Document, Problem, Rule, RuleKey, rule};
+use mesh_rules::{Document, Problem, Rule, RuleKey, RuleKind, rule};
 use serde_json::{Map, Value, json};
 
-use super::kinds::RuleKind;
 use super::status::{self, Shown};
 
 /// What the API server adds to what the user wrote.
@@ -92,11 +91,12 @@ fn written(mut metadata: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kinds::RULE_KINDS;
+    use mesh_rules::KINDS;
+
     use super::*;
 
     fn route(metadata: Value, spec: Value) -> ReadRule {
-        let kind = RULE_KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
+        let kind = KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
         let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "metadata": metadata, "spec": spec, "status": {"x": 1}});
         read(kind, serde_json::from_value(object).unwrap(), "cluster.local")

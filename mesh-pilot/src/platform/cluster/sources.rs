@@ -6,12 +6,11 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher;
+use mesh_rules::{KINDS, RuleKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Change;
-use super::kinds::{RULE_KINDS, RuleKind};
-use super::rule;
+use super::{Change, kinds, rule};
 use crate::cluster::{Source, follow};
 use crate::platform::kubernetes::{declared_service, declared_slice, workload};
 
@@ -35,7 +34,7 @@ pub(super) fn start(
     let read = |pod| workload(pod).map(|workload| workload.map(Arc::new));
     tasks.spawn(follow(pods, changes.clone(), read, Change::Pods));
 
-    for kind in RULE_KINDS {
+    for kind in KINDS {
         tasks.spawn(rules(kind, client, cluster_domain, changes));
     }
 }
@@ -47,7 +46,7 @@ fn rules(
     changes: &mpsc::Sender<Change>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let versions: Vec<Api<DynamicObject>> =
-        kind.resources().map(|resource| Api::all_with(client.clone(), &resource)).collect();
+        kinds::resources(kind).map(|resource| Api::all_with(client.clone(), &resource)).collect();
     let source = Source { name: kind.name(), versions, config: watcher::Config::default() };
     let domain = cluster_domain.to_owned();
     let read = move |object| Box::new(rule::read(kind, object, &domain));

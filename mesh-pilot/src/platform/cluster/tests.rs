@@ -62,7 +62,7 @@ fn empty() -> State {
     ] {
         state.take(change);
     }
-    for kind in kinds::RULE_KINDS {
+    for kind in mesh_rules::KINDS {
         state.take(Change::Rules(kind.key, Delta::All(BTreeMap::new())));
     }
     state
@@ -177,7 +177,7 @@ fn of_two_families_the_first_counts() {
 }
 
 fn route(uid: &str, generation: i64, host: &str) -> Change {
-    let kind = kinds::RULE_KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
+    let kind = mesh_rules::KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": kind.kind,
         "metadata": {"name": "cart", "namespace": "shop", "uid": uid, "generation": generation},
         "spec": {"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]}});

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh_rules::{Meaning, Problem, Rule, RuleKey};
+use mesh_rules::{KINDS, Meaning, Problem, Rule, RuleKey};
 use serde_json::Value;
 
-use super::kinds::RULE_KINDS;
 use super::rule::ReadRule;
 use super::status::Shown;
 use crate::cluster::{Delta, ObjectName};
@@ -43,7 +42,7 @@ pub(super) struct Stored {
 impl Written {
     /// Kinds of which the rules have not been seen.
     pub(super) fn missing(&self) -> impl Iterator<Item = &'static str> {
-        let kinds = RULE_KINDS.iter().map(|kind| kind.key);
+        let kinds = KINDS.iter().map(|kind| kind.key);
         kinds.filter(|kind| !self.complete.contains(kind))
     }
 
