@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use mesh_local::Document;
-use mesh_proto::mesh::v1::Rollout;
+use mesh_proto::mesh::v1::{Problem, Rollout};
 
 use crate::mesh::Mesh;
 
@@ -37,9 +37,12 @@ pub(crate) fn check(documents: &[Document], namespace: &str) -> Result<Vec<Strin
     if problems.is_empty() { Ok(names) } else { bail!("{}", problems.join("\n")) }
 }
 
-/// `6 of 6 proxies have it after 31 ms`; an error when a proxy refused it.
+/// `6 of 6 proxies have it after 31 ms`; an error when the control plane or a proxy refused it.
 pub(crate) fn outcome(rollout: &Rollout) -> Result<String> {
-    let Rollout { concerned, acked, rejections, elapsed_ms, .. } = rollout;
+    let Rollout { concerned, acked, rejections, elapsed_ms, refusals, .. } = rollout;
+    if !refusals.is_empty() {
+        bail!("the mesh refuses it and keeps what it had:\n{}", lines(refusals));
+    }
     if let Some(first) = rejections.first() {
         bail!(
             "{} of {concerned} proxies refused it and keep what they had; {}: {}",
@@ -52,6 +55,13 @@ pub(crate) fn outcome(rollout: &Rollout) -> Result<String> {
         0 => "no connected proxy is concerned".to_owned(),
         _ => format!("{acked} of {concerned} proxies have it after {elapsed_ms:.0} ms"),
     })
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let line = |Problem { source, path, message }: Problem| {
+        mesh_rules::Problem { source, path, message }.to_string()
+    };
+    problems.iter().cloned().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -72,6 +82,10 @@ mod tests {
         });
         let error = outcome(&rollout).unwrap_err().to_string();
         assert!(error.contains("reviews-v1: route: no cluster"), "{error}");
+        let (source, path) = ("VirtualService shop/cart".to_owned(), "spec.hosts[0]".to_owned());
+        rollout.refusals.push(Problem { source, path, message: "taken".to_owned() });
+        let error = outcome(&rollout).unwrap_err().to_string();
+        assert!(error.ends_with(":\nVirtualService shop/cart: spec.hosts[0]: taken"), "{error}");
     }
 
     #[test]

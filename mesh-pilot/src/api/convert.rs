@@ -85,13 +85,15 @@ pub(super) fn problem(Problem { source, path, message }: Problem) -> wire::Probl
     wire::Problem { source, path, message }
 }
 
-pub(super) fn rollout(rollout: Rollout) -> wire::Rollout {
+/// `refusals`: of the rules that it is a rollout of.
+pub(super) fn rollout(rollout: Rollout, refusals: &[Problem]) -> wire::Rollout {
     wire::Rollout {
         concerned: rollout.concerned,
         acked: rollout.acked,
         rejections: rollout.rejections.into_iter().map(rejection).collect(),
         done: rollout.done,
         elapsed_ms: rollout.elapsed.as_secs_f64() * 1e3,
+        refusals: refusals.iter().cloned().map(problem).collect(),
     }
 }
 

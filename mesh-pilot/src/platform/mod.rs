@@ -5,6 +5,7 @@ mod contents;
 mod files;
 mod kubernetes;
 mod rules;
+mod settled;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 
 pub use cluster::KubernetesAdapter;
 pub use files::{FilesAdapter, StartError};
+pub(crate) use settled::settled;
 
 /// What holds for the whole mesh and comes from the command line.
 #[derive(Debug, Clone)]
@@ -56,7 +58,8 @@ pub trait PlatformAdapter: Send + Sync + 'static {
 
     /// Creates or replaces the rules of a text of one or more YAML documents, all or none.
     /// `default_namespace` is taken for those without one. With `dry_run` they are only
-    /// checked. When it returns, the snapshot of [`Applied::version`] is published.
+    /// checked: a platform that has a store of its own does nothing else. When it returns, the
+    /// snapshot of [`Applied::version`] is published.
     ///
     /// A caller that stops waiting does not stop a write that has begun.
     fn apply(

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use mesh_model::Service;
 use mesh_rules::{Problem, Refusal, Rule, RuleKey, check};
 
+use super::StoredRule;
+
 /// The rules in force, each in the last version that checked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Rules {
     in_force: BTreeMap<RuleKey, Rule>,
 }
@@ -30,6 +32,12 @@ impl Rules {
     /// By kind, namespace and name.
     pub(super) fn in_force(&self) -> impl Iterator<Item = &Rule> {
         self.in_force.values()
+    }
+
+    /// The same, as they were written.
+    pub(super) fn stored(&self) -> Vec<StoredRule> {
+        let stored = |rule: &Rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() };
+        self.in_force().map(stored).collect()
     }
 
     /// Puts `written` in force: the rules as they are written now, all of them. One that

@@ -3,39 +3,20 @@
 //! manifests is applied in the order of its file names.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_model::Snapshot;
 use mesh_rules::{
     Document, KUBERNETES_GATEWAY, Meaning, Problem, Rule, RuleKey, check, gateway_api, rule,
 };
 use serde_json::Value;
-use tokio::sync::watch;
 use tracing::info;
 
 use super::review::{Decision, Request};
-use crate::platform::{PlatformAdapter, StoredRule};
+use crate::platform::{PlatformAdapter, StoredRule, settled};
 
 pub(super) async fn decide(request: &Request, platform: &impl PlatformAdapter) -> Decision {
-    settled(platform.snapshots(), || decide_now(request, platform)).await
-}
-
-/// kubectl sends a file's documents one after the other, the next one before this pilot knows
-/// of the last. What lacks something is looked at again for so long.
-const SOON: Duration = Duration::from_millis(500);
-
-/// The decision without a warning, when a change of the mesh soon makes it so.
-async fn settled<T>(mut mesh: watch::Receiver<T>, decide: impl Fn() -> Decision) -> Decision {
-    mesh.mark_unchanged();
-    let mut decision = decide();
-    let settle = async {
-        while !decision.warnings.is_empty() && mesh.changed().await.is_ok() {
-            decision = decide();
-        }
-    };
-    // What is missing even then may come much later.
-    let _ = tokio::time::timeout(SOON, settle).await;
-    decision
+    let is_good = |decision: &Decision| decision.warnings.is_empty();
+    settled(platform.snapshots(), is_good, || decide_now(request, platform)).await
 }
 
 fn decide_now(request: &Request, platform: &impl PlatformAdapter) -> Decision {
@@ -116,36 +97,4 @@ fn misfits(rule: Rule, in_force: &[StoredRule], mesh: &Snapshot) -> Vec<Problem>
 fn parse(stored: &StoredRule, mesh: &Snapshot) -> Option<Rule> {
     let namespace = &stored.key.namespace;
     mesh_rules::parse("", &stored.yaml, namespace, mesh.cluster_domain()).ok()?.pop()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn warned(warnings: &[&str]) -> Decision {
-        let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-        Decision { warnings, ..Decision::allowed() }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_a_moment_later_is_not_missed() {
-        let (mesh, seen) = watch::channel(0);
-        let late = async {
-            for version in 1..=2 {
-                tokio::time::sleep(SOON / 4).await;
-                mesh.send(version).unwrap();
-            }
-        };
-        let now = seen.clone();
-        let decide = || if *now.borrow() < 2 { warned(&["no Gateway"]) } else { warned(&[]) };
-        let (decision, ()) = tokio::join!(settled(seen, decide), late);
-        assert!(decision.warnings.is_empty(), "{decision:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_does_not_come_is_said() {
-        let (_mesh, seen) = watch::channel(0);
-        let decision = settled(seen, || warned(&["no Gateway"])).await;
-        assert_eq!(decision.warnings, ["no Gateway"]);
-    }
 }

@@ -982,6 +982,8 @@ pub struct Rollout {
     pub done: bool,
     #[prost(double, tag = "5")]
     pub elapsed_ms: f64,
+    #[prost(message, repeated, tag = "6")]
+    pub refusals: ::prost::alloc::vec::Vec<Problem>,
 }
 impl ::prost::Name for Rollout {
     const NAME: &'static str = "Rollout";

@@ -81,19 +81,24 @@ impl Mesh {
         }
     }
 
-    /// Applies documents. What does not check is refused as a whole.
+    /// Applies documents. What does not check is refused as a whole, and before any is written:
+    /// the API server takes what does not fit the mesh.
     pub(crate) async fn apply(&mut self, yaml: String, namespace: &str) -> Result<Change> {
         match &mut self.rules {
-            Some(rules) => Ok(Change { version: 0, rules: rules.apply(&yaml, namespace).await? }),
+            Some(rules) => {
+                self.pilot.check(yaml.clone(), namespace).await?;
+                Ok(Change { version: 0, rules: rules.apply(&yaml, namespace).await? })
+            }
             None => Ok(Change::of(self.pilot.apply(yaml, namespace).await?)),
         }
     }
 
     /// Checks documents as [`Mesh::apply`] does, and changes nothing.
     pub(crate) async fn check(&mut self, yaml: String, namespace: &str) -> Result<()> {
-        match &mut self.rules {
+        self.pilot.check(yaml.clone(), namespace).await?;
+        match &self.rules {
             Some(rules) => rules.check(&yaml, namespace).await,
-            None => self.pilot.check(yaml, namespace).await,
+            None => Ok(()),
         }
     }
 
@@ -162,13 +167,15 @@ impl Change {
     }
 }
 
-/// What two control planes say of one change, each of its own proxies.
-fn added(a: Rollout, b: Rollout) -> Rollout {
+/// What two control planes say of one change, each of its own proxies; of rules they say the same.
+fn added(a: Rollout, mut b: Rollout) -> Rollout {
+    b.refusals.retain(|refusal| !a.refusals.contains(refusal));
     Rollout {
         concerned: a.concerned + b.concerned,
         acked: a.acked + b.acked,
         rejections: [a.rejections, b.rejections].concat(),
         done: a.done && b.done,
         elapsed_ms: a.elapsed_ms.max(b.elapsed_ms),
+        refusals: [a.refusals, b.refusals].concat(),
     }
 }

@@ -133,6 +133,7 @@ impl Status for Script {
             rejections: self.rejection.clone().into_iter().collect(),
             done: true,
             elapsed_ms: 30.9,
+            refusals: Vec::new(),
         };
         Ok(Response::new(Box::pin(iter([Ok(first), Ok(last)]))))
     }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mesh_model::{Snapshot, Workload};
-use mesh_rules::{Problem, RuleKey};
+use mesh_rules::{Problem, RuleKey, parse};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 
@@ -32,7 +32,10 @@ use self::rule::ReadRule;
 use self::state::State;
 use self::written::Stored;
 use super::kubernetes::{DeclaredService, DeclaredSlice};
-use super::{Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule, contents};
+use super::rules::Rules;
+use super::{
+    Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule, contents, settled,
+};
 use crate::cluster::{Delta, Unwatched};
 use crate::leader::Leadership;
 
@@ -82,7 +85,7 @@ struct View {
 /// The part of it that changes seldom.
 #[derive(Default)]
 struct RulesView {
-    in_force: Vec<StoredRule>,
+    in_force: Rules,
     /// Of all rules that the API server keeps, in force or not.
     verdicts: BTreeMap<RuleKey, Verdict>,
 }
@@ -126,15 +129,23 @@ impl PlatformAdapter for KubernetesAdapter {
     }
 
     fn rules(&self) -> Vec<StoredRule> {
-        self.inner.view.load().rules.in_force.clone()
+        self.inner.view.load().rules.in_force.stored()
     }
 
     async fn reflects(&self, key: &RuleKey, state: RuleState) -> u64 {
         self.inner.reflects(key, &state).await
     }
 
-    async fn apply(&self, _: &str, _: &str, _: bool) -> Result<Applied, StoreError> {
-        Err(StoreError::Elsewhere)
+    async fn apply(
+        &self,
+        yaml: &str,
+        default_namespace: &str,
+        dry_run: bool,
+    ) -> Result<Applied, StoreError> {
+        match dry_run {
+            true => self.inner.check(yaml, default_namespace).await,
+            false => Err(StoreError::Elsewhere),
+        }
     }
 
     async fn delete(&self, _: &RuleKey) -> Result<u64, StoreError> {
@@ -149,6 +160,23 @@ impl Inner {
             snapshots: channel::Sender::new(Arc::new(Snapshot::new(0, contents::empty(mesh)))),
             viewed: channel::Sender::default(),
         }
+    }
+
+    /// Whether rules would come into force now, or a moment later.
+    async fn check(&self, yaml: &str, default_namespace: &str) -> Result<Applied, StoreError> {
+        let snapshot = || Arc::clone(&self.snapshots.borrow());
+        let rules = parse("", yaml, default_namespace, snapshot().cluster_domain());
+        let rules = rules.map_err(StoreError::Refused)?;
+        let refused = || {
+            let in_force = &self.view.load().rules.in_force;
+            in_force.would_refuse(&rules, None, snapshot().services())
+        };
+        let problems = settled(self.viewed.subscribe(), Vec::is_empty, refused).await;
+        if !problems.is_empty() {
+            return Err(StoreError::Refused(problems));
+        }
+        let keys = rules.into_iter().map(|rule| rule.key).collect();
+        Ok(Applied { keys, version: snapshot().version() })
     }
 
     async fn reflects(&self, key: &RuleKey, state: &RuleState) -> u64 {

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_model::{Contents, Service, ServiceName, Workload};
-use mesh_rules::{Problem, Rule};
+use mesh_rules::Problem;
 
 use super::known::{Changed, Known};
 use super::written::Written;
 use super::{Change, RulesView, Verdict};
 use crate::cluster::Unwatched;
+use crate::platform::MeshConfig;
 use crate::platform::contents::{contents, empty};
 use crate::platform::kubernetes::{DeclaredService, DeclaredSlice, Pods, Unknown, service};
 use crate::platform::rules::Rules;
-use crate::platform::{MeshConfig, StoredRule};
 
 /// So many pods that changed at once are not looked for one by one in all endpoints.
 const MANY: usize = 64;
@@ -220,7 +220,6 @@ impl State {
     }
 
     fn view_of_rules(&self) -> RulesView {
-        let stored = |rule: &Rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() };
         let mut refused: BTreeMap<&str, Vec<&Problem>> = BTreeMap::new();
         for problem in &self.refused {
             refused.entry(&problem.source).or_default().push(problem);
@@ -230,10 +229,7 @@ impl State {
             let problems = own.iter().chain(others).cloned().collect();
             (key.clone(), Verdict { stored: stored.clone(), problems })
         });
-        RulesView {
-            verdicts: verdicts.collect(),
-            in_force: self.rules.in_force().map(stored).collect(),
-        }
+        RulesView { verdicts: verdicts.collect(), in_force: self.rules.clone() }
     }
 }
 

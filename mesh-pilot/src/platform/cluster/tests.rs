@@ -257,3 +257,41 @@ async fn says_when_a_snapshot_reflects_a_rule() {
     changes.send(Change::Rules("VirtualService", Delta::Gone(name("cart")))).await.unwrap();
     assert_eq!(inner.reflects(&key, &RuleState::Gone).await, version + 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_refused_is_told_before_it_is_written() {
+    let (inner, changes) = published(cart()).await;
+    let text = |name: &str, host: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+             metadata: {{name: {name}}}\n\
+             spec: {{hosts: [{host}], http: [{{route: [{{destination: {{host: {host}}}}}]}}]}}\n"
+        )
+    };
+    changes.send(route("1", 1, "cart")).await.unwrap();
+    let key = RuleKey {
+        kind: "VirtualService".to_owned(),
+        namespace: "shop".to_owned(),
+        name: "cart".to_owned(),
+    };
+    let written = RuleState::Stored { uid: "1".to_owned(), generation: 1 };
+    inner.reflects(&key, &written).await;
+
+    let checked = inner.check(&text("cart", "cart"), "shop").await.unwrap();
+    assert_eq!(checked.keys, [key]);
+    let error = inner.check(&text("other", "cart"), "shop").await.unwrap_err().to_string();
+    assert!(error.contains("already has the VirtualService shop/cart"), "{error}");
+    let error = inner.check("kind: [", "shop").await.unwrap_err().to_string();
+    assert!(error.contains("not YAML"), "{error}");
+
+    // What is applied just before may not be known yet.
+    let late = service(json!({"ports": [{"name": "http", "port": 80}]}));
+    let Change::Services(Delta::Set(_, read)) = late else { panic!("no service") };
+    let mut service = read.unwrap().unwrap();
+    service.service.hostname = "till.shop.svc.cluster.local".to_owned();
+    service.service.name = name("till");
+    let late = Change::Services(Delta::Set(name("till"), Ok(Some(service))));
+    let text = text("till", "till");
+    let (checked, _) = tokio::join!(inner.check(&text, "shop"), changes.send(late));
+    assert!(checked.is_ok(), "{checked:?}");
+}

@@ -6,7 +6,7 @@ use mesh_model::Snapshot;
 use mesh_rules::Problem;
 
 use super::state::State;
-use super::{Inner, StoredRule, View, scan};
+use super::{Inner, View, scan};
 
 impl Inner {
     /// Reads the folder and publishes a snapshot if it means something new. Returns the
@@ -31,10 +31,7 @@ impl Inner {
     }
 
     fn show(&self, state: &State) {
-        let rules = state.rules.in_force();
-        let rules = rules
-            .map(|rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() })
-            .collect();
+        let rules = state.rules.stored();
         let mut problems = state.problems.clone();
         problems.extend(state.folder.clone());
         let former = self.view.swap(Arc::new(View { problems, rules }));
