@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
             assert_eq!(again.ok().as_ref(), Some(&document.value), "{written}");
         }
     }
-    if let Ok(rules) = mesh_rules::parse("x.yaml", text, "default", "cluster.local") {
+    if let Ok(rules) = mesh_rules::parse("x.yaml", text, mesh_rules::Surroundings::default()) {
         mesh_rules::check(&rules.iter().collect::<Vec<_>>(), &[]);
     }
 });

@@ -20,7 +20,8 @@ pub struct Cli {
     #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
 
-    /// The pilot's own namespace.
+    /// The pilot's own namespace. A PeerAuthentication there that selects nobody is for the
+    /// whole mesh.
     #[arg(long, value_name = "NAME", env = "POD_NAMESPACE", default_value = "mesh-system")]
     pub namespace: String,
 

@@ -35,6 +35,7 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             cluster_domain: cli.cluster_domain.clone(),
             trust_domain: cli.trust_domain.clone(),
             auto_mtls: cli.auto_mtls,
+            root_namespace: cli.namespace.clone(),
         };
         let settings = webhook::follow(cli.inject_config.clone()).await?;
         match cli.platform {

@@ -63,7 +63,7 @@ impl RuleKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{documents, rule};
+    use crate::{Surroundings, documents, rule};
 
     /// What is read of a kind in a version, as its problems' text.
     fn problems(api_version: &str, kind: &str) -> String {
@@ -72,7 +72,7 @@ mod tests {
              spec: {{gatewayClassName: mesh, x: 1}}}}"
         );
         let document = documents("a.yaml", &text).unwrap().remove(0);
-        let problems = rule(&document, "default", "cluster.local").unwrap_err();
+        let problems = rule(&document, Surroundings::default()).unwrap_err();
         problems.iter().map(ToString::to_string).collect()
     }
 

@@ -14,6 +14,7 @@ mod nearest;
 mod problem;
 pub mod route;
 mod rule;
+mod surroundings;
 
 pub use check::{Refusal, check};
 pub use document::{Document, documents};
@@ -21,3 +22,4 @@ pub use kinds::{KINDS, RuleKind};
 pub use nearest::nearest;
 pub use problem::{Problem, RuleKey};
 pub use rule::{KUBERNETES_GATEWAY, Meaning, Rule, is_rule, parse, rule};
+pub use surroundings::Surroundings;

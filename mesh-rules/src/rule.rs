@@ -9,7 +9,7 @@ use crate::gateway_api::{self, Grant, HttpRouteSpec, ReferenceGrantSpec};
 use crate::istio::{
     self, DestinationRuleSpec, GatewaySpec, PeerAuthenticationSpec, Resource, VirtualServiceSpec,
 };
-use crate::{Document, Problem, RuleKey, documents};
+use crate::{Document, Problem, RuleKey, Surroundings, documents};
 
 /// A rule that is right in itself; [`check`](crate::check) holds it against the mesh.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,42 +54,39 @@ pub fn is_rule(document: &Document) -> bool {
         || (group == gateway_api::GROUP && document.kind() != "GatewayClass")
 }
 
-/// Reads one rule. `default_namespace` is taken when it names none.
-pub fn rule(
-    document: &Document,
-    default_namespace: &str,
-    cluster_domain: &str,
-) -> Result<Rule, Vec<Problem>> {
+/// Reads one rule.
+pub fn rule(document: &Document, surroundings: Surroundings<'_>) -> Result<Rule, Vec<Problem>> {
     let source = document.source.as_str();
+    let Surroundings { namespace, cluster_domain, .. } = surroundings;
     if document.group() == gateway_api::GROUP {
-        return of_gateway_api(document, default_namespace, cluster_domain);
+        return of_gateway_api(document, namespace, cluster_domain);
     }
     let (key, meaning) = match document.kind() {
         "VirtualService" => {
             let resource = istio::read::<VirtualServiceSpec>(document).map_err(|p| vec![p])?;
-            let name = name(source, &resource, default_namespace)?;
+            let name = name(source, &resource, namespace)?;
             let key = key("VirtualService", &name);
             let route = istio::route(source, &resource, name, cluster_domain)?;
             (key, Meaning::Route(route))
         }
         "DestinationRule" => {
             let resource = istio::read::<DestinationRuleSpec>(document).map_err(|p| vec![p])?;
-            let name = name(source, &resource, default_namespace)?;
+            let name = name(source, &resource, namespace)?;
             let key = key("DestinationRule", &name);
             let policy = istio::policy(source, &resource, name, cluster_domain)?;
             (key, Meaning::Policy(policy))
         }
         "Gateway" => {
             let resource = istio::read::<GatewaySpec>(document).map_err(|p| vec![p])?;
-            let name = name(source, &resource, default_namespace)?;
+            let name = name(source, &resource, namespace)?;
             let key = key("Gateway", &name);
             (key, Meaning::Gateway(istio::gateway(source, &resource, name)?))
         }
         "PeerAuthentication" => {
             let resource = istio::read::<PeerAuthenticationSpec>(document).map_err(|p| vec![p])?;
-            let name = name(source, &resource, default_namespace)?;
+            let name = name(source, &resource, namespace)?;
             let key = key("PeerAuthentication", &name);
-            let rule = istio::peer_authentication(source, &resource, name)?;
+            let rule = istio::peer_authentication(source, &resource, name, surroundings)?;
             (key, Meaning::PeerAuthentication(rule))
         }
         other => return Err(vec![unsupported(source, document.api_version(), other)]),
@@ -146,14 +143,13 @@ fn is_ours(document: &Document) -> bool {
 pub fn parse(
     source: &str,
     text: &str,
-    default_namespace: &str,
-    cluster_domain: &str,
+    surroundings: Surroundings<'_>,
 ) -> Result<Vec<Rule>, Vec<Problem>> {
     let documents = documents(source, text).map_err(|problem| vec![problem])?;
     let mut rules: Vec<Rule> = Vec::with_capacity(documents.len());
     let mut problems = Vec::new();
     for document in &documents {
-        match rule(document, default_namespace, cluster_domain) {
+        match rule(document, surroundings) {
             Ok(rule) if rules.iter().any(|earlier| earlier.key == rule.key) => {
                 problems.push(Problem {
                     source: rule.source,

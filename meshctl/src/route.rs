@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use mesh_rules::Surroundings;
 use mesh_rules::route::{self, ExistingRule, KnownService, Plan};
 use serde::Serialize;
 
@@ -137,7 +138,7 @@ fn get(
     rules: &[ExistingRule],
     args: &GetArgs,
 ) -> Result<()> {
-    let mut rows = rows(rules);
+    let mut rows = rows(global, rules);
     if let Some(name) = &args.service {
         let service = route::find_service(name, &global.namespace, services)?;
         let qualified = format!("{}.{}", service.name, service.namespace);
@@ -159,10 +160,12 @@ fn get(
 }
 
 /// A rule of a control plane that knows more than we do is told of, and left out.
-fn rows(rules: &[ExistingRule]) -> Vec<Row> {
+fn rows(global: &Global, rules: &[ExistingRule]) -> Vec<Row> {
     let mut parsed = Vec::new();
+    let root_namespace = &global.cluster.mesh_namespace;
+    let surroundings = Surroundings { root_namespace, ..Surroundings::default() };
     for rule in rules {
-        match mesh_rules::parse(&rule.key.to_string(), &rule.yaml, "default", "cluster.local") {
+        match mesh_rules::parse(&rule.key.to_string(), &rule.yaml, surroundings) {
             Ok(rules) => parsed.extend(rules),
             Err(problems) => problems.iter().for_each(|problem| eprintln!("left out: {problem}")),
         }

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use mesh_local::Document;
 use mesh_proto::mesh::v1::{Problem, Rollout};
+use mesh_rules::Surroundings;
 
 use crate::mesh::Mesh;
 
@@ -26,7 +27,8 @@ pub(crate) fn check(documents: &[Document], namespace: &str) -> Result<Vec<Strin
     for Document { at, text, value } in documents {
         let document =
             mesh_rules::Document { source: at.clone(), text: text.clone(), value: value.clone() };
-        match mesh_rules::rule(&document, namespace, "cluster.local") {
+        let surroundings = Surroundings { namespace, ..Surroundings::default() };
+        match mesh_rules::rule(&document, surroundings) {
             Ok(rule) if names.contains(&rule.key.to_string()) => {
                 problems.push(format!("{at}: {} is there twice; keep one", rule.key));
             }

@@ -130,7 +130,7 @@ spec:
 
     fn made() -> Vec<Value> {
         let document = mesh_rules::documents("", TEXT).unwrap().remove(0);
-        let rule = mesh_rules::rule(&document, "default", "cluster.local").unwrap();
+        let rule = mesh_rules::rule(&document, mesh_rules::Surroundings::default()).unwrap();
         let Meaning::Gateway(gateway) = rule.meaning else { panic!("{rule:?}") };
         let stored = serde_json::from_value(document.value).unwrap();
         objects(&gateway, &stored, &Config::default()).unwrap()

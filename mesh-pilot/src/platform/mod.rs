@@ -11,7 +11,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
-use mesh_rules::{Problem, RuleKey};
+use mesh_rules::{Problem, RuleKey, Surroundings};
 use tokio::sync::watch;
 
 pub use cluster::KubernetesAdapter;
@@ -27,12 +27,23 @@ pub struct MeshConfig {
     pub trust_domain: String,
     /// Whether sidecars encrypt where no rule says anything.
     pub auto_mtls: bool,
+    /// The pilot's own namespace, whose rules are for the whole mesh.
+    pub root_namespace: String,
 }
 
 impl Default for MeshConfig {
     fn default() -> Self {
         let domain = || "cluster.local".to_owned();
-        Self { cluster_domain: domain(), trust_domain: domain(), auto_mtls: true }
+        let root_namespace = Surroundings::default().root_namespace.to_owned();
+        Self { cluster_domain: domain(), trust_domain: domain(), auto_mtls: true, root_namespace }
+    }
+}
+
+impl MeshConfig {
+    /// What a rule of this mesh is read in; `namespace` is taken where it names none.
+    pub fn surroundings<'a>(&'a self, namespace: &'a str) -> Surroundings<'a> {
+        let Self { cluster_domain, root_namespace, .. } = self;
+        Surroundings { namespace, cluster_domain, root_namespace }
     }
 }
 
@@ -44,6 +55,9 @@ pub trait PlatformAdapter: Send + Sync + 'static {
     /// The mesh as it is now, and each change of it. Versions grow; a change that means
     /// nothing makes none.
     fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>>;
+
+    /// What holds for the whole mesh.
+    fn mesh(&self) -> &MeshConfig;
 
     /// What was refused, by source.
     fn problems(&self) -> Vec<Problem>;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tracing::info;
 
 use super::review::{Decision, Request};
-use crate::platform::{PlatformAdapter, StoredRule, settled};
+use crate::platform::{MeshConfig, PlatformAdapter, StoredRule, settled};
 
 pub(super) async fn decide(request: &Request, platform: &impl PlatformAdapter) -> Decision {
     let is_good = |decision: &Decision| decision.warnings.is_empty();
@@ -30,8 +30,8 @@ fn decide_now(request: &Request, platform: &impl PlatformAdapter) -> Decision {
         value: request.object.clone(),
     };
     let snapshot = Arc::clone(&platform.snapshots().borrow());
-    match rule(&document, &request.namespace, snapshot.cluster_domain()) {
-        Err(_) if is_for_others(request, &platform.rules(), &snapshot) => Decision::allowed(),
+    match rule(&document, platform.mesh().surroundings(&request.namespace)) {
+        Err(_) if is_for_others(request, &platform.rules(), platform.mesh()) => Decision::allowed(),
         Err(problems) => {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             let why = problems.join("; ");
@@ -40,7 +40,7 @@ fn decide_now(request: &Request, platform: &impl PlatformAdapter) -> Decision {
             Decision::refused(why)
         }
         Ok(rule) => {
-            let problems = misfits(rule, &platform.rules(), &snapshot);
+            let problems = misfits(rule, platform, &snapshot);
             let warnings = problems.iter().map(|problem| format!("not in force yet: {problem}"));
             Decision { warnings: warnings.collect(), ..Decision::allowed() }
         }
@@ -55,7 +55,7 @@ fn says_the_same(request: &Request) -> bool {
 
 /// Whether it is an `HTTPRoute` none of whose parents is the mesh's: a Service, or a `Gateway`
 /// that the mesh runs. It may have what the mesh does not know.
-fn is_for_others(request: &Request, in_force: &[StoredRule], mesh: &Snapshot) -> bool {
+fn is_for_others(request: &Request, in_force: &[StoredRule], mesh: &MeshConfig) -> bool {
     if request.kind.group != gateway_api::GROUP || request.kind.kind != "HTTPRoute" {
         return false;
     }
@@ -64,7 +64,7 @@ fn is_for_others(request: &Request, in_force: &[StoredRule], mesh: &Snapshot) ->
     !parents.into_iter().flatten().any(is_ours)
 }
 
-fn is_ours(parent: &Value, own: &str, in_force: &[StoredRule], mesh: &Snapshot) -> bool {
+fn is_ours(parent: &Value, own: &str, in_force: &[StoredRule], mesh: &MeshConfig) -> bool {
     let text = |field: &str| parent.get(field).and_then(Value::as_str);
     match text("kind") {
         Some("Service") => true,
@@ -83,18 +83,19 @@ fn is_ours(parent: &Value, own: &str, in_force: &[StoredRule], mesh: &Snapshot) 
 }
 
 /// What keeps the rule from being in force today.
-fn misfits(rule: Rule, in_force: &[StoredRule], mesh: &Snapshot) -> Vec<Problem> {
+fn misfits(rule: Rule, platform: &impl PlatformAdapter, now: &Snapshot) -> Vec<Problem> {
+    let in_force = platform.rules();
     let others = in_force.iter().filter(|other| other.key != rule.key);
-    let mut rules: Vec<Rule> = others.filter_map(|other| parse(other, mesh)).collect();
+    let mut rules: Vec<Rule> = others.filter_map(|other| parse(other, platform.mesh())).collect();
     let last = rules.len();
     rules.push(rule);
-    let refusals = check(&rules.iter().collect::<Vec<_>>(), mesh.services()).into_iter();
+    let refusals = check(&rules.iter().collect::<Vec<_>>(), now.services()).into_iter();
     let own = refusals.filter(|refusal| refusal.rule == last);
     own.map(|refusal| Problem { source: String::new(), ..refusal.problem }).collect()
 }
 
 /// A rule in force has been read before.
-fn parse(stored: &StoredRule, mesh: &Snapshot) -> Option<Rule> {
-    let namespace = &stored.key.namespace;
-    mesh_rules::parse("", &stored.yaml, namespace, mesh.cluster_domain()).ok()?.pop()
+fn parse(stored: &StoredRule, mesh: &MeshConfig) -> Option<Rule> {
+    let surroundings = mesh.surroundings(&stored.key.namespace);
+    mesh_rules::parse("", &stored.yaml, surroundings).ok()?.pop()
 }

@@ -78,14 +78,14 @@ fn certificate(findings: &mut Findings<'_>, path: &str, tls: &Tls) -> Option<(St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Meaning, Problem, parse};
+    use crate::{Meaning, Problem, Surroundings, parse};
 
     fn tls(tls: &str) -> Result<Option<ClientTls>, Vec<Problem>> {
         let text = format!(
             "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a}}\n\
              spec: {{host: a, trafficPolicy: {{tls: {{{tls}}}}}}}\n"
         );
-        let rules = parse("x.yaml", &text, "default", "cluster.local")?;
+        let rules = parse("x.yaml", &text, Surroundings::default())?;
         let Meaning::Policy(policy) = &rules[0].meaning else { panic!("{rules:?}") };
         Ok(policy.settings.tls.clone())
     }

@@ -118,14 +118,15 @@ mod tests {
     use mesh_model::{Gateway, ServerTransport};
 
     use super::*;
-    use crate::{Meaning, parse};
+    use crate::{Meaning, Surroundings, parse};
 
     fn read(server: &str) -> Result<Gateway, Vec<Problem>> {
         let text = format!(
             "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: a}}\n\
              spec: {{selector: {{istio: ingressgateway}}, servers: [{server}]}}\n"
         );
-        let rules = parse("x.yaml", &text, "shop", "cluster.local")?;
+        let surroundings = Surroundings { namespace: "shop", ..Surroundings::default() };
+        let rules = parse("x.yaml", &text, surroundings)?;
         let Meaning::Gateway(gateway) = &rules[0].meaning else { panic!("{rules:?}") };
         Ok(gateway.clone())
     }

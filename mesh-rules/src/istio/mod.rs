@@ -23,9 +23,7 @@ pub use destination_rule::{
     TrafficPolicy,
 };
 pub use gateway::{GatewaySpec, Server, ServerPort, ServerTls};
-pub use peer_authentication::{
-    MutualTls, PeerAuthenticationSpec, ROOT_NAMESPACES, WorkloadSelector,
-};
+pub use peer_authentication::{MutualTls, PeerAuthenticationSpec, WorkloadSelector};
 pub use read::read;
 pub use virtual_service::{
     Destination, HeaderOperations, Headers, HttpMatch, HttpRoute, Port, Redirect, Retries, Rewrite,

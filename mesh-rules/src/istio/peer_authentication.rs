@@ -6,11 +6,7 @@ use mesh_model::{MtlsMode, Scope, ServiceName};
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource};
-use crate::Problem;
-
-/// Namespaces whose rules without a selector are for the whole mesh. The second is the
-/// usual one of Istio's installations, so that their files mean here what they mean there.
-pub const ROOT_NAMESPACES: [&str; 2] = ["mesh-system", "istio-system"];
+use crate::{Problem, Surroundings};
 
 /// Istio's `PeerAuthentication.spec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,10 +46,12 @@ pub(crate) fn peer_authentication(
     source: &str,
     resource: &Resource<PeerAuthenticationSpec>,
     name: ServiceName,
+    surroundings: Surroundings<'_>,
 ) -> Result<mesh_model::PeerAuthentication, Vec<Problem>> {
     let spec = &resource.spec;
     let mut findings = Findings::new(source);
-    let scope = scope(&mut findings, spec, &name.namespace);
+    let is_root = surroundings.is_root(&name.namespace);
+    let scope = scope(&mut findings, spec, &name.namespace, is_root);
     let mode = mode(&mut findings, "spec.mtls.mode", spec.mtls.as_ref());
     if !spec.port_level_mtls.is_empty() && !matches!(scope, Scope::Workloads(_)) {
         let message = "it needs a selector: ports are those of particular workloads";
@@ -73,8 +71,12 @@ pub(crate) fn peer_authentication(
     findings.finish(mesh_model::PeerAuthentication { name, scope, mode, ports })
 }
 
-fn scope(findings: &mut Findings<'_>, spec: &PeerAuthenticationSpec, namespace: &str) -> Scope {
-    let is_root = ROOT_NAMESPACES.contains(&namespace);
+fn scope(
+    findings: &mut Findings<'_>,
+    spec: &PeerAuthenticationSpec,
+    namespace: &str,
+    is_root: bool,
+) -> Scope {
     let selector = spec.selector.as_ref().map(|selector| &selector.match_labels);
     let Some(labels) = selector.filter(|labels| !labels.is_empty()) else {
         return if is_root { Scope::Mesh } else { Scope::Namespace };
@@ -126,7 +128,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Vec<Rule>, Vec<Problem>> {
-        parse("x.yaml", text, "default", "cluster.local")
+        parse("x.yaml", text, Surroundings::default())
     }
 
     fn meaning(namespace: &str, spec: &str) -> mesh_model::PeerAuthentication {
@@ -155,6 +157,18 @@ mod tests {
         assert_eq!(found.mode, None);
         assert_eq!(found.ports, [(8080, Some(MtlsMode::Disable)), (8081, None)].into());
         assert_eq!(meaning("shop", "selector: {}").scope, Scope::Namespace);
+    }
+
+    #[test]
+    fn the_control_planes_own_namespace_is_the_root_wherever_it_is() {
+        let surroundings = Surroundings { root_namespace: "foo", ..Surroundings::default() };
+        let scope = |namespace: &str| {
+            let rules = parse("x.yaml", &text("a", namespace, ""), surroundings).unwrap();
+            let Meaning::PeerAuthentication(rule) = &rules[0].meaning else { panic!("{rules:?}") };
+            rule.scope.clone()
+        };
+        assert_eq!(["foo", "istio-system"].map(scope), [Scope::Mesh, Scope::Mesh]);
+        assert_eq!(scope("mesh-system"), Scope::Namespace, "one as any other");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::parse;
+use crate::{Surroundings, parse};
 
 fn reviews() -> KnownService {
     KnownService {
@@ -11,7 +11,7 @@ fn reviews() -> KnownService {
 }
 
 fn existing(text: &str) -> Vec<ExistingRule> {
-    let rules = parse("test", text, "default", "cluster.local").unwrap();
+    let rules = parse("test", text, Surroundings::default()).unwrap();
     rules.into_iter().map(|rule| ExistingRule { key: rule.key, yaml: rule.yaml }).collect()
 }
 
@@ -25,7 +25,7 @@ fn carried_out(plan: Plan, mut rules: Vec<ExistingRule>) -> Vec<ExistingRule> {
 
 fn rows(rules: &[ExistingRule]) -> Vec<(String, String)> {
     let text = rules.iter().map(|rule| rule.yaml.as_str()).collect::<Vec<_>>().join("---\n");
-    let rules = parse("test", &text, "default", "cluster.local").unwrap();
+    let rules = parse("test", &text, Surroundings::default()).unwrap();
     get(&rules).into_iter().map(|row| (row.matches, row.destinations)).collect()
 }
 

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use mesh_model::{Protocol, Service, ServicePort, TargetPort};
 
 use super::*;
-use crate::check;
+use crate::{Surroundings, check};
 
 fn read(text: &str) -> Result<Vec<Rule>, Vec<Problem>> {
-    parse("x.yaml", text, "default", "cluster.local")
+    parse("x.yaml", text, Surroundings::default())
 }
 
 fn virtual_service(http: &str) -> String {

@@ -66,6 +66,7 @@ pub struct KubernetesAdapter {
 
 /// What the publishing task and the callers share.
 struct Inner {
+    mesh: MeshConfig,
     view: ArcSwap<View>,
     snapshots: channel::Sender<Arc<Snapshot>>,
     /// Told after each change of the view, when the snapshot is published.
@@ -110,7 +111,7 @@ impl KubernetesAdapter {
     ) -> Self {
         let (sender, changes) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
-        sources::start(&mut tasks, client, &mesh.cluster_domain, &sender);
+        sources::start(&mut tasks, client, &mesh, &sender);
         let inner = Arc::new(Inner::new(&mesh));
         tasks.spawn(publish::run(Arc::clone(&inner), State::new(mesh), changes));
         tasks.spawn(report::run(Arc::clone(&inner), client.clone(), leadership, me.to_owned()));
@@ -121,6 +122,10 @@ impl KubernetesAdapter {
 impl PlatformAdapter for KubernetesAdapter {
     fn snapshots(&self) -> channel::Receiver<Arc<Snapshot>> {
         self.inner.snapshots.subscribe()
+    }
+
+    fn mesh(&self) -> &MeshConfig {
+        &self.inner.mesh
     }
 
     fn problems(&self) -> Vec<Problem> {
@@ -156,6 +161,7 @@ impl PlatformAdapter for KubernetesAdapter {
 impl Inner {
     fn new(mesh: &MeshConfig) -> Self {
         Self {
+            mesh: mesh.clone(),
             view: ArcSwap::default(),
             snapshots: channel::Sender::new(Arc::new(Snapshot::new(0, contents::empty(mesh)))),
             viewed: channel::Sender::default(),
@@ -165,7 +171,7 @@ impl Inner {
     /// Whether rules would come into force now, or a moment later.
     async fn check(&self, yaml: &str, default_namespace: &str) -> Result<Applied, StoreError> {
         let snapshot = || Arc::clone(&self.snapshots.borrow());
-        let rules = parse("", yaml, default_namespace, snapshot().cluster_domain());
+        let rules = parse("", yaml, self.mesh.surroundings(default_namespace));
         let rules = rules.map_err(StoreError::Refused)?;
         let refused = || {
             let in_force = &self.view.load().rules.in_force;

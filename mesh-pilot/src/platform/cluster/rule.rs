@@ -5,6 +5,7 @@ use mesh_rules::{Document, Problem, Rule, RuleKey, RuleKind, rule};
 use serde_json::{Map, Value, json};
 
 use super::status::{self, Shown};
+use crate::platform::MeshConfig;
 
 /// What the API server adds to what the user wrote.
 const ADDED: [&str; 7] = [
@@ -34,7 +35,7 @@ pub(super) struct ReadRule {
     pub(super) rule: Result<Rule, Vec<Problem>>,
 }
 
-pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str) -> ReadRule {
+pub(super) fn read(kind: &RuleKind, object: DynamicObject, mesh: &MeshConfig) -> ReadRule {
     let DynamicObject { types, metadata, data } = object;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let key = RuleKey {
@@ -61,7 +62,7 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, cluster_domain: &str)
         document.value["metadata"]["creationTimestamp"] = json!(created);
         document
     });
-    let rule = document.and_then(|document| rule(&document, &key.namespace, cluster_domain));
+    let rule = document.and_then(|document| rule(&document, mesh.surroundings(&key.namespace)));
     ReadRule { key, uid, generation, api_version, shown, parents, rule }
 }
 
@@ -91,7 +92,8 @@ fn written(mut metadata: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use mesh_rules::KINDS;
+    use mesh_model::Scope;
+    use mesh_rules::{KINDS, Meaning};
 
     use super::*;
 
@@ -99,7 +101,7 @@ mod tests {
         let kind = KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
         let object = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "metadata": metadata, "spec": spec, "status": {"x": 1}});
-        read(kind, serde_json::from_value(object).unwrap(), "cluster.local")
+        read(kind, serde_json::from_value(object).unwrap(), &MeshConfig::default())
     }
 
     #[test]
@@ -116,6 +118,17 @@ mod tests {
         let expected = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
             "metadata": {"name": "a", "namespace": "shop", "labels": {"app": "a"}}, "spec": spec});
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_mode_in_the_pilots_own_namespace_is_the_meshs() {
+        let kind = KINDS.iter().find(|kind| kind.kind == "PeerAuthentication").unwrap();
+        let object = json!({"apiVersion": "security.istio.io/v1", "kind": kind.kind,
+            "metadata": {"name": "a", "namespace": "foo"}, "spec": {"mtls": {"mode": "STRICT"}}});
+        let mesh = MeshConfig { root_namespace: "foo".to_owned(), ..MeshConfig::default() };
+        let rule = read(kind, serde_json::from_value(object).unwrap(), &mesh).rule.unwrap();
+        let Meaning::PeerAuthentication(found) = rule.meaning else { panic!("{rule:?}") };
+        assert_eq!(found.scope, Scope::Mesh);
     }
 
     #[test]

@@ -12,16 +12,17 @@ use tokio::task::JoinSet;
 
 use super::{Change, kinds, rule};
 use crate::cluster::{Source, follow};
+use crate::platform::MeshConfig;
 use crate::platform::kubernetes::{declared_service, declared_slice, workload};
 
 /// Watches everything that the mesh is made of.
 pub(super) fn start(
     tasks: &mut JoinSet<()>,
     client: &kube::Client,
-    cluster_domain: &str,
+    mesh: &MeshConfig,
     changes: &mpsc::Sender<Change>,
 ) {
-    let domain = cluster_domain.to_owned();
+    let domain = mesh.cluster_domain.clone();
     let services: Source<Service> = Source::all("services", client);
     let read = move |service| declared_service(service, &domain);
     tasks.spawn(follow(services, changes.clone(), read, Change::Services));
@@ -35,20 +36,20 @@ pub(super) fn start(
     tasks.spawn(follow(pods, changes.clone(), read, Change::Pods));
 
     for kind in KINDS {
-        tasks.spawn(rules(kind, client, cluster_domain, changes));
+        tasks.spawn(rules(kind, client, mesh, changes));
     }
 }
 
 fn rules(
     kind: &'static RuleKind,
     client: &kube::Client,
-    cluster_domain: &str,
+    mesh: &MeshConfig,
     changes: &mpsc::Sender<Change>,
 ) -> impl Future<Output = ()> + Send + use<> {
     let versions: Vec<Api<DynamicObject>> =
         kinds::resources(kind).map(|resource| Api::all_with(client.clone(), &resource)).collect();
     let source = Source { name: kind.name(), versions, config: watcher::Config::default() };
-    let domain = cluster_domain.to_owned();
-    let read = move |object| Box::new(rule::read(kind, object, &domain));
+    let mesh = mesh.clone();
+    let read = move |object| Box::new(rule::read(kind, object, &mesh));
     follow(source, changes.clone(), read, move |delta| Change::Rules(kind.key, delta))
 }

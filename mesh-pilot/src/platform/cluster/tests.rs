@@ -181,7 +181,8 @@ fn route(uid: &str, generation: i64, host: &str) -> Change {
     let object = json!({"apiVersion": "networking.istio.io/v1", "kind": kind.kind,
         "metadata": {"name": "cart", "namespace": "shop", "uid": uid, "generation": generation},
         "spec": {"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]}});
-    let read = rule::read(kind, serde_json::from_value(object.clone()).unwrap(), "cluster.local");
+    let read = serde_json::from_value(object.clone()).unwrap();
+    let read = rule::read(kind, read, &MeshConfig::default());
     Change::Rules(kind.key, set(&object, Box::new(read)))
 }
 

@@ -54,6 +54,7 @@ pub struct FilesAdapter {
 /// What the watcher and the callers share. The lock is only taken on blocking threads.
 struct Inner {
     root: PathBuf,
+    mesh: MeshConfig,
     state: Mutex<State>,
     view: ArcSwap<View>,
     snapshots: channel::Sender<Arc<Snapshot>>,
@@ -72,10 +73,11 @@ impl FilesAdapter {
     pub async fn start(root: &Path, mesh: MeshConfig) -> Result<Self, StartError> {
         let folder = |error| StartError::Folder { path: root.to_owned(), error };
         tokio::fs::create_dir_all(root.join(store::FOLDER)).await.map_err(folder)?;
-        let state = State::new(mesh);
+        let state = State::new(mesh.clone());
         let empty = state.contents.clone();
         let inner = Arc::new(Inner {
             root: root.to_owned(),
+            mesh,
             state: Mutex::new(state),
             view: ArcSwap::default(),
             snapshots: channel::Sender::new(Arc::new(Snapshot::new(0, empty))),
@@ -108,6 +110,10 @@ impl Inner {
 impl PlatformAdapter for FilesAdapter {
     fn snapshots(&self) -> channel::Receiver<Arc<Snapshot>> {
         self.inner.snapshots.subscribe()
+    }
+
+    fn mesh(&self) -> &MeshConfig {
+        &self.inner.mesh
     }
 
     fn problems(&self) -> Vec<Problem> {

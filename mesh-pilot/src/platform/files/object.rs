@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mesh_model::Workload;
 use mesh_rules::{Document, Problem, Rule, documents, is_rule, rule};
 
+use crate::platform::MeshConfig;
 use crate::platform::kubernetes::{
     DeclaredService, DeclaredSlice, FieldError, declared_service, declared_slice, typed, workload,
 };
@@ -20,16 +21,16 @@ pub(super) struct Objects {
 
 /// Reads a file's text. Each object goes with where it was written. Kinds that are nothing
 /// to the mesh, such as Deployments, are passed over; kinds that would be rules are refused.
-pub(super) fn read(file: &str, text: &str, cluster_domain: &str) -> Result<Objects, Vec<Problem>> {
+pub(super) fn read(file: &str, text: &str, mesh: &MeshConfig) -> Result<Objects, Vec<Problem>> {
     let mut objects = Objects::default();
     let mut problems = Vec::new();
     for document in documents(file, text).map_err(|problem| vec![problem])? {
         if is_rule(&document) {
-            match rule(&document, "default", cluster_domain) {
+            match rule(&document, mesh.surroundings("default")) {
                 Ok(rule) => objects.rules.push(rule),
                 Err(wrong) => problems.extend(wrong),
             }
-        } else if let Err(error) = kubernetes(&mut objects, &document, cluster_domain) {
+        } else if let Err(error) = kubernetes(&mut objects, &document, &mesh.cluster_domain) {
             let FieldError { path, message } = error;
             problems.push(Problem { source: document.source, path, message });
         }

@@ -14,7 +14,7 @@ use crate::platform::{MeshConfig, kubernetes};
 
 /// What is known of the folder, file by file, and what of it is in force.
 pub(super) struct State {
-    pub(super) mesh: MeshConfig,
+    mesh: MeshConfig,
     files: BTreeMap<String, File>,
     pub(super) rules: Rules,
     /// What the snapshot was made of.
@@ -54,7 +54,7 @@ impl State {
                 Some(file) if file.text == text => file,
                 known => {
                     changed = true;
-                    File::read(&path, text, known, &self.mesh.cluster_domain)
+                    File::read(&path, text, known, &self.mesh)
                 }
             };
             self.files.insert(path, file);
@@ -112,7 +112,7 @@ impl State {
 }
 
 impl File {
-    fn read(path: &str, text: Text, known: Option<Self>, cluster_domain: &str) -> Self {
+    fn read(path: &str, text: Text, known: Option<Self>, mesh: &MeshConfig) -> Self {
         let good = known.map(|file| file.good).unwrap_or_default();
         let problem = |message: &str| {
             vec![Problem {
@@ -128,7 +128,7 @@ impl File {
             Ok(text) if text.is_empty() && had_something => Err(problem(
                 "it is empty, and taken to be half-written; remove it to remove what it declared",
             )),
-            Ok(text) => object::read(path, text, cluster_domain),
+            Ok(text) => object::read(path, text, mesh),
         };
         match read {
             Ok(objects) => Self { text, good: Arc::new(objects), problems: Vec::new() },

@@ -27,7 +27,7 @@ impl Inner {
         let version = self.reload(&mut state);
         self.readable(&state)?;
 
-        let rules = parse(SOURCE, yaml, namespace, &state.mesh.cluster_domain);
+        let rules = parse(SOURCE, yaml, self.mesh.surroundings(namespace));
         let rules = rules.map_err(StoreError::Refused)?;
         for rule in &rules {
             ours(&state, &rule.key)?;

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use mesh_model::{Protocol, Service, ServiceName, ServicePort, TargetPort};
 
-use crate::{Problem, Rule, check, parse};
+use crate::{Problem, Rule, Surroundings, check, parse};
 
 fn read(text: &str) -> Result<Vec<Rule>, Vec<Problem>> {
-    parse("x.yaml", text, "default", "cluster.local")
+    parse("x.yaml", text, Surroundings::default())
 }
 
 fn route(name: &str, namespace: &str, spec: &str) -> String {
