@@ -50,6 +50,13 @@ pub struct GatewayServer {
     pub transport: ServerTransport,
 }
 
+impl GatewayServer {
+    /// Whether it takes requests of a route of `namespace` for `hosts`.
+    pub fn admits(&self, namespace: &str, hosts: &[String]) -> bool {
+        hosts.iter().any(|host| self.hosts.iter().any(|own| own.admits(namespace, host).is_some()))
+    }
+}
+
 /// What the HTTP of a gateway's server comes in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerTransport {

@@ -1,5 +1,6 @@
 //! The Kubernetes API server: how it is reached, and what it means when it says no.
 
+mod condition;
 mod trouble;
 mod watch;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+pub(crate) use condition::{condition, now};
 pub(crate) use trouble::Unwatched;
 pub(crate) use watch::{Delta, ObjectName, Source, follow};
 

@@ -213,12 +213,9 @@ impl Wanted {
 
 /// How many rules are in force for a server.
 fn routes(snapshot: &Snapshot, gateway: &Gateway, server: &GatewayServer) -> usize {
-    let attached = snapshot.routes_by(gateway, server).filter(|rule| {
-        let admits = |host: &String| {
-            server.hosts.iter().any(|own| own.admits(&rule.name.namespace, host).is_some())
-        };
-        rule.hosts.iter().any(admits)
-    });
+    let attached = snapshot
+        .routes_by(gateway, server)
+        .filter(|rule| server.admits(&rule.name.namespace, &rule.hosts));
     attached.map(|rule| &rule.name).collect::<std::collections::HashSet<_>>().len()
 }
 

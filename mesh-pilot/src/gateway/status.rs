@@ -1,12 +1,12 @@
 //! What a gateway's status says of what was made for it. Whether it is accepted, the writer of
 //! all rules' statuses says. Pure.
 
-use k8s_openapi::jiff::Timestamp;
 use kube::core::DynamicObject;
 use mesh_rules::gateway_api::GROUP;
 use serde_json::{Value, json};
 
 use super::Wanted;
+use crate::cluster;
 
 /// The addresses of a gateway's Service.
 pub(super) fn addresses(service: &DynamicObject) -> Vec<Value> {
@@ -75,22 +75,11 @@ fn former(stored: &DynamicObject, listener: &str) -> String {
 pub(super) fn condition(
     stored: &DynamicObject,
     at: &str,
-    (kind, holds, reason): (&str, bool, &str),
+    what: (&str, bool, &str),
     message: &str,
 ) -> Value {
-    let status = if holds { "True" } else { "False" };
-    let former = stored.data.pointer(at).and_then(Value::as_array).into_iter().flatten();
-    let mut same = former.filter(|one| one["type"] == kind && one["status"] == status);
-    let since = same.next().and_then(|one| one["lastTransitionTime"].as_str()).map(str::to_owned);
-    let now = || Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    json!({
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "observedGeneration": stored.metadata.generation.unwrap_or_default(),
-        "lastTransitionTime": since.unwrap_or_else(now),
-    })
+    let generation = stored.metadata.generation.unwrap_or_default();
+    cluster::condition(stored.data.pointer(at), generation, what, message)
 }
 
 #[cfg(test)]

@@ -34,7 +34,12 @@ impl Rules {
         self.in_force.values()
     }
 
-    /// The same, as they were written.
+    /// One of them.
+    pub(super) fn get(&self, key: &RuleKey) -> Option<&Rule> {
+        self.in_force.get(key)
+    }
+
+    /// All, as they were written.
     pub(super) fn stored(&self) -> Vec<StoredRule> {
         let stored = |rule: &Rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() };
         self.in_force().map(stored).collect()

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use mesh_model::Snapshot;
+use mesh_rules::gateway_api::NotTaken;
 use mesh_rules::{
     Document, KUBERNETES_GATEWAY, Meaning, Problem, Rule, RuleKey, check, gateway_api, rule,
 };
@@ -91,7 +92,14 @@ fn misfits(rule: Rule, platform: &impl PlatformAdapter, now: &Snapshot) -> Vec<P
     rules.push(rule);
     let refusals = check(&rules.iter().collect::<Vec<_>>(), now.services()).into_iter();
     let own = refusals.filter(|refusal| refusal.rule == last);
-    own.map(|refusal| Problem { source: String::new(), ..refusal.problem }).collect()
+    let own = own.map(|refusal| Problem { source: String::new(), ..refusal.problem });
+    let not_taken = gateway_api::not_taken(&rules[last], &gateway_api::gateways(rules.iter()));
+    let not_taken = not_taken.into_iter().map(|(position, NotTaken { message, .. })| Problem {
+        source: String::new(),
+        path: format!("spec.parentRefs[{position}]"),
+        message,
+    });
+    own.chain(not_taken).collect()
 }
 
 /// A rule in force has been read before.

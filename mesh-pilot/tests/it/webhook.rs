@@ -217,6 +217,12 @@ async fn what_others_use_and_what_was_there_before_is_let_in() {
         let response = ask(&pilot, "/validate", &review).await;
         assert_eq!(response["allowed"], allowed, "{review} {response}");
     }
+    let mut unheard = route(json!({"name": "mesh", "sectionName": "admin"}));
+    unheard["spec"]["rules"] = json!([{"backendRefs": [{"name": "reviews", "port": 9080}]}]);
+    let response =
+        ask(&pilot, "/validate", &review((group, "HTTPRoute"), "CREATE", &unheard)).await;
+    let warning = response["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("spec.parentRefs[0]: Gateway default/mesh has no"), "{warning}");
 
     // Of a mesh that honoured more.
     let mut rule = json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService",

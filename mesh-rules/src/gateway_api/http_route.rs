@@ -242,8 +242,7 @@ pub struct Timeouts {
     pub backend_request: Option<String>,
 }
 
-/// What an `HTTPRoute` means: a route for each service, and one for the gateways, in any order.
-/// Or all that is wrong with it by itself.
+/// What an `HTTPRoute` means: a route for each of its parents, in their order. Or all that is wrong with it by itself.
 pub(crate) fn routes(
     source: &str,
     resource: &Resource<HttpRouteSpec>,

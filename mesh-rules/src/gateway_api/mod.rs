@@ -3,6 +3,7 @@
 mod gateway;
 mod grant;
 mod http_route;
+mod not_taken;
 
 pub use gateway::{AllowedRoutes, GatewaySpec, Listener, RouteKind, RouteNamespaces};
 pub use grant::{Grant, GrantFrom, GrantTo, ReferenceGrantSpec};
@@ -10,6 +11,7 @@ pub use http_route::{
     BackendRef, Filter, HeaderMatch, HeaderModifier, HttpHeader, HttpRouteSpec, Match, ParentRef,
     PathMatch, PathModifier, Redirect, Rewrite, RouteRule, Timeouts,
 };
+pub use not_taken::{Gateways, NotTaken, gateways, not_taken};
 
 pub(crate) use gateway::gateway;
 pub(crate) use grant::grant;

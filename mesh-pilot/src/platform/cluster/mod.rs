@@ -4,6 +4,8 @@
 //! and drops the rest. One task takes in all changes and publishes. An object that cannot be
 //! read, or a rule that does not check, leaves its last good version in force.
 
+mod attached;
+mod event;
 mod kinds;
 mod known;
 mod parents;
@@ -27,6 +29,7 @@ use mesh_rules::{Problem, RuleKey, parse};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 
+use self::attached::Parent;
 use self::known::Read;
 use self::rule::ReadRule;
 use self::state::State;
@@ -97,6 +100,8 @@ struct Verdict {
     stored: Stored,
     /// None: it is in force as it is written.
     problems: Vec<Problem>,
+    /// Of an `HTTPRoute`: those of its parents that are ours.
+    parents: Vec<Parent>,
 }
 
 impl KubernetesAdapter {

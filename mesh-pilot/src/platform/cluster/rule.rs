@@ -4,6 +4,7 @@ use kube::core::DynamicObject;
 use mesh_rules::{Document, Problem, Rule, RuleKey, RuleKind, rule};
 use serde_json::{Map, Value, json};
 
+use super::parents;
 use super::status::{self, Shown};
 use crate::platform::MeshConfig;
 
@@ -32,6 +33,8 @@ pub(super) struct ReadRule {
     pub(super) shown: Option<Shown>,
     /// Of an `HTTPRoute`: its `parentRefs`.
     pub(super) parents: Vec<Value>,
+    /// Of an `HTTPRoute`: what its status says of parents of ours.
+    pub(super) told: Vec<Value>,
     pub(super) rule: Result<Rule, Vec<Problem>>,
 }
 
@@ -46,6 +49,7 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, mesh: &MeshConfig) ->
     let (uid, generation) = (text(&metadata.uid), metadata.generation.unwrap_or_default());
     let api_version = types.map(|types| types.api_version).unwrap_or_default();
     let shown = data.get("status").and_then(status::shown);
+    let told = data.get("status").map(parents::ours).unwrap_or_default();
     let parents = data.pointer("/spec/parentRefs").and_then(Value::as_array);
     let parents = parents.cloned().unwrap_or_default();
     let created = metadata.creation_timestamp.clone();
@@ -63,7 +67,7 @@ pub(super) fn read(kind: &RuleKind, object: DynamicObject, mesh: &MeshConfig) ->
         document
     });
     let rule = document.and_then(|document| rule(&document, mesh.surroundings(&key.namespace)));
-    ReadRule { key, uid, generation, api_version, shown, parents, rule }
+    ReadRule { key, uid, generation, api_version, shown, parents, told, rule }
 }
 
 fn document(key: &RuleKey, value: Value) -> Result<Document, Vec<Problem>> {

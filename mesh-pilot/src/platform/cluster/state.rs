@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mesh_model::{Contents, Service, ServiceName, Workload};
 use mesh_rules::Problem;
 
+use super::attached::Ours;
 use super::known::{Changed, Known};
 use super::written::Written;
 use super::{Change, RulesView, Verdict};
@@ -224,10 +225,14 @@ impl State {
         for problem in &self.refused {
             refused.entry(&problem.source).or_default().push(problem);
         }
+        let stored = self.written.stored().map(|(key, stored, _)| (key, stored));
+        let ours = Ours::new(self.rules.in_force(), stored);
         let verdicts = self.written.stored().map(|(key, stored, own)| {
             let others = refused.remove(key.to_string().as_str()).unwrap_or_default();
-            let problems = own.iter().chain(others).cloned().collect();
-            (key.clone(), Verdict { stored: stored.clone(), problems })
+            let problems: Vec<Problem> = own.iter().chain(others).cloned().collect();
+            let as_stored = self.rules.get(key).filter(|_| problems.is_empty());
+            let parents = ours.parents(key, stored, as_stored);
+            (key.clone(), Verdict { stored: stored.clone(), problems, parents })
         });
         RulesView { verdicts: verdicts.collect(), in_force: self.rules.clone() }
     }

@@ -1,15 +1,16 @@
 //! What a rule's status says: whether it is in force, as Istio's and the Gateway API's
 //! resources say it, in `status.conditions`.
 
-use k8s_openapi::jiff::Timestamp;
-use mesh_rules::gateway_api::CONTROLLER;
 use mesh_rules::{KUBERNETES_GATEWAY, Problem, RuleKey};
 use serde_json::{Value, json};
 
 use super::Verdict;
+use crate::cluster::now;
 
 /// The type of our condition.
-const ACCEPTED: &str = "Accepted";
+pub(super) const ACCEPTED: &str = "Accepted";
+/// Of a rule that is accepted.
+pub(super) const IN_FORCE: &str = "It is in force";
 
 /// Our condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +32,6 @@ impl Shown {
 
 /// Our condition in a status.
 pub(super) fn shown(status: &Value) -> Option<Shown> {
-    // An HTTPRoute has the same of each parent.
-    let parents = status.get("parents").and_then(Value::as_array).into_iter().flatten();
-    let mut parents = parents.filter(|parent| parent["controllerName"] == CONTROLLER);
-    let status = parents.next().unwrap_or(status);
     let conditions = status.get("conditions")?.as_array()?;
     let own = conditions.iter().find(|condition| condition["type"] == ACCEPTED)?;
     let text = |field: &str| own[field].as_str().unwrap_or_default().to_owned();
@@ -54,28 +51,34 @@ pub(super) fn shown(status: &Value) -> Option<Shown> {
 
 /// What the status is to say; `None`: it says so already.
 pub(super) fn wanted(verdict: &Verdict) -> Option<Shown> {
-    let Verdict { stored, problems } = verdict;
+    let Verdict { stored, problems, .. } = verdict;
     let accepted = problems.is_empty();
     let message = match accepted {
-        true => "It is in force".to_owned(),
-        false => problems.iter().map(text).collect::<Vec<_>>().join("\n"),
+        true => IN_FORCE.to_owned(),
+        false => text_of(problems),
     };
     let before = stored.shown.as_ref();
     let since = match before.filter(|before| before.accepted == accepted) {
         Some(before) => before.since.clone(),
-        None => Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        None => now(),
     };
     let wanted = Shown { accepted, message, generation: stored.generation, since };
     (before != Some(&wanted)).then_some(wanted)
 }
 
-/// Without the source, which is the rule itself.
-fn text(problem: &Problem) -> String {
-    Problem { source: String::new(), ..problem.clone() }.to_string()
+/// Why the rule is refused, if it is.
+pub(super) fn refusal(verdict: &Verdict) -> Option<String> {
+    (!verdict.problems.is_empty()).then(|| text_of(&verdict.problems))
+}
+
+/// A line for each, without the source, which is the rule itself.
+pub(super) fn text_of(problems: &[Problem]) -> String {
+    let text = |problem: &Problem| Problem { source: String::new(), ..problem.clone() }.to_string();
+    problems.iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
 /// Our condition, as the Gateway API has it, which says of which generation it is.
-pub(super) fn condition(shown: &Shown) -> Value {
+fn condition(shown: &Shown) -> Value {
     let Shown { accepted, message, generation, since } = shown;
     let (status, reason) = if *accepted { ("True", "Accepted") } else { ("False", "Invalid") };
     json!({
@@ -134,10 +137,10 @@ mod tests {
             generation,
             api_version: "networking.istio.io/v1".to_owned(),
             shown,
-            foreign: false,
-            parents: Vec::new(),
+            ..Stored::default()
         };
-        Verdict { stored, problems: problems.iter().map(problem).collect() }
+        let problems = problems.iter().map(problem).collect();
+        Verdict { stored, problems, parents: Vec::new() }
     }
 
     #[test]

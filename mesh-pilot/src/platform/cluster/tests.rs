@@ -177,13 +177,40 @@ fn of_two_families_the_first_counts() {
 }
 
 fn route(uid: &str, generation: i64, host: &str) -> Change {
-    let kind = mesh_rules::KINDS.iter().find(|kind| kind.kind == "VirtualService").unwrap();
-    let object = json!({"apiVersion": "networking.istio.io/v1", "kind": kind.kind,
+    let spec = json!({"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]});
+    written("VirtualService", uid, generation, spec)
+}
+
+/// A rule `cart`; its kind as rules' keys have it.
+fn written(kind: &str, uid: &str, generation: i64, spec: Value) -> Change {
+    let kind = mesh_rules::KINDS.iter().find(|known| known.key == kind).unwrap();
+    let object = json!({"apiVersion": kind.api_versions[0], "kind": kind.kind,
         "metadata": {"name": "cart", "namespace": "shop", "uid": uid, "generation": generation},
-        "spec": {"hosts": ["cart"], "http": [{"route": [{"destination": {"host": host}}]}]}});
+        "spec": spec});
     let read = serde_json::from_value(object.clone()).unwrap();
     let read = rule::read(kind, read, &MeshConfig::default());
     Change::Rules(kind.key, set(&object, Box::new(read)))
+}
+
+#[test]
+fn a_route_is_spoken_of_when_its_gateway_comes() {
+    let mut state = cart();
+    let backends = json!([{"backendRefs": [{"name": "cart", "port": 80}]}]);
+    let parents = json!([{"name": "cart", "sectionName": "b"}, {"name": "cart"}]);
+    state.take(written("HTTPRoute", "1", 1, json!({"parentRefs": parents, "rules": backends})));
+    let said = |state: &mut State| {
+        state.contents();
+        let mut verdicts = state.rules_view.verdicts.iter();
+        let (_, verdict) = verdicts.find(|(key, _)| key.kind == "HTTPRoute").unwrap();
+        assert_eq!(verdict.problems, []);
+        let parents = verdict.parents.iter().map(|parent| parent.not_taken.as_ref());
+        parents.map(|one| one.map_or("", |one| one.reason)).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&mut state), [""; 0], "nobody's yet");
+    let listeners = json!([{"name": "a", "port": 80, "protocol": "HTTP"}]);
+    let spec = json!({"gatewayClassName": "mesh", "listeners": listeners});
+    state.take(written(mesh_rules::KUBERNETES_GATEWAY, "2", 1, spec));
+    assert_eq!(said(&mut state), ["NoMatchingParent", ""]);
 }
 
 #[test]

@@ -27,7 +27,7 @@ struct One {
 }
 
 /// Which version of which rule it is that the API server keeps, and what it says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) uid: String,
     pub(super) generation: i64,
@@ -37,6 +37,8 @@ pub(super) struct Stored {
     pub(super) foreign: bool,
     /// Of an `HTTPRoute`: its `parentRefs`.
     pub(super) parents: Vec<Value>,
+    /// Of an `HTTPRoute`: what its status says of parents of ours.
+    pub(super) told: Vec<Value>,
 }
 
 impl Written {
@@ -83,7 +85,7 @@ impl Written {
     }
 
     fn set(&mut self, read: ReadRule) {
-        let ReadRule { key, uid, generation, api_version, shown, parents, rule } = read;
+        let ReadRule { key, uid, generation, api_version, shown, parents, told, rule } = read;
         let former = self.rules.remove(&key).filter(|former| former.stored.uid == uid);
         let (good, problems) = match rule {
             Ok(rule) => (Some(rule), Vec::new()),
@@ -91,7 +93,7 @@ impl Written {
             Err(problems) => (former.and_then(|former| former.good), problems),
         };
         let foreign = good.as_ref().is_some_and(|rule| rule.meaning == Meaning::Foreign);
-        let stored = Stored { uid, generation, api_version, shown, foreign, parents };
+        let stored = Stored { uid, generation, api_version, shown, foreign, parents, told };
         self.rules.insert(key, One { stored, good, problems });
     }
 }
