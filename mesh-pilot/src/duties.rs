@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use mesh_inject::Config;
 use mesh_model::Snapshot;
 use mesh_runtime::drain::Watcher;
 use tokio::sync::watch;
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::ca::{self, Ca};
 use crate::gateway;
 use crate::leader::{Election, Leadership};
-use crate::webhook::{Configurations, keep_ca_bundle};
+use crate::webhook::{Configurations, Settings, keep_ca_bundle};
 
 /// A pilot's part in what one of them does for all.
 pub struct Duties {
@@ -55,7 +54,7 @@ impl Duties {
         drain: &Watcher,
         servers: &mut JoinSet<anyhow::Result<()>>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        settings: watch::Receiver<Arc<Config>>,
+        settings: watch::Receiver<Settings>,
     ) -> JoinSet<()> {
         let Self { client, configurations, own: (own, leads), all: (all, leads_all) } = self;
         for election in [own, all] {

@@ -1,6 +1,6 @@
 //! The monitoring pages: /live, /ready, /metrics, /debug/syncz.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -25,8 +25,8 @@ pub struct Monitoring {
     pub fleet: Arc<Fleet>,
     /// What the webhooks have answered.
     pub webhook: Arc<webhook::Metrics>,
-    /// The certificate authority.
-    pub ca: Ca,
+    /// The certificate authority, when there is one.
+    pub ca: Arc<OnceLock<Ca>>,
     /// The mesh.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// What is still waited for.
@@ -62,7 +62,9 @@ async fn metrics(State(monitoring): State<Monitoring>) -> impl IntoResponse {
     let version = monitoring.snapshots.borrow().version();
     gauge(&mut text, "mesh_pilot_snapshot_version", "The latest snapshot.", version as f64);
     monitoring.fleet.metrics().render(&mut text);
-    monitoring.ca.render(&mut text);
+    if let Some(ca) = monitoring.ca.get() {
+        ca.render(&mut text);
+    }
     monitoring.webhook.render(&mut text);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

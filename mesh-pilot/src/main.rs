@@ -37,7 +37,8 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
             auto_mtls: cli.auto_mtls,
             root_namespace: cli.namespace.clone(),
         };
-        let settings = webhook::follow(cli.inject_config.clone()).await?;
+        let settings = webhook::follow(cli.inject_config.clone()).await;
+        let injection = |cluster| Injection { settings, revision: cli.revision.clone(), cluster };
         match cli.platform {
             Platform::Files => {
                 let folder = cli.config_dir.as_deref().context(
@@ -45,9 +46,8 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                      --platform kubernetes?",
                 )?;
                 let platform = FilesAdapter::start(folder, mesh).await?;
-                let ca = start_ca(cli, Home::Machine(folder)).await?;
-                let injection = Injection { settings, cluster: None };
-                run(listeners, platform, ca, injection, None).await
+                let ca = start_ca(cli, Home::Machine(folder));
+                run(listeners, platform, ca, injection(None), None).await
             }
             Platform::Kubernetes => {
                 let client = cluster::client().await?;
@@ -55,10 +55,9 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                 let duties =
                     Duties::new(client.clone(), &cli.namespace, &cli.revision, &service, &me);
                 let platform = KubernetesAdapter::start(&client, mesh, duties.leadership(), &me);
-                let cluster = Some(Cluster::start(client.clone(), &cli.namespace));
-                let injection = Injection { settings, cluster };
-                let ca = start_ca(cli, Home::Cluster(client)).await?;
-                run(listeners, platform, ca, injection, Some(duties)).await
+                let cluster = Cluster::start(client.clone(), &cli.namespace);
+                let ca = start_ca(cli, Home::Cluster(client));
+                run(listeners, platform, ca, injection(Some(cluster)), Some(duties)).await
             }
         }
     })

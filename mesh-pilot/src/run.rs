@@ -1,6 +1,6 @@
 //! The parts put together, from the first socket to the end of the drain.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -73,12 +73,13 @@ async fn api_listeners(cli: &Cli) -> anyhow::Result<Vec<api::Listener>> {
     Ok(listeners)
 }
 
-/// Serves the mesh that `platform` describes until SIGTERM or SIGINT. `injection`: what pods
-/// are injected with. `duties`: what one pilot does for all, where there are several.
+/// Serves the mesh that `platform` describes until SIGTERM or SIGINT, when `ca` is there: that
+/// may take as long as an API server is away. `injection`: what pods are injected with.
+/// `duties`: what one pilot does for all, where there are several.
 pub async fn run<P: PlatformAdapter>(
     listeners: Listeners,
     platform: P,
-    ca: Ca,
+    ca: impl Future<Output = anyhow::Result<Ca>>,
     injection: Injection,
     duties: Option<Duties>,
 ) -> anyhow::Result<()> {
@@ -100,14 +101,31 @@ pub async fn run<P: PlatformAdapter>(
         });
     }
     let webhook = Webhook::new(Arc::clone(&platform), injection);
+    let known_ca = Arc::new(OnceLock::new());
     let pages = Monitoring {
         fleet: fleet.clone(),
         webhook: webhook.metrics(),
-        ca: ca.clone(),
+        ca: Arc::clone(&known_ca),
         snapshots: snapshots.clone(),
         readiness: readiness.clone(),
     };
+    let root = readiness.wait_for("the root of the mesh");
     let first_snapshot = readiness.wait_for("the first reading of the mesh");
+    // Before all that is waited for: who asks whether the pilot lives would kill it.
+    let http_drain = drain.clone();
+    servers.spawn(async move {
+        let served = admin::serve(listeners.http, pages.pages(), http_drain).await;
+        served.context("the monitoring server ended")
+    });
+    let ca = tokio::select! {
+        ca = ca => ca?,
+        signal = signals.next() => {
+            info!(signal, "ending before there was a root");
+            return Ok(());
+        }
+    };
+    let _ = known_ca.set(ca.clone());
+    drop(root);
     if let Some(listener) = listeners.plain {
         let discovery = discovery.clone();
         servers.spawn(async move {
@@ -127,11 +145,6 @@ pub async fn run<P: PlatformAdapter>(
     servers.spawn(async move {
         let served = discovery.serve_secure(listeners.secure, &ca).await;
         served.context("the xDS server over TLS ended")
-    });
-    let http_drain = drain.clone();
-    servers.spawn(async move {
-        let served = admin::serve(listeners.http, pages.pages(), http_drain).await;
-        served.context("the monitoring server ended")
     });
     for listener in listeners.api {
         let (platform, fleet) = (Arc::clone(&platform), Arc::clone(&fleet));

@@ -23,17 +23,13 @@ const KEY: &str = "root-cert.pem";
 /// After the API server has refused to write one.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// What is published in this namespace now, by whichever pilot.
+/// What is published in this namespace now, by whichever pilot. An API server that does not
+/// say is waited for: a root that retires would be forgotten, which others are still trusted by.
 pub(super) async fn published(client: kube::Client, namespace: &str) -> Option<TrustBundle> {
     let api: Api<ConfigMap> = Api::namespaced(client, namespace);
-    match api.get_opt(NAME).await {
-        Ok(found) => TrustBundle::from_pem(text(found?)?.as_bytes()).ok(),
-        Err(error) => {
-            let error = cluster::explain(&error);
-            warn!(error, "what roots were published before cannot be read");
-            None
-        }
-    }
+    let ask = || async { api.get_opt(NAME).await.map_err(|error| cluster::explain(&error)) };
+    let found = cluster::persist("what roots were published before is not known", ask).await;
+    TrustBundle::from_pem(text(found?)?.as_bytes()).ok()
 }
 
 /// Keeps the roots published in every namespace, whatever is done to the ConfigMaps, while

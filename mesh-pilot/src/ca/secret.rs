@@ -3,21 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta, PostParams};
 
-use tokio::time::{Instant, sleep};
-use tracing::warn;
-
 use super::store::{Material, StoreError};
 use crate::cluster;
-
-/// Who starts a pilot will start another one when it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_secs(1);
 
 const KEY: &str = "ca-key.pem";
 const CHAIN: &str = "ca-cert.pem";
@@ -114,29 +106,19 @@ impl SecretStore {
     }
 
     /// The root in the Secret; a new one when there is none. An API server that is away, or
-    /// does not let us yet, is waited for for a while: a pilot may start before its rights.
+    /// does not let us yet, is waited for.
     pub(super) async fn load_or_create(
         &self,
         make: impl Fn() -> Result<Material, StoreError>,
     ) -> Result<Material, StoreError> {
-        let patience = Instant::now() + PATIENCE;
-        let mut said = String::new();
-        loop {
-            let outcome = self.try_load_or_create(&make).await;
-            match &outcome {
-                Err(StoreError::Secret(error @ SecretError::Api { .. }))
-                    if Instant::now() < patience =>
-                {
-                    let text = error.to_string();
-                    if text != said {
-                        warn!(error = text, "there is no root yet; trying again");
-                        said = text;
-                    }
-                    sleep(AGAIN).await;
-                }
-                _ => return outcome,
+        let ask = || async {
+            match self.try_load_or_create(&make).await {
+                Err(StoreError::Secret(error @ SecretError::Api { .. })) => Err(error),
+                // Of what is kept wrongly somebody must hear.
+                outcome => Ok(outcome),
             }
-        }
+        };
+        cluster::persist("there is no root yet", ask).await
     }
 
     /// When another pilot makes a root meanwhile, the API server refuses ours, and its is read.

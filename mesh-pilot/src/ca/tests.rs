@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{Authenticator, Reviewer, RootStore, SecretStore};
+use super::{Authenticator, Reviewer, RootStore, SecretStore, roots};
 
 type Secrets = Arc<Mutex<HashMap<String, Value>>>;
 
@@ -136,6 +136,21 @@ async fn of_two_that_make_the_secret_at_once_both_have_the_first_ones_root() {
     server.secrets.lock().unwrap().insert("mesh-ca-secret".to_owned(), damaged);
     let error = store().load().await.err().unwrap().to_string();
     assert!(error.contains("no text \"ca-key.pem\""), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_published_is_asked_for_until_the_api_server_says_it() {
+    let life = std::time::Duration::from_secs(86_400);
+    let now = std::time::SystemTime::now();
+    let root = mesh_tls::Authority::create("cluster.local", life, now).unwrap().root_pem();
+    let map = json!({"metadata": {"name": "mesh-ca-root-cert"}, "data": {"root-cert.pem": root}});
+    let answers = [failure(StatusCode::FORBIDDEN), (StatusCode::OK, Json(map))];
+    let answers = Arc::new(Mutex::new(answers.into_iter()));
+    let answer = async move || answers.lock().unwrap().next().unwrap();
+    let map = "/api/v1/namespaces/mesh-system/configmaps/mesh-ca-root-cert";
+    let client = crate::cluster::client_of(Router::new().route(map, get(answer))).await;
+    let published = roots::published(client, "mesh-system").await.unwrap();
+    assert_eq!(published.to_pem(), root);
 }
 
 #[test]

@@ -5,9 +5,12 @@ mod trouble;
 mod watch;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::sleep;
+use tracing::warn;
 
 pub(crate) use condition::{condition, now};
 pub(crate) use trouble::Unwatched;
@@ -17,6 +20,8 @@ pub(crate) use watch::{Delta, ObjectName, Source, follow};
 pub(crate) const FIELD_MANAGER: &str = "mesh-pilot";
 /// An API server that is gone without a word must not be waited for longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After an answer that was none.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A client of the API server that KUBECONFIG or the pod's own service account leads to.
 pub async fn client() -> anyhow::Result<kube::Client> {
@@ -34,6 +39,27 @@ pub fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => chain(other),
+    }
+}
+
+/// Asks until there is an answer, however long the API server is away or does not let us: a
+/// pilot may start before its rights, and another start would make nothing better. What is
+/// `missing` meanwhile is said once for each error. Dropping it ends it.
+pub(crate) async fn persist<T, E: Display, F: Future<Output = Result<T, E>>>(
+    missing: &str,
+    ask: impl Fn() -> F,
+) -> T {
+    let mut said = String::new();
+    loop {
+        let error = match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => error.to_string(),
+        };
+        if error != said {
+            warn!(error, "{missing}; trying again");
+            said = error;
+        }
+        sleep(AGAIN).await;
     }
 }
 

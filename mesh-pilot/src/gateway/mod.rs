@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::cluster::{self, FIELD_MANAGER};
 use crate::leader::Leadership;
+use crate::webhook::Settings;
 
 /// How often what is there is compared with what is to be there, though nothing has changed.
 const AGAIN: Duration = Duration::from_secs(60);
@@ -35,7 +36,7 @@ pub(crate) async fn run(
     client: kube::Client,
     leadership: Leadership,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    settings: watch::Receiver<Arc<Config>>,
+    settings: watch::Receiver<Settings>,
 ) {
     let work = || {
         let controller =
@@ -70,11 +71,13 @@ impl Controller {
     async fn run(
         mut self,
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
-        mut settings: watch::Receiver<Arc<Config>>,
+        mut settings: watch::Receiver<Settings>,
     ) {
         loop {
+            // What there is stays as it is while nobody knows what gateways are made of.
+            let good = settings.wait_for(Result::is_ok).await.map(|good| good.clone());
+            let Ok(Ok(config)) = good else { return };
             let snapshot = snapshots.borrow_and_update().clone();
-            let config = settings.borrow_and_update().clone();
             if !self.has_class {
                 self.has_class = self.class().await;
             }

@@ -13,12 +13,10 @@ use tracing::{debug, info, warn};
 
 use super::inject;
 use super::review::{Decision, Request};
-use crate::cluster::{Delta, ObjectName, Source, Unwatched, explain, follow};
+use crate::cluster::{Delta, ObjectName, Source, Unwatched, explain, follow, persist};
 
 /// The API server waits for the webhook, and has its own patience.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// After the API server has not said of what version it is.
-const AGAIN: Duration = Duration::from_secs(5);
 
 /// A cluster, and what is known of it.
 pub struct Cluster {
@@ -139,19 +137,10 @@ fn version(node: Node) -> Option<KubernetesVersion> {
 }
 
 async fn server_version(client: &kube::Client) -> KubernetesVersion {
-    loop {
-        match client.apiserver_version().await {
-            Ok(info) => match info.git_version.parse() {
-                Ok(version) => return version,
-                Err(error) => {
-                    warn!(error, "the API server has a version that says nothing");
-                    return KubernetesVersion::NATIVE_SIDECARS;
-                }
-            },
-            Err(error) => {
-                warn!(error = explain(&error), "the API server does not say its version");
-                tokio::time::sleep(AGAIN).await;
-            }
-        }
-    }
+    let ask = || async { client.apiserver_version().await.map_err(|error| explain(&error)) };
+    let info = persist("the API server's version is not known", ask).await;
+    info.git_version.parse().unwrap_or_else(|error| {
+        warn!(error, "the API server has a version that says nothing");
+        KubernetesVersion::NATIVE_SIDECARS
+    })
 }

@@ -31,11 +31,12 @@ use tokio::sync::watch;
 use crate::ca::Ca;
 use crate::platform::PlatformAdapter;
 use listener::TlsListener;
+use review::{Decision, Request};
 
 pub use ca_bundle::{Configurations, keep_ca_bundle};
 pub use cluster::Cluster;
 pub use metrics::Metrics;
-pub use settings::{SettingsError, follow};
+pub use settings::{Settings, SettingsError, follow};
 
 /// The API server takes objects of up to 3 MB, and sends the old one of an update, too.
 const MAX_BODY: usize = 8 << 20;
@@ -43,9 +44,35 @@ const MAX_BODY: usize = 8 << 20;
 /// What pods are injected with.
 pub struct Injection {
     /// What sidecars are made of, and each change of it.
-    pub settings: watch::Receiver<Arc<Config>>,
+    pub settings: watch::Receiver<Settings>,
+    /// Which control plane this is, even when there are no settings that say it.
+    pub revision: String,
     /// The cluster, where there is one.
     pub cluster: Option<Cluster>,
+}
+
+impl Injection {
+    async fn decide(&self, request: &Request) -> Decision {
+        let settings = self.settings.borrow().clone();
+        match settings {
+            Ok(settings) => self.decide_by(request, &settings).await,
+            // Who would get no sidecar in any case has nothing to do with it.
+            Err(error) => {
+                let usual = Config { revision: self.revision.clone(), ..Config::default() };
+                match self.decide_by(request, &usual).await {
+                    usual if usual.patch.is_empty() => usual,
+                    _ => Decision::refused(format!("there is no sidecar for it: {error}")),
+                }
+            }
+        }
+    }
+
+    async fn decide_by(&self, request: &Request, settings: &Config) -> Decision {
+        match &self.cluster {
+            None => inject::decide(request, settings),
+            Some(cluster) => cluster.decide(request, settings).await,
+        }
+    }
 }
 
 /// The webhooks. Cheap to clone.
@@ -102,12 +129,7 @@ async fn inject<P: PlatformAdapter>(
     body: Bytes,
 ) -> Result<Json<Value>, (StatusCode, String)> {
     let request = review::read(&headers, &body)?;
-    let Injection { settings, cluster } = webhook.injection.as_ref();
-    let settings = Arc::clone(&settings.borrow());
-    let decision = match cluster {
-        None => inject::decide(&request, &settings),
-        Some(cluster) => cluster.decide(&request, &settings).await,
-    };
+    let decision = webhook.injection.decide(&request).await;
     webhook.metrics.inject(&decision);
     Ok(Json(review::write(&request, decision)))
 }

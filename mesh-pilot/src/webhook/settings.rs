@@ -12,7 +12,10 @@ use tracing::{error, info};
 /// Kubelet takes a minute to write a change.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Why there are no settings to begin with.
+/// What sidecars are made of; or why that is not known, since the file has been wrong all along.
+pub type Settings = Result<Arc<Config>, Arc<SettingsError>>;
+
+/// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file cannot be read.
@@ -34,36 +37,56 @@ pub enum SettingsError {
 }
 
 /// The settings of the file, and each change of them; the defaults without a file. A file that
-/// breaks is logged and changes nothing. The first reading must succeed.
-pub async fn follow(path: Option<PathBuf>) -> Result<watch::Receiver<Arc<Config>>, SettingsError> {
-    let Some(path) = path else { return Ok(watch::channel(Arc::default()).1) };
-    let text = text(&path).await?;
-    let (sender, receiver) = watch::channel(Arc::new(parse(&path, &text)?));
-    tokio::spawn(run(path, Ok(text), sender));
-    Ok(receiver)
+/// breaks is logged and changes nothing; one that is broken to begin with is waited for.
+pub async fn follow(path: Option<PathBuf>) -> watch::Receiver<Settings> {
+    let Some(path) = path else { return watch::channel(Ok(Arc::default())).1 };
+    let read = text(&path).await;
+    let last = seen(&read);
+    let settings = settings(&path, read);
+    if let Err(error) = &settings {
+        error!(%error, "no pod can get a sidecar until this is mended");
+    }
+    let (sender, receiver) = watch::channel(settings);
+    tokio::spawn(run(path, last, sender));
+    receiver
 }
 
 /// Ends when nobody looks any more.
-async fn run(path: PathBuf, mut last: Result<String, String>, sender: watch::Sender<Arc<Config>>) {
+async fn run(path: PathBuf, mut last: Result<String, String>, sender: watch::Sender<Settings>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = sender.closed() => return,
         }
         let read = text(&path).await;
-        let now = read.as_ref().map(Clone::clone).map_err(ToString::to_string);
+        let now = seen(&read);
         if now == last {
             continue;
         }
         last = now;
-        match read.and_then(|text| parse(&path, &text)) {
-            Ok(config) => {
-                info!("injection has new settings");
-                sender.send_replace(Arc::new(config));
+        let settings = settings(&path, read);
+        match &settings {
+            Ok(_) => info!("injection has new settings"),
+            Err(error) if sender.borrow().is_ok() => {
+                error!(%error, "injection's settings stay as they were");
+                continue;
             }
-            Err(error) => error!(%error, "injection's settings stay as they were"),
+            Err(error) => error!(%error, "no pod can get a sidecar until this is mended"),
         }
+        let _ = sender.send_replace(settings);
     }
+}
+
+/// What can be compared with what was read before.
+fn seen(read: &Result<String, SettingsError>) -> Result<String, String> {
+    match read {
+        Ok(text) => Ok(text.clone()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn settings(path: &Path, read: Result<String, SettingsError>) -> Settings {
+    read.and_then(|text| parse(path, &text)).map(Arc::new).map_err(Arc::new)
 }
 
 async fn text(path: &Path) -> Result<String, SettingsError> {

@@ -8,6 +8,7 @@
     reason = "a test"
 )]
 
+mod cluster;
 mod discovery;
 mod envoy;
 mod identity;

@@ -11,9 +11,22 @@ use mesh_proto::mesh::v1::{
 };
 use mesh_testkit::{Netns, Process, eventually_async, free_ports};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::world::reviews;
+
+/// A monitoring page, when there is an answer: status and body.
+pub async fn page(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut connection = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: pilot\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.ok()?;
+    let mut text = String::new();
+    connection.read_to_string(&mut text).await.ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
 
 pub struct Pilot {
     folder: TempDir,
@@ -95,14 +108,8 @@ impl Pilot {
 
     /// The body of a monitoring page, when its status is 200.
     pub async fn page(&self, path: &str) -> Option<String> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let mut connection = tokio::net::TcpStream::connect(self.http).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: pilot\r\nconnection: close\r\n\r\n");
-        connection.write_all(request.as_bytes()).await.ok()?;
-        let mut text = String::new();
-        connection.read_to_string(&mut text).await.ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+        let (status, body) = page(self.http, path).await?;
+        (status == 200).then_some(body)
     }
 
     pub fn config(&self) -> PathBuf {

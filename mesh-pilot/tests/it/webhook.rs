@@ -238,6 +238,13 @@ async fn what_others_use_and_what_was_there_before_is_let_in() {
     assert_eq!(ask(&pilot, "/validate", &update).await["allowed"], false);
 }
 
+/// New settings of injection, whole at once.
+fn set(pilot: &Pilot, text: &str) {
+    let hidden = pilot.inject_config().with_extension("tmp");
+    std::fs::write(&hidden, text).unwrap();
+    std::fs::rename(hidden, pilot.inject_config()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn new_settings_are_taken_and_broken_ones_are_not() {
     let pilot = Pilot::start().await;
@@ -247,11 +254,7 @@ async fn new_settings_are_taken_and_broken_ones_are_not() {
         let image = &patched(object, &response)["spec"]["initContainers"][0]["image"];
         image.as_str().unwrap().to_owned()
     };
-    let write = |text: &str| {
-        let hidden = pilot.inject_config().with_extension("tmp");
-        std::fs::write(&hidden, text).unwrap();
-        std::fs::rename(hidden, pilot.inject_config()).unwrap();
-    };
+    let write = |text: &str| set(&pilot, text);
     let becomes = async |expected: &str| {
         eventually_async(expected, async || (image().await == expected).then_some(())).await;
     };
@@ -266,4 +269,33 @@ async fn new_settings_are_taken_and_broken_ones_are_not() {
     assert_eq!(image().await, "hub/proxy:2");
     write("image: hub/proxy:4\n");
     becomes("hub/proxy:4").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_pilot_that_starts_with_broken_settings_only_refuses_to_inject() {
+    let pilot = Pilot::start().await;
+    set(&pilot, "image: hub/proxy:2\nnative: true\n");
+    let pilot = pilot.restart().await;
+    eventually_async("it to be ready", async || pilot.page("/ready").await).await;
+    let create = async |annotations: Value| {
+        ask(&pilot, "/inject", &review(("", "Pod"), "CREATE", &pod(&annotations))).await
+    };
+    let refused = create(json!({})).await;
+    assert_eq!(refused["allowed"], false);
+    let message = refused["status"]["message"].as_str().unwrap();
+    assert!(message.contains("inject.yaml") && message.contains("native"), "{message}");
+    let without = create(json!({"sidecar.istio.io/inject": "false"})).await;
+    assert_eq!(without["allowed"], true, "{without}");
+
+    set(&pilot, "image: hub/proxy:2\nconcurrency: many\n");
+    eventually_async("the new reason", async || {
+        let refused = create(json!({})).await;
+        refused["status"]["message"].as_str()?.contains("concurrency").then_some(())
+    })
+    .await;
+    set(&pilot, "image: hub/proxy:2\n");
+    eventually_async("a sidecar", async || {
+        create(json!({})).await["allowed"].as_bool()?.then_some(())
+    })
+    .await;
 }
