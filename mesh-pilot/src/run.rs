@@ -25,7 +25,7 @@ use crate::webhook::{Injection, Webhook};
 /// For how long a pod that ends still answers as before. In a cluster its end and the change
 /// of its Service's rules begin together: who comes by the old rules, the API server with a
 /// pod to inject among them, would wait for nobody.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Open calls have this long to be answered after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -109,7 +109,7 @@ pub async fn run<P: PlatformAdapter>(
         snapshots: snapshots.clone(),
         readiness: readiness.clone(),
     };
-    let root = readiness.wait_for("the root of the mesh");
+    let root = readiness.wait_for("a root that every pod has");
     let first_snapshot = readiness.wait_for("the first reading of the mesh");
     // Before all that is waited for: who asks whether the pilot lives would kill it.
     let http_drain = drain.clone();
@@ -125,7 +125,11 @@ pub async fn run<P: PlatformAdapter>(
         }
     };
     let _ = known_ca.set(ca.clone());
-    drop(root);
+    let known = ca.clone();
+    tokio::spawn(async move {
+        known.is_known().await;
+        drop(root);
+    });
     if let Some(listener) = listeners.plain {
         let discovery = discovery.clone();
         servers.spawn(async move {
@@ -163,16 +167,18 @@ pub async fn run<P: PlatformAdapter>(
         drop(first_snapshot);
     });
 
-    tokio::select! {
-        signal = signals.next() => info!(signal, "ending"),
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
         ended = servers.join_next() => match ended {
             Some(Ok(Err(error))) => return Err(error),
             Some(Err(error)) => return Err(error.into()),
             _ => bail!("a server ended without being asked to"),
         },
-    }
+    };
+    info!(signal, "ending");
     let end = async {
-        if duties.is_some() {
+        // Who is at the keyboard is no pod.
+        if duties.is_some() && signal == "SIGTERM" {
             tokio::time::sleep(FAREWELL).await;
         }
         trigger.drain(DRAIN).await

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use mesh_tls::{Authority, TrustBundle};
+use mesh_tls::Authority;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::rollover::{Rollover, Timing, Trust};
+use super::rollover::{Earlier, Rollover, Timing, Trust};
 use super::store::{Material, RootStore, StoreError};
 
 /// A root is to be replaced well before its end, as that takes time.
@@ -44,20 +44,23 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Loads the root, makes it when there is none, and publishes it. `earlier` is what was
-    /// published before.
+    /// Loads the root, makes it when there is none, and publishes it.
     pub async fn start(
         store: RootStore,
         trust_domain: &str,
         timing: Timing,
         file: Option<PathBuf>,
-        earlier: Option<TrustBundle>,
+        earlier: Earlier,
     ) -> Result<Self, KeeperError> {
         let material = store.load_or_create(trust_domain).await?;
         let authority = Arc::new(store.authority(&material)?);
         warn_of_its_end(&authority);
         let rollover = Rollover::new(authority, earlier, timing, Instant::now());
         let trust = watch::Sender::new(rollover.trust());
+        if let Some(due) = rollover.due().filter(|_| !trust.borrow().is_known) {
+            let seconds = due.saturating_duration_since(Instant::now()).as_secs();
+            warn!(seconds, "the root is a new one: others sign until every pod has it");
+        }
         let keeper = Self { store, material, rollover, trust, file };
         keeper.publish()?;
         Ok(keeper)
@@ -113,6 +116,7 @@ impl Keeper {
         let new = self.rollover.trust();
         let (same_signer, same_roots) = {
             let old = self.trust.borrow();
+            // Who becomes known comes first of the roots.
             (Arc::ptr_eq(&old.authority, &new.authority), old.bundle == new.bundle)
         };
         if same_signer && same_roots {
@@ -155,6 +159,8 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use mesh_tls::TrustBundle;
+
     use super::super::GivenFiles;
     use super::*;
 
@@ -173,7 +179,7 @@ mod tests {
         let timing = Timing { lead: Duration::ZERO, overlap: Duration::from_secs(3600) };
         let published = path("root-cert.pem");
         let start = || {
-            let earlier = TrustBundle::read(&published).ok();
+            let earlier = Earlier { roots: TrustBundle::read(&published).ok(), shared: false };
             let file = Some(published.clone());
             Keeper::start(store.clone(), "cluster.local", timing, file, earlier)
         };

@@ -26,7 +26,7 @@ pub use args::{CaArgs, Home, Site};
 pub use caller::{Authenticator, Caller, CallerError, JoinTokens, Reviewer};
 pub use files::{FileError, GivenFiles};
 pub use keeper::{Keeper, KeeperError};
-pub use rollover::{Rollover, Timing, Trust};
+pub use rollover::{Earlier, Rollover, Timing, Trust};
 pub use roots::publish as publish_roots;
 pub use secret::{SecretError, SecretName, SecretStore};
 pub use service::{CertificateService, Lifetimes};
@@ -59,11 +59,13 @@ impl Ca {
         let timing = Timing::for_lifetime(lifetimes.longest);
         let file = args.root_cert_file(site);
         // What was published last outlives a restart where it is published.
-        let earlier = match (&site.home, &file) {
+        let roots = match (&site.home, &file) {
             (_, Some(file)) => TrustBundle::read(file).ok(),
             (Home::Cluster(client), None) => roots::published(client.clone(), site.namespace).await,
             (Home::Machine(_), None) => None,
         };
+        let shared = matches!(site.home, Home::Cluster(_));
+        let earlier = Earlier { roots, shared };
         let keeper = Keeper::start(store, trust_domain, timing, file, earlier).await?;
         let trust = keeper.trust();
         let names = args.names(site)?;
@@ -94,6 +96,12 @@ impl Ca {
     /// Who signs and who is trusted, and each change of it.
     pub fn trust(&self) -> watch::Receiver<Trust> {
         self.trust.clone()
+    }
+
+    /// Waits until the pilot may be asked: everybody trusts who signs, or does in a moment.
+    pub async fn is_known(&self) {
+        // Of a keeper that has gone nothing more is to come.
+        let _ = self.trust().wait_for(|trust| trust.is_known).await;
     }
 
     /// Counts the connections of those ports.

@@ -33,7 +33,11 @@ impl ApiServer {
 }
 
 fn failure(code: StatusCode) -> (StatusCode, Json<Value>) {
-    let reason = if code == StatusCode::CONFLICT { "AlreadyExists" } else { "NotFound" };
+    let reason = match code {
+        StatusCode::CONFLICT => "AlreadyExists",
+        StatusCode::FORBIDDEN => "Forbidden",
+        _ => "NotFound",
+    };
     let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
         "reason": reason, "message": reason, "code": code.as_u16()});
     (code, Json(status))

@@ -121,7 +121,7 @@ fn trust() -> (Trust, String) {
     let authority = Authority::create("cluster.local", life, SystemTime::now()).unwrap();
     let bundle = TrustBundle::from_pem(authority.root_pem().as_bytes()).unwrap();
     let roots = bundle.to_pem();
-    (Trust { authority: Arc::new(authority), bundle }, roots)
+    (Trust { authority: Arc::new(authority), bundle, is_known: true }, roots)
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ impl Pilot {
         let pilot = Self { process, http, api_server, _folder: folder };
         eventually_async("it to wait for its root", async || {
             let (status, body) = page(http, "/ready").await?;
-            (status == 503 && body.contains("the root of the mesh")).then_some(())
+            (status == 503 && body.contains("a root that every pod has")).then_some(())
         })
         .await;
         pilot
