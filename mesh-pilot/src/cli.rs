@@ -83,6 +83,11 @@ pub struct Cli {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub auto_mtls: bool,
 
+    /// Istio is in the cluster, and says itself what becomes of rules of its kinds: they are
+    /// obeyed, but neither their status nor an event is written. For --platform kubernetes.
+    #[arg(long)]
+    pub beside_istio: bool,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would take them for the program's")]
     pub ca: CaArgs,

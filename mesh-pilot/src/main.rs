@@ -8,7 +8,7 @@ use mesh_pilot::ca::{Ca, Home, Site};
 use mesh_pilot::cli::{Cli, Platform};
 use mesh_pilot::cluster;
 use mesh_pilot::duties::Duties;
-use mesh_pilot::platform::{FilesAdapter, KubernetesAdapter, MeshConfig};
+use mesh_pilot::platform::{FilesAdapter, KubernetesAdapter, MeshConfig, Reporting};
 use mesh_pilot::run::{Listeners, run};
 use mesh_pilot::webhook::{self, Cluster, Injection};
 use mesh_runtime::telemetry;
@@ -54,7 +54,9 @@ fn start(cli: &Cli) -> anyhow::Result<()> {
                 let (service, me) = (cli.service(), cli.pod_name());
                 let duties =
                     Duties::new(client.clone(), &cli.namespace, &cli.revision, &service, &me);
-                let platform = KubernetesAdapter::start(&client, mesh, duties.leadership(), &me);
+                let (leadership, beside_istio) = (duties.leadership(), cli.beside_istio);
+                let reporting = Reporting { leadership, me, beside_istio };
+                let platform = KubernetesAdapter::start(&client, mesh, reporting);
                 let cluster = Cluster::start(client.clone(), &cli.namespace);
                 let ca = start_ca(cli, Home::Cluster(client));
                 run(listeners, platform, ca, injection(Some(cluster)), Some(duties)).await

@@ -14,7 +14,7 @@ use mesh_model::Snapshot;
 use mesh_rules::{Problem, RuleKey, Surroundings};
 use tokio::sync::watch;
 
-pub use cluster::KubernetesAdapter;
+pub use cluster::{KubernetesAdapter, Reporting};
 pub use files::{FilesAdapter, StartError};
 pub(crate) use settled::settled;
 

@@ -15,18 +15,17 @@ use crate::pilot::page;
 
 const NAMESPACE: &str = "/api/v1/namespaces/mesh-system";
 
-struct Pilot {
-    process: Process,
+pub struct Pilot {
+    pub process: Process,
     http: SocketAddr,
-    api_server: SocketAddr,
     _folder: TempDir,
 }
 
 impl Pilot {
-    /// Without an API server; where one is to be.
-    async fn start() -> Self {
+    /// With these flags, and an API server that is, or is to be, at this address.
+    pub fn start(api_server: SocketAddr, flags: &[&str]) -> Self {
         let addresses = free_ports().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let [api_server, secure, http, webhook, api] = addresses;
+        let [secure, http, webhook, api] = addresses;
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "a",
@@ -37,7 +36,7 @@ impl Pilot {
         let file = folder.path().join("kubeconfig");
         std::fs::write(&file, kubeconfig.to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-pilot"));
-        command.env("KUBECONFIG", file).args(["--platform", "kubernetes"]);
+        command.env("KUBECONFIG", file).args(["--platform", "kubernetes"]).args(flags);
         for (flag, address) in [
             ("--secure-address", secure),
             ("--http-address", http),
@@ -47,38 +46,51 @@ impl Pilot {
             command.args([flag, &address.to_string()]);
         }
         let process = Process::start("mesh-pilot", &mut command);
-        let pilot = Self { process, http, api_server, _folder: folder };
+        Self { process, http, _folder: folder }
+    }
+
+    /// Without an API server; where one is to be.
+    async fn waiting() -> (Self, SocketAddr) {
+        let [port] = free_ports();
+        let api_server = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let pilot = Self::start(api_server, &[]);
         eventually_async("it to wait for its root", async || {
-            let (status, body) = page(http, "/ready").await?;
+            let (status, body) = page(pilot.http, "/ready").await?;
             (status == 503 && body.contains("a root that every pod has")).then_some(())
         })
         .await;
-        pilot
+        (pilot, api_server)
     }
+}
+
+/// As the API server says that something is not there.
+pub fn missing() -> (StatusCode, Json<Value>) {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "reason": "NotFound", "message": "not found", "code": 404});
+    (StatusCode::NOT_FOUND, Json(status))
+}
+
+/// Of an API server.
+pub fn version() -> Value {
+    json!({"major": "1", "minor": "34", "gitVersion": "v1.34.2", "gitCommit": "",
+        "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""})
 }
 
 /// One that keeps a root, and has nothing else.
 fn api_server() -> Router {
-    let missing = || async {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "reason": "NotFound", "message": "not found", "code": 404});
-        (StatusCode::NOT_FOUND, Json(status))
-    };
     let created = async |Json(object): Json<Value>| (StatusCode::CREATED, Json(object));
-    let version = json!({"major": "1", "minor": "34", "gitVersion": "v1.34.2", "gitCommit": "",
-        "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""});
     Router::new()
         .route(&format!("{NAMESPACE}/secrets"), post(created))
-        .route("/version", get(async || Json(version)))
-        .fallback(missing)
+        .route("/version", get(async || Json(version())))
+        .fallback(async || missing())
 }
 
 #[tokio::test]
 async fn an_api_server_is_waited_for_by_a_pilot_that_lives() {
-    let pilot = Pilot::start().await;
+    let (pilot, address) = Pilot::waiting().await;
     assert_eq!(page(pilot.http, "/live").await.unwrap().0, 200);
     assert!(pilot.process.log().contains("trying again"), "{}", pilot.process.log());
-    let listener = TcpListener::bind(pilot.api_server).await.unwrap();
+    let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move { axum::serve(listener, api_server()).await });
     eventually_async("it to be ready", async || {
         (page(pilot.http, "/ready").await?.0 == 200).then_some(())
@@ -90,7 +102,7 @@ async fn an_api_server_is_waited_for_by_a_pilot_that_lives() {
 
 #[tokio::test]
 async fn it_ends_meanwhile_when_it_is_told_to() {
-    let mut pilot = Pilot::start().await;
+    let (mut pilot, _) = Pilot::waiting().await;
     pilot.process.terminate();
     assert!(pilot.process.wait().success(), "{}", pilot.process.log());
 }

@@ -15,6 +15,7 @@ mod identity;
 mod member;
 mod peer;
 mod pilot;
+mod rights;
 mod router;
 mod rules;
 mod webhook;

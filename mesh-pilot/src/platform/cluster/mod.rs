@@ -67,6 +67,17 @@ pub struct KubernetesAdapter {
     _tasks: JoinSet<()>,
 }
 
+/// Of the pilots of a revision the one that leads writes into the rules what has become of
+/// them.
+pub struct Reporting {
+    /// Whether it is this one.
+    pub leadership: Leadership,
+    /// By what name it writes.
+    pub me: String,
+    /// Of rules of Istio's kinds Istio says it.
+    pub beside_istio: bool,
+}
+
 /// What the publishing task and the callers share.
 struct Inner {
     mesh: MeshConfig,
@@ -106,20 +117,14 @@ struct Verdict {
 
 impl KubernetesAdapter {
     /// Begins to watch. The first snapshot is published when all kinds have been seen.
-    /// Of the pilots of a revision the one that leads writes into the rules what has become of
-    /// them; `me` is by what name. Must be called within a tokio runtime.
-    pub fn start(
-        client: &kube::Client,
-        mesh: MeshConfig,
-        leadership: Leadership,
-        me: &str,
-    ) -> Self {
+    /// Must be called within a tokio runtime.
+    pub fn start(client: &kube::Client, mesh: MeshConfig, reporting: Reporting) -> Self {
         let (sender, changes) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         sources::start(&mut tasks, client, &mesh, &sender);
         let inner = Arc::new(Inner::new(&mesh));
         tasks.spawn(publish::run(Arc::clone(&inner), State::new(mesh), changes));
-        tasks.spawn(report::run(Arc::clone(&inner), client.clone(), leadership, me.to_owned()));
+        tasks.spawn(report::run(Arc::clone(&inner), client.clone(), reporting));
         Self { inner, _tasks: tasks }
     }
 }

@@ -7,28 +7,24 @@ use std::time::Duration;
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::ApiResource;
-use mesh_rules::{KINDS, RuleKey};
+use mesh_rules::{KINDS, RuleKey, istio};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{Inner, Verdict, event, kinds, parents, status};
+use super::{Inner, Reporting, Verdict, event, kinds, parents, status};
 use crate::cluster::{self, FIELD_MANAGER};
-use crate::leader::Leadership;
 
 /// After the API server has refused to write one.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Writes while this pilot is the leader; never ends.
-pub(super) async fn run(
-    inner: Arc<Inner>,
-    client: kube::Client,
-    leadership: Leadership,
-    me: String,
-) {
+pub(super) async fn run(inner: Arc<Inner>, client: kube::Client, reporting: Reporting) {
+    let Reporting { leadership, me, beside_istio } = reporting;
     let report = || async {
         let mut reporter = Reporter {
             client: client.clone(),
             me: me.clone(),
+            beside_istio,
             done: BTreeMap::new(),
             said: String::new(),
         };
@@ -50,6 +46,7 @@ pub(super) async fn run(
 struct Reporter {
     client: kube::Client,
     me: String,
+    beside_istio: bool,
     /// The verdicts that are written. Each is written once: of two control planes that
     /// disagree, neither goes on and on.
     done: BTreeMap<RuleKey, Verdict>,
@@ -94,6 +91,9 @@ impl Reporter {
         let (false, Some(resource)) = (verdict.stored.foreign, resource(key, verdict)) else {
             return Ok(());
         };
+        if self.beside_istio && is_istios(&verdict.stored.api_version) {
+            return Ok(());
+        }
         let api = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
         let written = match key.kind.as_str() {
             // It has no status.
@@ -120,6 +120,11 @@ impl Reporter {
 fn resource(key: &RuleKey, verdict: &Verdict) -> Option<ApiResource> {
     let kind = KINDS.iter().find(|kind| kind.key == key.kind)?;
     kinds::resources(kind).find(|one| one.api_version == verdict.stored.api_version)
+}
+
+fn is_istios(api_version: &str) -> bool {
+    let both = [&istio::API_VERSIONS[..], &istio::SECURITY_API_VERSIONS];
+    both.iter().any(|versions| versions.contains(&api_version))
 }
 
 /// Unless it says so already. Gives why the rule is refused, when that is new.
