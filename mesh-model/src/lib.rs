@@ -24,4 +24,4 @@ pub use route::{
 };
 pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
 pub use snapshot::{Contents, Snapshot};
-pub use workload::{Labels, Workload};
+pub use workload::{Labels, Locality, Workload};

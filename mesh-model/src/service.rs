@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{ServiceName, Workload};
+use crate::{Locality, ServiceName, Workload};
 
 /// A service of the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +133,8 @@ pub struct Endpoint {
     pub ready: bool,
     /// The pod; `None` for an address that is given without one.
     pub workload: Option<Arc<Workload>>,
+    /// Where its machine stands; `None` when that is not known.
+    pub locality: Option<Arc<Locality>>,
 }
 
 impl Endpoint {

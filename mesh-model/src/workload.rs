@@ -6,6 +6,17 @@ use std::net::IpAddr;
 /// Labels, ordered by key.
 pub type Labels = BTreeMap<String, String>;
 
+/// Where a machine stands, from wide to narrow; what is not known is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Locality {
+    /// Such as `eu-west-1`.
+    pub region: String,
+    /// Within the region: `eu-west-1a`.
+    pub zone: String,
+    /// Within the zone: a rack, a room.
+    pub subzone: String,
+}
+
 /// A pod that has an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {

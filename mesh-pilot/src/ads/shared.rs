@@ -142,7 +142,8 @@ mod tests {
             target: TargetPort::Number(80),
             protocol: Protocol::Http,
         };
-        let endpoint = Endpoint { service_port: 80, address, port: 80, ready, workload: None };
+        let endpoint =
+            Endpoint { service_port: 80, address, port: 80, ready, workload: None, locality: None };
         Arc::new(Service {
             hostname: name.hostname("cluster.local"),
             name,

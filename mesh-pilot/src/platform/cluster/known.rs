@@ -35,6 +35,10 @@ impl<T: Clone + PartialEq> Known<T> {
         self.good.get(name)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&ObjectName, &T)> {
+        self.good.iter()
+    }
+
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.good.values()
     }

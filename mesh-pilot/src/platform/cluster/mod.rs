@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mesh_model::{Snapshot, Workload};
+use mesh_model::{Locality, Snapshot, Workload};
 use mesh_rules::{Problem, RuleKey, parse};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
@@ -50,6 +50,7 @@ enum Change {
     Services(Delta<Read<DeclaredService>>),
     Slices(Delta<Read<DeclaredSlice>>),
     Pods(Delta<Read<Arc<Workload>>>),
+    Nodes(Delta<Read<Arc<Locality>>>),
     /// Of one kind.
     Rules(&'static str, Delta<Box<ReadRule>>),
     Watch(Unwatched),

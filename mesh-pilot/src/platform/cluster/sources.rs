@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, DynamicObject};
 use kube::runtime::watcher;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{Change, kinds, rule};
 use crate::cluster::{Source, follow};
 use crate::platform::MeshConfig;
-use crate::platform::kubernetes::{declared_service, declared_slice, workload};
+use crate::platform::kubernetes::{declared_service, declared_slice, locality, workload};
 
 /// Watches everything that the mesh is made of.
 pub(super) fn start(
@@ -34,6 +34,10 @@ pub(super) fn start(
     let pods: Source<Pod> = Source::all("pods", client);
     let read = |pod| workload(pod).map(|workload| workload.map(Arc::new));
     tasks.spawn(follow(pods, changes.clone(), read, Change::Pods));
+
+    let nodes: Source<Node> = Source::all("nodes", client);
+    let read = |node| Ok(locality(node).map(Arc::new));
+    tasks.spawn(follow(nodes, changes.clone(), read, Change::Nodes));
 
     for kind in KINDS {
         tasks.spawn(rules(kind, client, mesh, changes));

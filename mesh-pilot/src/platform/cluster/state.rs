@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mesh_model::{Contents, Service, ServiceName, Workload};
+use mesh_model::{Contents, Locality, Service, ServiceName, Workload};
 use mesh_rules::Problem;
 
 use super::attached::Ours;
@@ -34,6 +34,8 @@ pub(super) struct State {
     services: Known<DeclaredService>,
     slices: Known<DeclaredSlice>,
     pods: Known<Arc<Workload>>,
+    /// Those that say where they stand.
+    nodes: Known<Arc<Locality>>,
     written: Written,
     /// Of each service.
     slices_of: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
@@ -58,6 +60,7 @@ impl State {
             services: Known::new("Service"),
             slices: Known::new("EndpointSlice"),
             pods: Known::new("Pod"),
+            nodes: Known::new("Node"),
             written: Written::default(),
             slices_of: BTreeMap::new(),
             made: BTreeMap::new(),
@@ -77,6 +80,7 @@ impl State {
             ("Service", self.services.is_complete),
             ("EndpointSlice", self.slices.is_complete),
             ("Pod", self.pods.is_complete),
+            ("Node", self.nodes.is_complete),
         ]
         .into_iter()
         .filter(|(_, is_complete)| !is_complete)
@@ -115,6 +119,13 @@ impl State {
                     .map(|changed| self.pod(&changed))
                     .min()
                     .unwrap_or(Urgency::Other)
+            }
+            Change::Nodes(delta) => {
+                // Seldom: what else a node says of itself is not looked at.
+                if !self.nodes.take(delta).is_empty() {
+                    self.stale.extend(self.slices_of.keys().cloned());
+                }
+                Urgency::Other
             }
             Change::Rules(kind, delta) => {
                 self.written.take(kind, delta);
@@ -179,7 +190,8 @@ impl State {
     /// What the mesh is now.
     pub(super) fn contents(&mut self) -> &Contents {
         if !self.stale.is_empty() {
-            let pods = Pods::new(self.pods.values(), Unknown::LeftOut);
+            let nodes = self.nodes.entries().map(|(name, node)| (name.name.as_str(), node));
+            let pods = Pods::new(self.pods.values(), Unknown::LeftOut).on(nodes);
             for name in std::mem::take(&mut self.stale) {
                 let Some(declared) = self.services.get(&name) else {
                     self.made.remove(&name);

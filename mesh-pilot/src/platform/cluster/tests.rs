@@ -4,7 +4,7 @@ use super::publish::BETWEEN;
 use super::state::Urgency;
 use super::*;
 use crate::cluster::ObjectName;
-use crate::platform::kubernetes::{declared_service, declared_slice, typed, workload};
+use crate::platform::kubernetes::{declared_service, declared_slice, locality, typed, workload};
 
 fn name(name: &str) -> ObjectName {
     ObjectName { name: name.to_owned(), namespace: "shop".to_owned() }
@@ -59,6 +59,7 @@ fn empty() -> State {
         Change::Services(Delta::All(BTreeMap::new())),
         Change::Slices(Delta::All(BTreeMap::new())),
         Change::Pods(Delta::All(BTreeMap::new())),
+        Change::Nodes(Delta::All(BTreeMap::new())),
     ] {
         state.take(change);
     }
@@ -174,6 +175,50 @@ fn of_two_families_the_first_counts() {
         assert_eq!(endpoints[0].address.to_string(), expected);
         assert!(endpoints[0].workload.is_some(), "the pod's, whichever its first address is");
     }
+}
+
+#[test]
+fn endpoints_are_where_their_node_stands() {
+    let node = |labels: Value| {
+        let object = json!({"metadata": {"name": "n1", "labels": labels}});
+        let at = ObjectName { name: "n1".to_owned(), namespace: String::new() };
+        Change::Nodes(Delta::Set(at, Ok(locality(typed(&object).unwrap()).map(Arc::new))))
+    };
+    let on_node = |number: u8, node: &str| {
+        let object = json!({"metadata": {"name": format!("cart-{number}"), "namespace": "shop"},
+            "spec": {"containers": [], "nodeName": node},
+            "status": {"phase": "Running", "podIP": format!("10.0.0.{number}")}});
+        let read = workload(typed(&object).unwrap()).map(|pod| pod.map(Arc::new));
+        Change::Pods(set(&object, read))
+    };
+    let places = |state: &mut State| -> Vec<String> {
+        let endpoints = state.contents().services[0].endpoints.clone();
+        let place =
+            |place: &Arc<Locality>| format!("{}/{}/{}", place.region, place.zone, place.subzone);
+        endpoints
+            .iter()
+            .map(|endpoint| endpoint.locality.as_ref().map(place).unwrap_or_default())
+            .collect()
+    };
+    let mut state = cart();
+    state.take(on_node(1, "n1"));
+    state.take(on_node(2, "unknown"));
+    assert_eq!(places(&mut state), ["", ""]);
+    for (labels, expected) in [
+        (
+            json!({"topology.kubernetes.io/region": "r", "topology.kubernetes.io/zone": "z",
+                "topology.istio.io/subzone": "s", "failure-domain.beta.kubernetes.io/zone": "old"}),
+            "r/z/s",
+        ),
+        (json!({"failure-domain.beta.kubernetes.io/zone": "z2"}), "/z2/"),
+        (json!({"kubernetes.io/hostname": "n1"}), ""),
+        (json!({"topology.kubernetes.io/region": "r"}), "r//"),
+    ] {
+        assert_eq!(state.take(node(labels)), Urgency::Other);
+        assert_eq!(places(&mut state), [expected, ""]);
+    }
+    state.take(Change::Nodes(Delta::All(BTreeMap::new())));
+    assert_eq!(places(&mut state), ["", ""]);
 }
 
 fn route(uid: &str, generation: i64, host: &str) -> Change {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mesh_model::{Endpoint, Service, ServiceName, TargetPort, Workload};
+use mesh_model::{Endpoint, Locality, Service, ServiceName, TargetPort, Workload};
 
 use super::slice::SliceEndpoint;
 use super::{DeclaredService, DeclaredSlice};
@@ -56,10 +56,11 @@ pub(in super::super) enum Unknown {
     LeftOut,
 }
 
-/// Pods by what endpoints say of them.
+/// Pods by what endpoints say of them, and where their machines stand.
 pub(in super::super) struct Pods<'a> {
     by_name: HashMap<(&'a str, &'a str), &'a Arc<Workload>>,
     by_address: HashMap<IpAddr, &'a Arc<Workload>>,
+    nodes: HashMap<&'a str, &'a Arc<Locality>>,
     unknown: Unknown,
 }
 
@@ -68,13 +69,30 @@ impl<'a> Pods<'a> {
         workloads: impl IntoIterator<Item = &'a Arc<Workload>>,
         unknown: Unknown,
     ) -> Self {
-        let mut pods = Self { by_name: HashMap::new(), by_address: HashMap::new(), unknown };
+        let mut pods = Self {
+            by_name: HashMap::new(),
+            by_address: HashMap::new(),
+            nodes: HashMap::new(),
+            unknown,
+        };
         for pod in workloads {
             pods.by_name.insert((&pod.namespace, &pod.name), pod);
             // Pods in their node's network share an address.
             pods.by_address.entry(pod.address).or_insert(pod);
         }
         pods
+    }
+
+    /// The same, and where each machine stands, by its name.
+    pub(in super::super) fn on(
+        self,
+        nodes: impl IntoIterator<Item = (&'a str, &'a Arc<Locality>)>,
+    ) -> Self {
+        Self { nodes: nodes.into_iter().collect(), ..self }
+    }
+
+    fn locality(&self, pod: &Workload) -> Option<Arc<Locality>> {
+        self.nodes.get(pod.node.as_str()).copied().cloned()
     }
 
     /// The pod behind an endpoint; `Err` when there must be one and it is not known.
@@ -121,6 +139,7 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
                 port: target,
                 ready: (pod.ready || *publish_not_ready) && !pod.leaving,
                 workload: Some(Arc::clone(pod)),
+                locality: None,
             }));
         }
     }
@@ -150,6 +169,7 @@ fn of_slices<'a>(
                     port: *target,
                     ready: endpoint.ready && !pod.is_some_and(|pod| pod.leaving),
                     workload: pod.cloned(),
+                    locality: pod.and_then(|pod| pods.locality(pod)),
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Kubernetes' own objects, turned into the model. Shared by all adapters that read them.
 
 mod endpoints;
+mod node;
 mod pod;
 mod service;
 mod slice;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(super) use endpoints::{Pods, Unknown, service, services};
+pub(super) use node::locality;
 pub(super) use pod::workload;
 pub(super) use service::{DeclaredService, declared_service};
 pub(super) use slice::{DeclaredSlice, declared_slice};
