@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh_model::ServiceName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::virtual_service::Port;
@@ -10,7 +11,7 @@ use super::{Findings, Resource, traffic_policy};
 use crate::Problem;
 
 /// Istio's `DestinationRule.spec`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DestinationRuleSpec {
     /// A service, in the rule's namespace when it is a short name.
@@ -28,7 +29,7 @@ pub struct DestinationRuleSpec {
 }
 
 /// Istio's `TrafficPolicy`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TrafficPolicy {
     /// Which endpoint a request goes to.
@@ -46,7 +47,7 @@ pub struct TrafficPolicy {
 }
 
 /// Istio's `PortTrafficPolicy`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PortTrafficPolicy {
     /// A port of the service.
@@ -63,7 +64,7 @@ pub struct PortTrafficPolicy {
 }
 
 /// Istio's `LoadBalancerSettings`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadBalancer {
     /// `LEAST_REQUEST`, `ROUND_ROBIN`, `RANDOM`.
@@ -72,7 +73,7 @@ pub struct LoadBalancer {
 }
 
 /// Istio's `ConnectionPoolSettings`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConnectionPool {
     /// For TCP, and HTTP over it.
@@ -81,7 +82,7 @@ pub struct ConnectionPool {
 }
 
 /// Istio's `TCPSettings`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TcpPool {
     /// For a connection to be made.
@@ -90,7 +91,7 @@ pub struct TcpPool {
 }
 
 /// Istio's `ClientTLSSettings`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
     /// `DISABLE`, which is also the default, `SIMPLE`, `MUTUAL`, `ISTIO_MUTUAL`.
@@ -117,7 +118,7 @@ pub struct Tls {
 }
 
 /// Istio's `Subset`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Subset {
     /// Unique within the rule.

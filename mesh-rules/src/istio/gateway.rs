@@ -5,6 +5,7 @@ mod server;
 use std::collections::BTreeMap;
 
 use mesh_model::{GatewayApi, ServiceName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource};
@@ -13,7 +14,7 @@ use crate::Problem;
 pub(crate) use server::is_host;
 
 /// Istio's `Gateway.spec`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GatewaySpec {
     /// Labels that the gateway's pods have, all of them, in whichever namespace they are;
@@ -26,7 +27,7 @@ pub struct GatewaySpec {
 }
 
 /// Istio's `Server`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Server {
     /// Where.
@@ -47,7 +48,7 @@ pub struct Server {
 }
 
 /// Istio's `Port`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerPort {
     /// A port of the service before the gateway's pods.
@@ -60,7 +61,7 @@ pub struct ServerPort {
 }
 
 /// Istio's `ServerTLSSettings`. Files are those of the gateway's pods.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerTls {
     /// Without TLS: clients are sent to HTTPS.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use mesh_model::{MtlsMode, Scope, ServiceName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource};
 use crate::{Problem, Surroundings};
 
 /// Istio's `PeerAuthentication.spec`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PeerAuthenticationSpec {
     /// Only these workloads of the namespace.
@@ -24,7 +25,7 @@ pub struct PeerAuthenticationSpec {
 }
 
 /// Istio's `WorkloadSelector`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WorkloadSelector {
     /// Labels that the workload has, all of them; none: every workload.
@@ -33,7 +34,7 @@ pub struct WorkloadSelector {
 }
 
 /// Istio's `MutualTLS`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MutualTls {
     /// `UNSET`, `DISABLE`, `PERMISSIVE`, `STRICT`.

@@ -7,13 +7,14 @@ mod matches;
 use std::collections::BTreeMap;
 
 use mesh_model::{Attachment, HeaderChanges, Order, ServiceName, TrafficRoute};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Findings, Resource, gateway};
 use crate::Problem;
 
 /// Istio's `VirtualService.spec`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VirtualServiceSpec {
     /// The services whose requests are routed; for gateways any name, `*.NAME` or `*`.
@@ -32,7 +33,7 @@ pub struct VirtualServiceSpec {
 }
 
 /// Istio's `HTTPRoute`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpRoute {
     /// For people.
@@ -62,7 +63,7 @@ pub struct HttpRoute {
 }
 
 /// Istio's `Headers`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Headers {
     /// Of the request.
@@ -74,7 +75,7 @@ pub struct Headers {
 }
 
 /// Istio's `HeaderOperations`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderOperations {
     /// Headers that replace those of the same name.
@@ -89,7 +90,7 @@ pub struct HeaderOperations {
 }
 
 /// Istio's `HTTPMatchRequest`: all that is said must hold.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpMatch {
     /// For people.
@@ -122,7 +123,7 @@ pub struct HttpMatch {
 }
 
 /// Istio's `StringMatch`: one of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StringMatch {
     /// It is this.
@@ -137,7 +138,7 @@ pub struct StringMatch {
 }
 
 /// Istio's `HTTPRouteDestination`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WeightedDestination {
     /// Where.
@@ -148,7 +149,7 @@ pub struct WeightedDestination {
 }
 
 /// Istio's `Destination`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Destination {
     /// A service, in the rule's namespace when it is a short name.
@@ -162,7 +163,7 @@ pub struct Destination {
 }
 
 /// Istio's `PortSelector`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
     /// A port of the service.
@@ -170,7 +171,7 @@ pub struct Port {
 }
 
 /// Istio's `HTTPRewrite`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rewrite {
     /// Takes the place of the matched path or prefix.
@@ -182,7 +183,7 @@ pub struct Rewrite {
 }
 
 /// Istio's `HTTPRedirect`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Redirect {
     /// The new path.
@@ -203,7 +204,7 @@ pub struct Redirect {
 }
 
 /// Istio's `HTTPRetry`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retries {
     /// At most so many after the first; 0: never.
