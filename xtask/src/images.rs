@@ -111,12 +111,22 @@ impl Image {
         build.args(["build", "--target", self.target, "--file"]);
         build.arg(paths::root().join("deploy/Dockerfile"));
         build.args(["--build-arg", &format!("VERSION={VERSION}")]);
+        if let Some(revision) = revision() {
+            build.args(["--build-arg", &format!("REVISION={revision}")]);
+        }
         if let Some(base) = base {
             build.args(["--build-arg", &format!("BASE_IMAGE={base}")]);
         }
         build.args(self.tags().iter().flat_map(|tag| ["--tag", tag])).arg(context);
         progress::watch(&format!("image mesh/{}", self.target), None, &mut build).map(drop)
     }
+}
+
+/// The commit, and whether something was changed since; `None` where there is no git.
+fn revision() -> Option<String> {
+    let mut git = Command::new("git");
+    git.current_dir(paths::root()).args(["describe", "--always", "--dirty", "--abbrev=40"]);
+    Some(command::read(&mut git).ok()?.trim().to_owned())
 }
 
 /// Without what only a debugger reads, which is most of a binary that was built for tests.

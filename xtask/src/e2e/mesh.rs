@@ -71,10 +71,22 @@ impl Mesh {
     /// # Errors
     /// When meshctl fails.
     pub(super) fn install(&self, more: &[&str]) -> Result<()> {
+        self.bring("install", more)
+    }
+
+    /// `meshctl upgrade` to this run's images with more arguments.
+    ///
+    /// # Errors
+    /// When meshctl fails.
+    pub(super) fn upgrade(&self, more: &[&str]) -> Result<()> {
+        self.bring("upgrade", more)
+    }
+
+    fn bring(&self, how: &str, more: &[&str]) -> Result<()> {
         let mut values = vec![format!("hub={}", self.hub)];
         values.extend(self.tag.iter().map(|tag| format!("tag={tag}")));
         values.extend_from_slice(&self.values);
-        let mut args = vec!["install", "--yes", "--timeout", "5m", "--profile", "demo"];
+        let mut args = vec![how, "--yes", "--timeout", "5m", "--profile", "demo"];
         args.extend(values.iter().flat_map(|value| ["--set", value]));
         command::run(&mut self.meshctl(&[&args, more].concat()))
     }

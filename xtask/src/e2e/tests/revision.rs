@@ -1,4 +1,4 @@
-//! A second control plane, workloads moved to it, and back.
+//! A second control plane, workloads moved to it by `meshctl upgrade`, and back.
 
 use anyhow::{Result, ensure};
 
@@ -12,10 +12,11 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
     fixture::injected_server(ctx, 2, 0)?;
     let clients = [load::paced(fixture::SERVER, fixture::PATH, 8, 500)];
     let load = Load::start(ctx, "load", &clients)?;
-    ctx.mesh().install(&["--revision", CANARY])?;
-    there_and_back(ctx)?;
+    let outcome = there_and_back(ctx);
     // It would be refused while a pod is left whose proxy asks that one's pilots.
-    ctx.mesh().uninstall_revision(CANARY)?;
+    let uninstalled = ctx.mesh().uninstall_revision(CANARY);
+    outcome?;
+    uninstalled?;
     let report = load.stop()?;
     report.none_failed()?;
     Ok(Figures::default().and(report.to_string()))
@@ -23,17 +24,15 @@ pub(in crate::e2e) fn run(ctx: &Ctx) -> Result<Figures> {
 
 fn there_and_back(ctx: &Ctx) -> Result<()> {
     ctx.say("to the second revision");
-    ctx.label_namespace(&["mesh-injection-", "istio.io/rev=canary"])?;
-    move_to(ctx, "mesh-pilot-canary.")?;
+    ctx.mesh().upgrade(&["--revision", CANARY, "--only", &ctx.namespace])?;
+    asks(ctx, "mesh-pilot-canary.")?;
     ctx.say("and back");
-    ctx.label_namespace(&["istio.io/rev-", "mesh-injection=enabled"])?;
-    move_to(ctx, "mesh-pilot.")
+    ctx.mesh().upgrade(&["--only", &ctx.namespace])?;
+    asks(ctx, "mesh-pilot.")
 }
 
-/// Rolls the workload out anew; its proxies then ask that pilot.
-fn move_to(ctx: &Ctx, pilot: &str) -> Result<()> {
-    ctx.kubectl(&["rollout", "restart", "deployment/server"])?;
-    ctx.rolled_out("deployment/server")?;
+/// Whether every proxy of the workload asks that pilot.
+fn asks(ctx: &Ctx, pilot: &str) -> Result<()> {
     for pod in ctx.pods("app=server")? {
         let spec = pod["spec"].to_string();
         ensure!(spec.contains(pilot), "{} does not ask {pilot}: {spec}", pod["metadata"]["name"]);
