@@ -58,6 +58,9 @@ pub struct Config {
     pub revision: String,
     /// The sidecar's `resources`, as Kubernetes writes them.
     pub resources: Value,
+    /// A digest of all of these, by who writes them. Pods keep it in their status annotation, so
+    /// that those made of other settings are known later.
+    pub settings_digest: Option<String>,
 }
 
 impl Config {
@@ -102,6 +105,7 @@ impl Default for Config {
             config_dir: "/etc/mesh/proxy".to_owned(),
             revision: "default".to_owned(),
             resources: json!({"requests": {"cpu": "50m", "memory": "40Mi"}}),
+            settings_digest: None,
         }
     }
 }

@@ -36,6 +36,7 @@ mod yaml;
 pub use config::Config;
 pub use error::Error;
 pub use native::{KubernetesVersion, NativeSidecar};
+pub use opt::ISTIO_INJECT;
 pub use pod::{Outcome, PodReport, Reason, inject_pod};
 pub use selection::{EXCLUDED_NAMESPACES, Namespace, left_out};
 pub use settings::ConfigError;
@@ -47,7 +48,7 @@ pub const INIT_CONTAINER: &str = "mesh-init";
 /// The sidecar.
 pub const PROXY_CONTAINER: &str = "mesh-proxy";
 /// The name of Istio's sidecar, and of what its gateway template completes.
-pub(crate) const ISTIO_PROXY_CONTAINER: &str = "istio-proxy";
+pub const ISTIO_PROXY_CONTAINER: &str = "istio-proxy";
 /// The volume of the sidecar's configuration.
 pub const CONFIG_VOLUME: &str = "mesh-proxy-config";
 /// The volume of the token that proves to the control plane who the pod is.

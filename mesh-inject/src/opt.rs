@@ -7,7 +7,8 @@ use crate::pod::Reason;
 use crate::{EXIT_WITH_APPLICATION_ANNOTATION, Error, INJECT_KEY, STATUS_ANNOTATION};
 use crate::{gateway, overrides, probes, prometheus, traffic};
 
-pub(crate) const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
+/// Istio's label or annotation by which a pod asks for a sidecar, or for none.
+pub const ISTIO_INJECT: &str = "sidecar.istio.io/inject";
 const ISTIO_STATUS: &str = "sidecar.istio.io/status";
 
 /// Why the pod is to be left alone, if it is.

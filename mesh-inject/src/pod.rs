@@ -176,8 +176,11 @@ impl Injection<'_> {
         labels.entry(TLS_MODE_LABEL).or_insert_with(|| json!(tls_mode));
         let annotations = object_at(metadata, "annotations", "metadata.annotations")?;
         let volumes = containers::volume_names(config);
-        let status = json!({"revision": config.revision, "initContainers": init,
+        let mut status = json!({"revision": config.revision, "initContainers": init,
             "containers": plain, "volumes": volumes});
+        if let Some(digest) = &config.settings_digest {
+            status["settings"] = json!(digest);
+        }
         annotations.insert(STATUS_ANNOTATION.to_owned(), json!(status.to_string()));
         Ok(())
     }
@@ -299,6 +302,20 @@ mod tests {
         metadata["labels"] = json!({(TLS_MODE_LABEL): "disabled"});
         inject_pod(&mut metadata, &mut spec, &Config::default()).unwrap();
         assert_eq!(metadata["labels"][TLS_MODE_LABEL], "disabled");
+    }
+
+    #[test]
+    fn a_pod_knows_by_which_settings_it_was_made() {
+        let status = |settings_digest: Option<&str>| {
+            let (mut metadata, mut spec) = pod();
+            let settings_digest = settings_digest.map(str::to_owned);
+            let config = Config { settings_digest, ..Config::default() };
+            inject_pod(&mut metadata, &mut spec, &config).unwrap();
+            let status = metadata["annotations"][STATUS_ANNOTATION].as_str().unwrap();
+            serde_json::from_str::<Value>(status).unwrap()
+        };
+        assert_eq!(status(Some("abc"))["settings"], "abc");
+        assert_eq!(status(None).get("settings"), None);
     }
 
     #[test]

@@ -57,6 +57,26 @@ fn what_the_chart_sets_for_sidecars_is_what_they_take() {
     }
 }
 
+/// A pilot that runs has the settings of before for a minute; one that is made anew has not.
+#[test]
+fn new_settings_of_sidecars_make_new_pilots() {
+    let digests = |values: Value| {
+        let release = Release { namespace: NAMESPACE.to_owned(), values: vec![values] };
+        let objects = render(&release).unwrap();
+        let of = |file: &str| objects.iter().find(|one| one.file.ends_with(file)).unwrap();
+        let settings = &of("injector-configmap.yaml").object["data"]["config.yaml"];
+        let config = mesh_inject::Config::from_yaml(settings.as_str().unwrap()).unwrap();
+        let template = &of("/deployment.yaml").object["spec"]["template"]["metadata"];
+        let of_pilots = template["annotations"]["sidecar.mesh/settings"].as_str().unwrap();
+        assert_eq!(config.settings_digest.as_deref(), Some(of_pilots));
+        of_pilots.to_owned()
+    };
+    let before = digests(json!({}));
+    assert_eq!(digests(json!({"pilot": {"replicas": 3}})), before);
+    assert_ne!(digests(json!({"injection": {"image": "other/proxy:2"}})), before);
+    assert_ne!(digests(json!({"injection": {"concurrency": 3}})), before);
+}
+
 #[test]
 fn minimal() {
     compare("minimal.yaml", vec![profile("minimal").unwrap()]);

@@ -1,5 +1,6 @@
 //! The functions that templates may call. They do what Helm's of the same name do.
 
+use aws_lc_rs::digest;
 use serde_json::Value;
 
 /// Calls `name`; an error says what it expected.
@@ -10,6 +11,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
             let yaml = mesh_yaml::write(&sorted(value)).map_err(|error| error.to_string())?;
             Ok(Value::from(yaml.trim_end()))
         }
+        ("sha256sum", [value]) => Ok(Value::from(sha256sum(&text(value)?))),
         ("indent", [Value::Number(by), value]) => Ok(Value::from(indent(by, &text(value)?))),
         ("nindent", [Value::Number(by), value]) => {
             Ok(Value::from(format!("\n{}", indent(by, &text(value)?))))
@@ -30,14 +32,20 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
         }
         (
             "quote" | "toYaml" | "indent" | "nindent" | "default" | "eq" | "ne" | "not" | "and"
-            | "or",
+            | "or" | "sha256sum",
             _,
         ) => Err(format!("{name} does not take these {} arguments", arguments.len())),
         _ => Err(format!(
             "there is no function {name:?}; those of the subset are quote, toYaml, indent, \
-             nindent, default, eq, ne, not, and, or, include"
+             nindent, default, eq, ne, not, and, or, sha256sum, include"
         )),
     }
+}
+
+/// In hexadecimal.
+fn sha256sum(text: &str) -> String {
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Go's idea of false: nothing, zero, and what has nothing in it.

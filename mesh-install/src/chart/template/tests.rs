@@ -27,6 +27,10 @@ fn each_construct_does_what_go_does() {
         ("{{ include \"hello\" . | indent 2 }}", "  hello a"),
         ("m:{{ toYaml .Values.map | nindent 2 }}", "m:\n  b:\n    c: d"),
         ("{{ .Values.missing | default 5 }}", "5"),
+        (
+            "{{ .Values.name | sha256sum }}",
+            "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        ),
         ("a\n{{- if .Values.on }}\nb\n{{- end }}\nc", "a\nb\nc"),
     ] {
         assert_eq!(one(template).as_deref(), Ok(expected), "{template}");
