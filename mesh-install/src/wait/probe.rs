@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -121,14 +121,30 @@ async fn workload(client: &Client, object: &ObjectName) -> kube::Result<Option<L
     let Some(found) = kind.api(client, namespace).get_opt(&object.name).await? else {
         return Ok(Some("it is not there".to_owned().into()));
     };
-    let found = kinds::value(kind, &found);
-    let Some(progress) = workload::progress(&found) else { return Ok(None) };
+    let workload = kinds::value(kind, &found);
+    let Some(progress) = workload::progress(&workload) else { return Ok(None) };
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace.unwrap_or_default());
-    let pods = pods.list(&ListParams::default().labels(&workload::selector(&found))).await?;
-    Ok(Some(match workload::trouble(&pods.items) {
+    let pods = pods.list(&ListParams::default().labels(&workload::selector(&workload))).await?;
+    let lack = match workload::refused(&workload) {
+        None if workload::lacks_pods(&workload, &pods.items) => refused(client, &found).await,
+        lack => lack,
+    };
+    Ok(Some(match lack.or_else(|| workload::trouble(&pods.items)) {
         Some(lack) => Lack { why: format!("{progress}: {}", lack.why), ..lack },
         None => progress.into(),
     }))
+}
+
+/// Why pods cannot be made, by the events of a workload since it was changed last. Who may not
+/// read them does without.
+async fn refused(client: &Client, workload: &DynamicObject) -> Option<Lack> {
+    let metadata = &workload.metadata;
+    let events: Api<Event> = Api::namespaced(client.clone(), metadata.namespace.as_deref()?);
+    let selector = format!("involvedObject.uid={},reason=FailedCreate", metadata.uid.as_deref()?);
+    let events = events.list(&ListParams::default().fields(&selector)).await.ok()?;
+    // Controllers write its status only.
+    let by_users = metadata.managed_fields.iter().flatten().filter(|one| one.subresource.is_none());
+    workload::refused_by_events(&events.items, by_users.filter_map(|one| one.time.as_ref()).max())
 }
 
 async fn webhook(client: &Client, object: &ObjectName) -> kube::Result<Option<String>> {

@@ -20,6 +20,8 @@ pub(crate) struct Day {
     pub(crate) forbids: bool,
     /// Workloads of this name get no ready pod.
     pub(crate) stuck: Option<&'static str>,
+    /// Whose pods a quota refuses.
+    pub(crate) refused: Option<&'static str>,
     /// Another minor version than 34.
     pub(crate) minor: Option<&'static str>,
 }
@@ -77,6 +79,16 @@ impl ApiServer {
         found
             .find(|(key, _)| key.plural == plural && key.name == name)
             .map(|(_, object)| object.clone())
+    }
+
+    /// As somebody else would.
+    pub(crate) fn remove(&self, plural: &str, namespace: &str, name: &str) {
+        let key = Key {
+            plural: plural.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        self.inner.lock().unwrap().objects.remove(&key);
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -140,13 +152,19 @@ fn become_ready(plural: &str, object: &mut Value, day: &Day) {
         }
         "deployments" | "statefulsets" => {
             let replicas = object["spec"]["replicas"].as_i64().unwrap_or(1);
-            let is_stuck = day.stuck.is_some_and(|name| object["metadata"]["name"] == name);
-            let available = if is_stuck { 0 } else { replicas };
+            let is = |name: Option<&str>| name.is_some_and(|it| object["metadata"]["name"] == it);
+            let is_refused = is(day.refused);
+            let available = if is(day.stuck) || is_refused { 0 } else { replicas };
             object["metadata"]["generation"] = json!(1);
             object["status"] = json!({
                 "observedGeneration": 1, "replicas": replicas, "updatedReplicas": replicas,
                 "availableReplicas": available,
             });
+            if is_refused {
+                object["status"]["conditions"] = json!([{
+                    "type": "ReplicaFailure", "status": "True", "message": "exceeded quota: small",
+                }]);
+            }
         }
         "mutatingwebhookconfigurations" | "validatingwebhookconfigurations" => {
             for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
@@ -261,13 +279,20 @@ fn list(inner: &Inner, wanted: &Key, query: &str) -> Answer {
         key.plural == wanted.plural
             && (wanted.namespace.is_empty() || key.namespace == wanted.namespace)
             && labels.as_ref().is_none_or(|labels| selects(labels, &object["metadata"]["labels"]))
-            && fields.as_ref().is_none_or(|one| *one == format!("metadata.name={}", key.name))
+            && fields.as_ref().is_none_or(|fields| has_fields(fields, object))
     };
     let items: Vec<_> = inner.objects.iter().filter(fits).map(|(_, object)| object).collect();
     (
         StatusCode::OK,
         Json(json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})),
     )
+}
+
+/// By paths such as `metadata.name`.
+fn has_fields(selector: &str, object: &Value) -> bool {
+    selector.split(',').filter_map(|part| part.split_once('=')).all(|(path, value)| {
+        object.pointer(&format!("/{}", path.replace('.', "/"))).is_some_and(|is| is == value)
+    })
 }
 
 fn selects(selector: &str, labels: &Value) -> bool {
