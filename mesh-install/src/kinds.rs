@@ -56,12 +56,17 @@ const fn kind(
     Kind { group, version, kind, plural, is_namespaced }
 }
 
-/// What users' pods with sidecars belong to.
+/// What users' pods with sidecars belong to, and is rolled out.
 pub(crate) const WORKLOADS: [Kind; 3] = [
     kind("apps", "v1", "Deployment", "deployments", true),
     kind("apps", "v1", "StatefulSet", "statefulsets", true),
     kind("apps", "v1", "DaemonSet", "daemonsets", true),
 ];
+
+/// What else makes pods by a template.
+pub(crate) const REPLICA_SET: Kind = kind("apps", "v1", "ReplicaSet", "replicasets", true);
+pub(crate) const JOB: Kind = kind("batch", "v1", "Job", "jobs", true);
+pub(crate) const CRON_JOB: Kind = kind("batch", "v1", "CronJob", "cronjobs", true);
 
 /// The kind of that name.
 pub(crate) fn find(name: &str) -> Option<&'static Kind> {

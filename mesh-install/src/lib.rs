@@ -18,6 +18,7 @@ mod order;
 mod plan;
 mod pod;
 mod remembered;
+mod revisions;
 mod uninstall;
 mod upgrade;
 mod wait;
@@ -30,9 +31,9 @@ pub use install::{InstallError, Settings, install};
 pub use object::ObjectName;
 pub use plan::plan;
 pub use pod::{is_ready, sidecar};
-pub use remembered::{gateway_revision, objects, remembered};
+pub use remembered::{Known, gateway_revision, objects, remembered};
 pub use uninstall::{Found, Scope, UninstallError, find, uninstall};
-pub use upgrade::{Rollout, Sick, UpgradeError, find_stale, roll_out};
+pub use upgrade::{Rollout, Sick, UpgradeError, Which, find_stale, roll_out};
 pub use wait::{GRACE, NotReady, WaitError};
 
 /// The label of everything that is installed.

@@ -26,6 +26,11 @@ impl ObjectName {
             name: metadata.get("name").and_then(text).unwrap_or_default(),
         }
     }
+
+    /// All objects of a kind, in every namespace, for what is said of a list.
+    pub(crate) fn all(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), namespace: None, name: "*".to_owned() }
+    }
 }
 
 impl fmt::Display for ObjectName {

@@ -10,8 +10,10 @@ use kube::{Api, Client};
 
 use crate::apply::ApplyError;
 use crate::kinds::{self, KINDS, Kind};
+use crate::revisions::Revisions;
+use crate::upgrade::{self, Says};
 use crate::wait::{Patience, Target, WaitError, until_ready};
-use crate::{Event, Events, ObjectName, PART_OF, REVISION_LABEL, names, upgrade};
+use crate::{Event, Events, ObjectName, PART_OF, REVISION_LABEL, names};
 
 /// How much is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Found {
     pub objects: Vec<ObjectName>,
     /// Namespaces whose pods have sidecars of it.
     pub in_use: Vec<String>,
+    /// Workloads in whose manifests such sidecars are written.
+    pub written: Vec<ObjectName>,
     /// Namespaces that ask for it by its name: their new pods would get no sidecar.
     pub asking: Vec<String>,
     /// How many rules go with their kinds.
@@ -57,8 +61,12 @@ pub async fn find(
     namespace: &str,
     scope: &Scope,
 ) -> Result<Found, UninstallError> {
-    let (in_use, asking) = (in_use(client, scope).await?, asking(client, scope).await?);
-    let mut found = Found { in_use, asking, ..Found::default() };
+    let mut found = Found {
+        in_use: in_use(client, scope).await?,
+        written: written(client, scope).await?,
+        asking: asking(client, namespace, scope).await?,
+        ..Found::default()
+    };
     // Webhooks first: what they would refuse later is not refused any more.
     for kind in KINDS.iter().rev() {
         if matches!(kind.kind, kinds::NAMESPACE | kinds::DEFINITION) && *scope != Scope::Purge {
@@ -186,11 +194,7 @@ async fn list(
     match kind.api(client, None).list(&parameters).await {
         Ok(list) => Ok(list.items),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-        Err(error) => {
-            let all =
-                ObjectName { kind: kind.kind.to_owned(), namespace: None, name: "*".to_owned() };
-            Err(ApplyError::of(all, &error))
-        }
+        Err(error) => Err(ApplyError::of(ObjectName::all(kind.kind), &error)),
     }
 }
 
@@ -202,12 +206,8 @@ async fn list_in(
     let Some(kind) = kinds::find(kind) else { return Ok(Vec::new()) };
     let listed = kind.api(client, Some(namespace)).list(&ListParams::default()).await;
     listed.map(|list| list.items).map_err(|error| {
-        let all = ObjectName {
-            kind: kind.kind.to_owned(),
-            namespace: Some(namespace.to_owned()),
-            name: "*".to_owned(),
-        };
-        ApplyError::of(all, &error)
+        let namespace = Some(namespace.to_owned());
+        ApplyError::of(ObjectName { namespace, ..ObjectName::all(kind.kind) }, &error)
     })
 }
 
@@ -217,12 +217,8 @@ async fn roots(client: &Client) -> Result<Vec<ObjectName>, ApplyError> {
     let parameters = ListParams::default().fields(&format!("metadata.name={}", names::ROOTS));
     let listed = kind.api(client, None).list(&parameters).await;
     let listed = listed.map_err(|error| {
-        let all = ObjectName {
-            kind: kind.kind.to_owned(),
-            namespace: None,
-            name: names::ROOTS.to_owned(),
-        };
-        ApplyError::of(all, &error)
+        let name = names::ROOTS.to_owned();
+        ApplyError::of(ObjectName { name, ..ObjectName::all(kind.kind) }, &error)
     })?;
     Ok(listed.items.iter().map(|object| name(kind, object)).collect())
 }
@@ -263,20 +259,39 @@ async fn in_use(client: &Client, scope: &Scope) -> Result<Vec<String>, ApplyErro
     };
     let selector = format!("{selector},{}!={}", PART_OF.0, PART_OF.1);
     let listed = pods.list_metadata(&ListParams::default().labels(&selector)).await;
-    let listed = listed.map_err(|error| {
-        let all = ObjectName { kind: "Pod".to_owned(), namespace: None, name: "*".to_owned() };
-        ApplyError::of(all, &error)
-    })?;
+    let listed = listed.map_err(|error| ApplyError::of(ObjectName::all("Pod"), &error))?;
     let stays = listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
     let namespaces = stays.filter_map(|pod| pod.metadata.namespace);
     Ok(namespaces.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
-async fn asking(client: &Client, scope: &Scope) -> Result<Vec<String>, ApplyError> {
-    let Scope::Revision(revision) = scope else { return Ok(Vec::new()) };
-    let in_mesh = upgrade::in_mesh(client, "").await?.into_iter();
-    let asking = in_mesh.filter(|namespace| namespace.revision == *revision);
-    Ok(asking.map(|namespace| namespace.name).collect())
+async fn asking(
+    client: &Client,
+    namespace: &str,
+    scope: &Scope,
+) -> Result<Vec<String>, ApplyError> {
+    let Scope::Revision(wanted) = scope else { return Ok(Vec::new()) };
+    let refused = |kind: &str, error| ApplyError::of(ObjectName::all(kind), &error);
+    let revisions = Revisions::installed(client, namespace).await;
+    let heeds_istios =
+        revisions.map_err(|error| refused(kinds::MUTATING, error))?.has(wanted, true);
+    let namespaces = upgrade::namespaces(client, namespace).await;
+    let namespaces = namespaces.map_err(|error| refused(kinds::NAMESPACE, error))?.into_iter();
+    let asks = |says: &Says| match says {
+        Says::Asks { revision, by_istios } => revision == wanted && (heeds_istios || !by_istios),
+        Says::No | Says::Nothing => false,
+    };
+    Ok(namespaces.filter(|(_, says)| asks(says)).map(|(name, _)| name).collect())
+}
+
+/// Workloads whose manifests have a sidecar of it.
+async fn written(client: &Client, scope: &Scope) -> Result<Vec<ObjectName>, ApplyError> {
+    let all = upgrade::written(client).await?.into_iter();
+    let is_of_it = |revision: Option<&str>| match scope {
+        Scope::Revision(wanted) => revision == Some(wanted),
+        Scope::Mesh | Scope::Purge => true,
+    };
+    Ok(all.filter(|one| is_of_it(one.revision())).map(|one| one.name).collect())
 }
 
 fn name(kind: &Kind, object: &DynamicObject) -> ObjectName {

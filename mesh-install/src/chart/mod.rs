@@ -10,6 +10,7 @@ pub use set::{SetError, parse as parse_set};
 pub use template::{Place, TemplateError};
 
 use crate::injection;
+use crate::kinds::DEFINITION;
 
 /// Every file of the chart: its name, and its text.
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/chart.rs"));
@@ -55,6 +56,13 @@ pub struct Rendered {
     pub text: String,
     /// What it says.
     pub object: Value,
+}
+
+impl Rendered {
+    /// Whether it defines a kind of rules, which another mesh may have done already.
+    pub fn is_definition(&self) -> bool {
+        self.object["kind"] == DEFINITION
+    }
 }
 
 /// What is to be installed.

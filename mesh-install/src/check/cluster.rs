@@ -11,9 +11,11 @@ use serde_json::Value;
 
 use super::{Finding, Found, text};
 use crate::kinds::{self, MUTATING, VALIDATING};
-use crate::{PART_OF, names};
+use crate::{PART_OF, injection};
 
 const CHECK: &str = "cluster";
+/// The label of the settings of injection.
+const INJECTION: (&str, &str) = ("app.kubernetes.io/component", "injection");
 
 pub(super) async fn check(client: &Client, namespace: &str, values: &Value) -> Found {
     let (place, before, dead) = tokio::join!(
@@ -39,28 +41,28 @@ async fn of_namespace(client: &Client, name: &str) -> Found {
     })
 }
 
-/// Everybody's identity begins with it: with another one nobody would trust anybody.
+/// Everybody's identity begins with it: with another one nobody would trust anybody, neither over
+/// time nor from one revision to another.
 async fn of_trust_domain(client: &Client, namespace: &str, values: &Value) -> Found {
-    let (Some(revision), Some(wanted)) =
-        (values["revision"].as_str(), values["trustDomain"].as_str())
-    else {
-        return Ok(Vec::new());
-    };
+    let Some(wanted) = values["trustDomain"].as_str() else { return Ok(Vec::new()) };
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let settings = api.get_opt(&names::injector(revision)).await?;
-    let settings = settings.and_then(|map| map.data?.remove("config.yaml"));
-    let settings: Value =
-        settings.and_then(|text| mesh_yaml::read(&text).ok()).unwrap_or(Value::Null);
-    Ok(match settings["trustDomain"].as_str() {
-        Some(now) if now != wanted => vec![Finding::error(
+    let ours = format!("{}={},{}={}", PART_OF.0, PART_OF.1, INJECTION.0, INJECTION.1);
+    let settings = api.list(&ListParams::default().labels(&ours)).await?.items;
+    let finding = settings.iter().find_map(|map| {
+        let text = map.data.as_ref()?.get(injection::KEY)?;
+        let settings: Value = mesh_yaml::read(text).ok()?;
+        let now = settings["trustDomain"].as_str().filter(|now| *now != wanted)?;
+        Some(Finding::error(
             CHECK,
             format!(
-                "the mesh that is here has the trust domain {now}, not {wanted}, and it cannot be \
-                 changed while it runs; say --set trustDomain={now}"
+                "the mesh that is here (revision {}) has the trust domain {now}, not {wanted}; it \
+                 cannot be changed while it runs, and sidecars of two would refuse each other; say \
+                 --set trustDomain={now}",
+                self::text(&settings, "/revision")
             ),
-        )],
-        _ => Vec::new(),
-    })
+        ))
+    });
+    Ok(finding.into_iter().collect())
 }
 
 /// Webhooks of others that fail closed and whose service has nobody behind it: they refuse

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::{Finding, Found};
 use crate::kinds::{self, MUTATING, VALIDATING};
+use crate::revisions::Revisions;
+use crate::upgrade::{self, Says};
 use crate::wait::Target;
 use crate::{ObjectName, PART_OF, REVISION_LABEL, names};
 
@@ -54,7 +56,7 @@ pub(super) async fn check(client: &Client, namespace: &str) -> Found {
     let roots = names::ROOTS.to_owned();
     let roots = Target::ConfigMap { namespace: namespace.to_owned(), name: roots };
     findings.push(of_target(client, roots).await);
-    findings.extend(of_labels(client, &revisions).await?);
+    findings.extend(of_labels(client, namespace, &revisions).await?);
     Ok(findings)
 }
 
@@ -103,15 +105,15 @@ async fn holder(client: &Client, namespace: &str, lease: &str) -> kube::Result<O
     }
 }
 
-/// Namespaces that ask for a revision that is not there: their pods get no sidecar.
-async fn of_labels(client: &Client, revisions: &[String]) -> Found {
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let asked = ListParams::default().labels(REVISION_LABEL);
-    let namespaces = namespaces.list_metadata(&asked).await?.items.into_iter();
-    let finding = namespaces.filter_map(|namespace| {
-        let revision = namespace.metadata.labels?.remove(REVISION_LABEL)?;
-        let name = namespace.metadata.name?;
-        (!revisions.contains(&revision)).then(|| {
+/// Namespaces that ask for a revision that is not there: their pods get no sidecar. Beside an
+/// Istio, its labels are its own.
+async fn of_labels(client: &Client, namespace: &str, pilots: &[String]) -> Found {
+    let is_beside_istio = Revisions::installed(client, namespace).await?.are_beside_istio();
+    let namespaces = upgrade::namespaces(client, namespace).await?.into_iter();
+    let finding = namespaces.filter_map(|(name, says)| {
+        let Says::Asks { revision, by_istios } = says else { return None };
+        let is_fine = pilots.contains(&revision) || by_istios && is_beside_istio;
+        (!is_fine).then(|| {
             Finding::warning(
                 CHECK,
                 format!(

@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use crate::chart::{ChartError, Release, render, values};
 
-pub(crate) use proxies::proxy_image;
 pub use version::OLDEST;
 
 /// How much something matters.

@@ -5,6 +5,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 
 use super::{Finding, Found};
+use crate::pod::is_done;
 use crate::{PART_OF, REVISION_LABEL, is_ready, names, sidecar};
 
 const CHECK: &str = "sidecars";
@@ -33,8 +34,7 @@ fn of_readiness(pods: &[Pod]) -> Finding {
 
 /// Not ready, and not done with its work either.
 fn is_sick(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    !matches!(phase, Some("Succeeded" | "Failed")) && !is_ready(pod)
+    !is_done(pod) && !is_ready(pod)
 }
 
 /// More than one image of the proxy is in use: an upgrade was begun and not finished.
@@ -44,12 +44,15 @@ fn of_images<'a>(pods: impl Iterator<Item = &'a Pod>) -> Option<Finding> {
     images.dedup();
     (images.len() > 1).then(|| {
         let images = images.join(", ");
-        let message = format!("several versions are in use: {images}; `meshctl upgrade` ends that");
+        let message = format!(
+            "several versions are in use: {images}; `meshctl upgrade` ends that, and says what is \
+             left to do by hand"
+        );
         Finding::warning(CHECK, message)
     })
 }
 
-pub(crate) fn proxy_image(pod: &Pod) -> Option<String> {
+fn proxy_image(pod: &Pod) -> Option<String> {
     sidecar(pod)?.image.clone()
 }
 

@@ -28,7 +28,8 @@ pub(super) async fn check(client: &Client, namespace: &str) -> Found {
             CHECK,
             format!(
                 "you may not {missing}; ask a cluster's administrator for these rights, or to \
-                 install it (`meshctl manifest generate` prints what that is)"
+                 install it (`meshctl manifest generate` prints what that is; with --skip-crds where \
+                 another mesh, such as Istio, has made the kinds of rules)"
             ),
         ),
     }])

@@ -2,19 +2,42 @@
 //! revision, workloads whose sidecars are of another one or of another version are rolled out
 //! anew, one after the other, and the first that becomes sick ends it.
 
+mod by_hand;
 mod namespaces;
+mod owners;
 mod rollout;
-mod workloads;
+mod search;
+mod wanted;
+mod written;
 
 use std::time::Duration;
 
 use kube::Client;
 
 use crate::chart::{Release, Rendered};
+use crate::kinds;
+use crate::revisions::Revisions;
 use crate::{ApplyError, Events, ObjectName};
 
-pub(crate) use namespaces::in_mesh;
+pub(crate) use namespaces::{Says, all as namespaces};
 pub use rollout::Sick;
+pub(crate) use written::find as written;
+
+/// Which proxies an upgrade is about.
+#[derive(Clone, Debug, Default)]
+pub struct Which {
+    /// Those of these namespaces; of all when none is named.
+    pub only: Vec<String>,
+    /// Not only those of the release's revision: namespaces that ask for another one of this
+    /// mesh are moved to it.
+    pub moves: bool,
+}
+
+impl Which {
+    fn has(&self, namespace: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|one| one == namespace)
+    }
+}
 
 /// What an upgrade of the proxies comes to.
 #[derive(Clone, Debug, Default)]
@@ -23,9 +46,23 @@ pub struct Rollout {
     pub namespaces: Vec<String>,
     /// Workloads whose pods are made anew.
     pub workloads: Vec<ObjectName>,
-    /// Workloads that have to be brought along by hand, and why.
-    pub by_hand: Vec<(ObjectName, &'static str)>,
+    /// What has to be brought along by hand: why, and by which command.
+    pub by_hand: Vec<(ObjectName, String)>,
     revision: String,
+}
+
+impl Rollout {
+    fn new_pods(&mut self, workload: ObjectName) {
+        if !self.workloads.contains(&workload) {
+            self.workloads.push(workload);
+        }
+    }
+
+    fn by_hand(&mut self, object: &ObjectName, why: String) {
+        if !self.by_hand.iter().any(|(other, _)| other == object) {
+            self.by_hand.push((object.clone(), why));
+        }
+    }
 }
 
 /// Why proxies were not all brought along.
@@ -39,7 +76,7 @@ pub enum UpgradeError {
     Sick(#[from] Sick),
 }
 
-/// Looks which proxies are not of this release. With `only`, in these namespaces alone.
+/// Looks which proxies are not of this release.
 ///
 /// # Errors
 /// When the API server does not say.
@@ -47,18 +84,20 @@ pub async fn find_stale(
     client: &Client,
     release: &Release,
     objects: &[Rendered],
-    only: &[String],
+    which: &Which,
 ) -> Result<Rollout, UpgradeError> {
-    let wanted = workloads::Wanted::of(objects);
-    let mut rollout = Rollout { revision: wanted.revision.clone(), ..Rollout::default() };
-    let all = namespaces::in_mesh(client, &release.namespace).await?;
-    for namespace in all.iter().filter(|one| only.is_empty() || only.contains(&one.name)) {
-        if namespace.revision != wanted.revision {
-            rollout.namespaces.push(namespace.name.clone());
-        }
-        workloads::find(client, &namespace.name, &wanted, &mut rollout).await?;
-    }
-    Ok(rollout)
+    let mesh = &release.namespace;
+    let refused = |kind: &str, error| ApplyError::of(ObjectName::all(kind), &error);
+    let revisions = Revisions::installed(client, mesh).await;
+    let namespaces = namespaces::all(client, mesh).await;
+    let search = search::Search {
+        client,
+        wanted: wanted::Wanted::of(objects),
+        revisions: revisions.map_err(|error| refused(kinds::MUTATING, error))?.and(objects),
+        namespaces: namespaces.map_err(|error| refused(kinds::NAMESPACE, error))?,
+        which,
+    };
+    Ok(search.run().await?)
 }
 
 /// Moves the namespaces, then makes the pods anew, workload by workload. Each has `timeout` to

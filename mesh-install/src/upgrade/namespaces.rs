@@ -1,10 +1,11 @@
-//! Which revision a namespace asks for, and to have it ask for another.
+//! What namespaces say of sidecars, and to have them ask for another revision.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, Client};
+use mesh_inject::EXCLUDED_NAMESPACES;
 use serde_json::json;
 
 use crate::chart::REVISION;
@@ -13,37 +14,50 @@ use crate::{ApplyError, Event, Events, FIELD_MANAGER, ObjectName, REVISION_LABEL
 
 const OURS: &str = "mesh-injection";
 const ISTIO: &str = "istio-injection";
-const ISTIO_REVISION: &str = "istio.io/rev";
+pub(super) const ISTIO_REVISION: &str = "istio.io/rev";
 
-pub(crate) struct InMesh {
-    pub(crate) name: String,
-    pub(crate) revision: String,
+/// What a namespace's labels say. Who `by_istios` labels asks for a revision may mean an Istio's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// Its pods get sidecars of a revision.
+    Asks { revision: String, by_istios: bool },
+    /// They get none.
+    No,
+    /// Each pod speaks for itself.
+    Nothing,
 }
 
-/// The namespaces whose pods get sidecars, but for the mesh's own.
-pub(crate) async fn in_mesh(client: &Client, mesh: &str) -> Result<Vec<InMesh>, ApplyError> {
+/// All namespaces by name, but for the mesh's own and those whose pods never get a sidecar.
+pub(crate) async fn all(client: &Client, mesh: &str) -> kube::Result<BTreeMap<String, Says>> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let listed = api.list_metadata(&ListParams::default()).await;
-    let listed = listed.map_err(|error| ApplyError::of(named("*"), &error))?;
-    let in_mesh = listed.items.into_iter().filter_map(|namespace| {
-        let name = namespace.metadata.name.filter(|name| name != mesh)?;
-        let revision = revision(&namespace.metadata.labels?)?.to_owned();
-        Some(InMesh { name, revision })
+    let listed = api.list_metadata(&ListParams::default()).await?;
+    let all = listed.items.into_iter().filter_map(|namespace| {
+        let says = says(&namespace.metadata.labels.unwrap_or_default());
+        Some((namespace.metadata.name?, says))
     });
-    Ok(in_mesh.collect())
+    Ok(all.filter(|(name, _)| name != mesh && !EXCLUDED_NAMESPACES.contains(&&**name)).collect())
 }
 
 /// In the order in which the injector looks.
-fn revision(labels: &BTreeMap<String, String>) -> Option<&str> {
-    for label in [OURS, ISTIO] {
-        if let Some(value) = labels.get(label) {
-            return (value == "enabled").then_some(REVISION);
+fn says(labels: &BTreeMap<String, String>) -> Says {
+    let asks = |revision: &str, by_istios| Says::Asks { revision: revision.to_owned(), by_istios };
+    for (label, by_istios) in [(OURS, false), (ISTIO, true)] {
+        match labels.get(label).map(String::as_str) {
+            Some("enabled") => return asks(REVISION, by_istios),
+            Some(_) => return Says::No,
+            None => {}
         }
     }
-    labels.get(REVISION_LABEL).or_else(|| labels.get(ISTIO_REVISION)).map(String::as_str)
+    for (label, by_istios) in [(REVISION_LABEL, false), (ISTIO_REVISION, true)] {
+        if let Some(revision) = labels.get(label) {
+            return asks(revision, by_istios);
+        }
+    }
+    Says::Nothing
 }
 
-/// Takes the labels of another revision away and sets that of this one, at once.
+/// Takes the labels of another revision away and sets that of this one, at once. Istio's go as
+/// well: beside them ours would not be heeded.
 pub(super) async fn move_to(
     client: &Client,
     name: &str,
@@ -65,8 +79,8 @@ pub(super) async fn move_to(
     Ok(())
 }
 
-fn named(name: &str) -> ObjectName {
-    ObjectName { kind: kinds::NAMESPACE.to_owned(), namespace: None, name: name.to_owned() }
+pub(super) fn named(name: &str) -> ObjectName {
+    ObjectName { name: name.to_owned(), ..ObjectName::all(kinds::NAMESPACE) }
 }
 
 #[cfg(test)]
@@ -75,17 +89,19 @@ mod tests {
 
     #[test]
     fn a_namespace_asks_for_what_the_injector_takes_it_to_ask_for() {
+        let asks = |revision: &str, by_istios| Says::Asks { revision: revision.into(), by_istios };
         for (labels, expected) in [
-            (&[(OURS, "enabled")][..], Some("default")),
-            (&[(OURS, "disabled"), (ISTIO, "enabled")], None),
-            (&[(ISTIO, "enabled"), (REVISION_LABEL, "canary")], Some("default")),
-            (&[(REVISION_LABEL, "canary"), (ISTIO_REVISION, "other")], Some("canary")),
-            (&[(ISTIO_REVISION, "other")], Some("other")),
-            (&[("team", "a")], None),
+            (&[(OURS, "enabled")][..], asks("default", false)),
+            (&[(OURS, "disabled"), (ISTIO, "enabled")], Says::No),
+            (&[(ISTIO, "disabled"), (REVISION_LABEL, "canary")], Says::No),
+            (&[(ISTIO, "enabled"), (REVISION_LABEL, "canary")], asks("default", true)),
+            (&[(REVISION_LABEL, "canary"), (ISTIO_REVISION, "other")], asks("canary", false)),
+            (&[(ISTIO_REVISION, "other")], asks("other", true)),
+            (&[("team", "a")], Says::Nothing),
         ] {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             let map: BTreeMap<_, _> = labels.iter().map(owned).collect();
-            assert_eq!(revision(&map), expected, "{labels:?}");
+            assert_eq!(says(&map), expected, "{labels:?}");
         }
     }
 }

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use crate::{Event, Events};
 
 pub(crate) use probe::{Lack, Outlook, Target};
-pub(crate) use workload::selector;
 
 /// So long what somebody has to mend may still mend itself: kubelet asks a registry again after
 /// ten seconds.

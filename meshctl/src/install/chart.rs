@@ -37,6 +37,11 @@ impl ChartArgs {
         self.revision.as_deref().unwrap_or(chart::REVISION)
     }
 
+    /// Whether it was said, which means that whoever is elsewhere is to come.
+    pub(super) fn names_revision(&self) -> bool {
+        self.revision.is_some()
+    }
+
     /// Where values have their place in [`ChartArgs::release`] that everything typed wins over.
     pub(super) fn below_typed(&self) -> usize {
         1 + usize::from(self.revision.is_some())

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use kube::Client;
 use mesh_install::chart::Release;
-use mesh_install::{Events, ObjectName, Rollout};
+use mesh_install::{Events, Known, ObjectName, Rollout, Which};
+use serde::Serialize;
 use serde_json::json;
 
 use super::ask::ask;
@@ -14,11 +15,13 @@ use super::chart::ChartArgs;
 use super::run::{carry_out, check};
 use super::{progress, time};
 use crate::cli::Global;
-use crate::{cluster, output};
+use crate::cluster;
+use crate::output::{self, Format};
 
 /// The control plane first, then the sidecars: pods are made anew, workload by workload. With
-/// --revision, a second control plane is installed beside the first and namespaces are moved
-/// to it; with the first one's name they are moved back.
+/// --revision, a second control plane is installed beside the first and the namespaces of all
+/// others of this mesh are moved to it; with the first one's name (default) they are moved back.
+/// What no rollout would change is listed, with the command that does.
 #[derive(Debug, Args)]
 pub(crate) struct UpgradeArgs {
     #[command(flatten)]
@@ -40,29 +43,50 @@ pub(crate) struct UpgradeArgs {
     #[arg(long)]
     force: bool,
 
+    /// How to print what --dry-run finds
+    #[arg(short, long, value_enum, default_value_t, requires = "dry_run")]
+    output: Format,
+
     /// How long to wait for the control plane, and then for each workload, such as 90s or 5m
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
     timeout: Duration,
 }
 
+/// What would become of an object, as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    action: Action,
+    #[serde(flatten)]
+    object: ObjectName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Action {
+    /// Its namespace asks for the revision from now on.
+    Move,
+    NewPods,
+    ByHand,
+}
+
 pub(crate) async fn run(global: &Global, args: &UpgradeArgs) -> Result<()> {
     let client = global.cluster.connect().await?;
-    let mut release = args.chart.release(global)?;
     let revision = args.chart.revision();
-    let known = mesh_install::remembered(&client, &release.namespace, revision).await;
-    if let Some(values) = known.map_err(cluster::explain)? {
-        release.values.insert(args.chart.below_typed(), values);
-    }
+    let release = release(global, &client, args).await?;
     let objects = mesh_install::objects(&release)?;
     check(&client, &release, args.force).await?;
-    let rollout = mesh_install::find_stale(&client, &release, &objects, &args.only).await?;
-    eprint!("{}", by_hand(&rollout));
+    // Without a name nobody is to go elsewhere.
+    let which = Which { only: args.only.clone(), moves: args.chart.names_revision() };
+    let rollout = mesh_install::find_stale(&client, &release, &objects, &which).await?;
+    let rows = rows(&rollout);
     if args.dry_run {
-        output::write(&list(&rollout));
-        return Ok(());
+        return output::print(args.output, &rows, || rows.iter().map(line).collect());
     }
+    let is_left = |row: &&Row| !args.yes || matches!(row.action, Action::ByHand);
+    eprint!("{}", rows.iter().filter(is_left).map(line).collect::<String>());
     if !args.yes {
-        eprint!("{}", list(&rollout));
         let pods = format!("the pods of {} workloads", rollout.workloads.len());
         ask(&format!("The control plane {revision} is upgraded, then {pods} are made anew."))?;
     }
@@ -74,9 +98,22 @@ pub(crate) async fn run(global: &Global, args: &UpgradeArgs) -> Result<()> {
     if args.only.is_empty() {
         bring_gateway(&client, release, revision, args.timeout).await?;
     }
-    let count = rollout.workloads.len();
-    output::write(&format!("{count} workloads have their sidecars of {revision}\n"));
+    output::write(&done_with(&rollout, revision));
     Ok(())
+}
+
+/// What is typed, over the values that the mesh was installed with.
+async fn release(global: &Global, client: &Client, args: &UpgradeArgs) -> Result<Release> {
+    let mut release = args.chart.release(global)?;
+    let revision = args.chart.revision();
+    let known = mesh_install::remembered(client, &release.namespace, revision).await;
+    if let Some(Known { values, of }) = known.map_err(cluster::explain)? {
+        if of != revision {
+            eprintln!("the revision {revision} is new, and starts with the values of {of}");
+        }
+        release.values.insert(args.chart.below_typed(), values);
+    }
+    Ok(release)
 }
 
 /// The gateway goes with the last of the workloads.
@@ -94,13 +131,70 @@ async fn bring_gateway(
     carry_out(client, release, timeout).await
 }
 
-fn list(rollout: &Rollout) -> String {
-    let moved = rollout.namespaces.iter().map(|name| format!("move        Namespace {name}\n"));
-    let renewed = rollout.workloads.iter().map(|workload| format!("new pods    {workload}\n"));
-    moved.chain(renewed).collect()
+fn rows(rollout: &Rollout) -> Vec<Row> {
+    let row = |action, object: &ObjectName, why: Option<&String>| Row {
+        action,
+        object: object.clone(),
+        why: why.cloned(),
+    };
+    let namespace = |name: &String| ObjectName {
+        kind: "Namespace".to_owned(),
+        namespace: None,
+        name: name.clone(),
+    };
+    let moved = rollout.namespaces.iter().map(|name| row(Action::Move, &namespace(name), None));
+    let renewed = rollout.workloads.iter().map(|object| row(Action::NewPods, object, None));
+    let left = rollout.by_hand.iter().map(|(object, why)| row(Action::ByHand, object, Some(why)));
+    moved.chain(renewed).chain(left).collect()
 }
 
-fn by_hand(rollout: &Rollout) -> String {
-    let line = |(workload, why): &(ObjectName, &str)| format!("by hand     {workload}: {why}\n");
-    rollout.by_hand.iter().map(line).collect()
+fn line(Row { action, object, why }: &Row) -> String {
+    let action = match action {
+        Action::Move => "move       ",
+        Action::NewPods => "new pods   ",
+        Action::ByHand => "by hand    ",
+    };
+    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{action} {object}{why}\n")
+}
+
+fn done_with(rollout: &Rollout, revision: &str) -> String {
+    let done = format!("{} workloads have their sidecars of {revision}", rollout.workloads.len());
+    match rollout.by_hand.len() {
+        0 => format!("{done}\n"),
+        left => format!("{done}, {left} are left to be done by hand, as said above\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_reads_the_same_for_people_and_programs() {
+        let object = |name: &str| ObjectName {
+            kind: "Deployment".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: name.to_owned(),
+        };
+        let mut rollout = Rollout::default();
+        rollout.namespaces.push("shop".to_owned());
+        rollout.workloads.push(object("a"));
+        rollout.by_hand.push((object("b"), "its rollout is paused".to_owned()));
+        let rows = rows(&rollout);
+        let text: String = rows.iter().map(line).collect();
+        assert_eq!(
+            text,
+            "move        Namespace shop\nnew pods    Deployment shop/a\n\
+             by hand     Deployment shop/b: its rollout is paused\n"
+        );
+        let rows = serde_json::to_value(&rows).unwrap();
+        assert_eq!(rows[1]["action"], "new-pods");
+        assert_eq!(rows[2]["name"], "b");
+        assert!(rows[2]["why"].is_string() && rows[1].get("why").is_none());
+        assert!(
+            done_with(&rollout, "canary")
+                .ends_with("1 are left to be done by hand, as said above\n")
+        );
+    }
 }

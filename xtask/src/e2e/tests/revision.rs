@@ -27,7 +27,7 @@ fn there_and_back(ctx: &Ctx) -> Result<()> {
     ctx.mesh().upgrade(&["--revision", CANARY, "--only", &ctx.namespace])?;
     asks(ctx, "mesh-pilot-canary.")?;
     ctx.say("and back");
-    ctx.mesh().upgrade(&["--only", &ctx.namespace])?;
+    ctx.mesh().upgrade(&["--revision", "default", "--only", &ctx.namespace])?;
     asks(ctx, "mesh-pilot.")
 }
 
