@@ -30,8 +30,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// As [`run`]; the message has what it said on stderr.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
-    let text = text(command);
-    let output = output(command)?;
+    printed(&text(command), output(command)?)
+}
+
+fn printed(text: &str, output: Output) -> Result<String> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{text}: {}\n{}", output.status, said.trim_end());
     String::from_utf8(output.stdout).with_context(|| format!("{text} printed no UTF-8"))
@@ -68,11 +70,13 @@ pub(crate) fn read_within(command: &mut Command, limit: Duration) -> Result<Stri
         std::thread::sleep(EACH);
     };
     let [stdout, stderr] = [stdout, stderr].map(|pipe| pipe.join().unwrap_or_default());
-    let said = String::from_utf8_lossy(&stderr);
-    let said = said.trim_end();
-    let status = status.with_context(|| format!("{text}: killed after {limit:?}\n{said}"))?;
-    ensure!(status.success(), "{text}: {status}\n{said}");
-    String::from_utf8(stdout).with_context(|| format!("{text} printed no UTF-8"))
+    match status {
+        Some(status) => printed(&text, Output { status, stdout, stderr }),
+        None => {
+            let said = String::from_utf8_lossy(&stderr);
+            bail!("{text}: killed after {limit:?}\n{}", said.trim_end())
+        }
+    }
 }
 
 /// Reads to the end, as far as it goes.
@@ -136,4 +140,23 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
 /// `CI=true`.
 pub(crate) fn is_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(script: &str, limit: Duration) -> Result<String> {
+        read_within(Command::new("sh").args(["-c", script]), limit)
+    }
+
+    #[test]
+    fn a_program_has_its_time_and_no_more() {
+        let long = Duration::from_secs(600);
+        assert_eq!(read("echo told", long).unwrap(), "told\n");
+        let failed = read("echo why >&2; exit 3", long).unwrap_err().to_string();
+        assert!(failed.contains("exit status: 3") && failed.ends_with("why"), "{failed}");
+        let killed = read("exec sleep 600", Duration::from_millis(50)).unwrap_err().to_string();
+        assert!(killed.contains("killed after 50ms"), "{killed}");
+    }
 }
