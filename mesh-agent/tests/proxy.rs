@@ -192,6 +192,7 @@ fn one_that_cannot_hand_over_leaves_first() {
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("ended and started anew"), "{said}");
     assert_eq!(agent.log("term").len(), 1);
+    agent.started(3);
     let starts = agent.log("start");
     assert_eq!(starts.len(), 3, "{starts:?}");
     for (start, epoch) in starts.iter().zip([0, 1, 0]) {
