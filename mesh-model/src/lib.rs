@@ -22,6 +22,6 @@ pub use route::{
     Action, Attachment, Destination, HeaderChanges, HeaderMatch, HttpMatch, HttpRoute, Order,
     PathMatch, QueryMatch, Redirect, Retries, Rewrite, StringMatch, TrafficRoute, ValueMatch,
 };
-pub use service::{Endpoint, Protocol, Service, ServicePort, TargetPort};
+pub use service::{Alias, Endpoint, Protocol, Service, ServicePort, TargetPort};
 pub use snapshot::{Contents, Snapshot};
 pub use workload::{Labels, Locality, Workload};

@@ -14,6 +14,8 @@ pub struct Service {
     pub name: ServiceName,
     /// The fully qualified name, `reviews.default.svc.cluster.local`.
     pub hostname: String,
+    /// Other names by which clients may call it, in a fixed order.
+    pub aliases: Vec<Alias>,
     /// The virtual address; `None` when it has none.
     pub address: Option<IpAddr>,
     /// Whether its name stands for its pods' addresses, so that clients choose among them.
@@ -41,6 +43,16 @@ impl Service {
         let versions: BTreeSet<_> = self.endpoints.iter().filter_map(Endpoint::version).collect();
         versions.into_iter().map(str::to_owned).collect()
     }
+}
+
+/// Another name for a service, at all of its ports. Rules are for the service, not for it: what
+/// Istio makes of a Service of type `ExternalName` (`ENABLE_EXTERNAL_NAME_ALIAS`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Alias {
+    /// Its own name and namespace.
+    pub name: ServiceName,
+    /// The fully qualified one.
+    pub hostname: String,
 }
 
 /// A port of a service.

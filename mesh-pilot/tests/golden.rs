@@ -64,6 +64,11 @@ async fn headless_and_without_endpoints() {
 }
 
 #[tokio::test]
+async fn other_names_of_services() {
+    effect("alias", &[golden("alias")]).await;
+}
+
+#[tokio::test]
 async fn bookinfo_by_a_gateway() {
     let inputs = [golden("bookinfo"), golden("gateway"), sample("bookinfo-gateway")];
     let snapshot = snapshot(&inputs, plain()).await;

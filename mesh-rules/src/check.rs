@@ -123,10 +123,23 @@ impl<'a> Checker<'a> {
     fn host(&mut self, rule: &Rule, path: &str, host: &str) -> Option<&'a Arc<Service>> {
         let found = self.services.get(host).copied();
         if found.is_none() {
-            let message = unknown_service(host, self.services.values().copied());
+            let message = match self.behind(host) {
+                Some(service) => format!(
+                    "{host} is another name (ExternalName) of {0} and has no rules of its own; \
+                     name {0}, whose rules it has",
+                    service.hostname
+                ),
+                None => unknown_service(host, self.services.values().copied()),
+            };
             self.refuse(rule, path, message);
         }
         found
+    }
+
+    /// The service that an alias stands for.
+    fn behind(&self, host: &str) -> Option<&'a Arc<Service>> {
+        let mut services = self.services.values().copied();
+        services.find(|service| service.aliases.iter().any(|alias| alias.hostname == host))
     }
 
     fn port(&mut self, rule: &Rule, path: &str, service: &Service, port: u16) {
@@ -159,7 +172,8 @@ impl<'a> Checker<'a> {
         for (i, host) in route.hosts.iter().enumerate().filter(|_| in_sidecars) {
             let path = format!("spec.hosts[{i}]");
             // What is no service is for the gateways alone.
-            if by_gateways && !self.services.contains_key(host.as_str()) {
+            let is_known = self.services.contains_key(host.as_str()) || self.behind(host).is_some();
+            if by_gateways && !is_known {
                 continue;
             }
             self.host(rule, &path, host);

@@ -148,6 +148,7 @@ mod tests {
             hostname: name.hostname("cluster.local"),
             name,
             address: Some([10, 2, 0, number].into()),
+            aliases: Vec::new(),
             headless: false,
             ports: vec![port],
             endpoints: vec![endpoint],

@@ -118,6 +118,7 @@ mod tests {
             hostname: name.hostname("cluster.local"),
             name,
             address: None,
+            aliases: Vec::new(),
             headless: false,
             ports: Vec::new(),
             endpoints,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use mesh_model::{Attachment, Service, Snapshot, short_names};
+use mesh_model::{Attachment, Service, ServiceName, Snapshot, short_names};
 use mesh_proto::envoy::config::route::v3::{RouteConfiguration, VirtualHost};
 
 use super::cluster::{PASSTHROUGH, outbound_name};
@@ -65,10 +65,9 @@ fn table(
 
 /// Each name by which a client in `namespace` may call the service, with and without the
 /// port: a client writes it unless it is the scheme's own. Of a headless service those of its
-/// pods, too (`web-0.web`), as in Istio.
+/// pods, too (`web-0.web`), as in Istio, but not by an alias, below which DNS has nothing.
 fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
-    let mut names = vec![service.hostname.clone()];
-    names.extend(short_names(&service.name, namespace));
+    let mut names = names(&service.hostname, &service.name, namespace);
     names.extend(service.address.map(|address| match address {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
@@ -77,5 +76,13 @@ fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
         let pods: Vec<_> = names.iter().map(|name| format!("*.{name}")).collect();
         names.extend(pods);
     }
+    let aliases = service.aliases.iter();
+    names.extend(aliases.flat_map(|alias| self::names(&alias.hostname, &alias.name, namespace)));
     names.into_iter().flat_map(|name| [name.clone(), format!("{name}:{port}")]).collect()
+}
+
+fn names(hostname: &str, name: &ServiceName, namespace: &str) -> Vec<String> {
+    let mut names = vec![hostname.to_owned()];
+    names.extend(short_names(name, namespace));
+    names
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mesh_model::{Protocol, Service, ServicePort, TargetPort};
+use mesh_model::{Alias, Protocol, Service, ServicePort, TargetPort};
 
 use super::*;
 use crate::{Surroundings, check};
@@ -181,6 +181,11 @@ fn routes_of_gateways() {
         ("hosts: ['*.a.com', reviews], gateways: [mesh, edge]", "", ""),
         ("hosts: [a.com], gateways: [edge]", ", match: [{gateways: [edge]}]", ""),
         ("hosts: [a.com], gateways: [mesh]", "", "spec.hosts[0]: there is no service a.com"),
+        (
+            "hosts: [old-reviews], gateways: [mesh, edge]",
+            "",
+            "spec.hosts[0]: old-reviews.default.svc.cluster.local is another name",
+        ),
         ("hosts: ['*'], gateways: [mesh]", "", "wildcards are for gateways"),
         ("hosts: ['a.*'], gateways: [edge]", "", "\"a.*\" is no name"),
         ("hosts: ['*'], gateways: [a/b/c]", "", "spec.gateways[0]: \"a/b/c\" is no gateway"),
@@ -218,10 +223,13 @@ fn reviews() -> Vec<Arc<Service>> {
         target: TargetPort::Number(9080),
         protocol: Protocol::Http,
     };
+    let alias = ServiceName { name: "old-reviews".into(), namespace: "default".into() };
+    let alias = Alias { hostname: alias.hostname("cluster.local"), name: alias };
     vec![Arc::new(Service {
         hostname: name.hostname("cluster.local"),
         name,
         address: None,
+        aliases: vec![alias],
         headless: false,
         ports: vec![port],
         endpoints: Vec::new(),
@@ -244,6 +252,13 @@ fn holds_rules_against_the_mesh() {
         (
             to("{host: reviewz}"),
             Some("spec.http[0].route[0].destination.host: there is no service reviewz.default"),
+        ),
+        (
+            to("{host: old-reviews}"),
+            Some(
+                "destination.host: old-reviews.default.svc.cluster.local is another name \
+                 (ExternalName) of reviews.default.svc.cluster.local and has no rules of its own",
+            ),
         ),
         (to("{host: reviews, port: {number: 80}}"), Some("has no port 80; it has 9080")),
         (

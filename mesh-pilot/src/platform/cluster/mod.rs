@@ -34,7 +34,7 @@ use self::known::Read;
 use self::rule::ReadRule;
 use self::state::State;
 use self::written::Stored;
-use super::kubernetes::{DeclaredService, DeclaredSlice};
+use super::kubernetes::{Declared, DeclaredSlice};
 use super::rules::Rules;
 use super::{
     Applied, MeshConfig, PlatformAdapter, RuleState, StoreError, StoredRule, contents, settled,
@@ -47,7 +47,7 @@ const WAITING: usize = 1024;
 
 /// Something happened in the cluster.
 enum Change {
-    Services(Delta<Read<DeclaredService>>),
+    Services(Delta<Read<Declared>>),
     Slices(Delta<Read<DeclaredSlice>>),
     Pods(Delta<Read<Arc<Workload>>>),
     Nodes(Delta<Read<Arc<Locality>>>),

@@ -13,7 +13,7 @@ use super::{Change, RulesView, Verdict};
 use crate::cluster::Unwatched;
 use crate::platform::MeshConfig;
 use crate::platform::contents::{contents, empty};
-use crate::platform::kubernetes::{DeclaredService, DeclaredSlice, Pods, Unknown, service};
+use crate::platform::kubernetes::{Aliases, Declared, DeclaredSlice, Pods, Unknown, service};
 use crate::platform::rules::Rules;
 
 /// So many pods that changed at once are not looked for one by one in all endpoints.
@@ -31,12 +31,13 @@ pub(super) enum Urgency {
 /// The objects of the cluster, and the mesh that they make.
 pub(super) struct State {
     mesh: MeshConfig,
-    services: Known<DeclaredService>,
+    services: Known<Declared>,
     slices: Known<DeclaredSlice>,
     pods: Known<Arc<Workload>>,
     /// Those that say where they stand.
     nodes: Known<Arc<Locality>>,
     written: Written,
+    aliases: Aliases,
     /// Of each service.
     slices_of: BTreeMap<ServiceName, BTreeSet<ServiceName>>,
     /// Services with their endpoints; those in `stale` are to be made anew.
@@ -62,6 +63,7 @@ impl State {
             pods: Known::new("Pod"),
             nodes: Known::new("Node"),
             written: Written::default(),
+            aliases: Aliases::default(),
             slices_of: BTreeMap::new(),
             made: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -94,10 +96,10 @@ impl State {
     pub(super) fn take(&mut self, change: Change) -> Urgency {
         match change {
             Change::Services(delta) => {
-                for changed in self.services.take(delta) {
-                    self.stale.insert(changed.name);
-                    self.recheck = true;
-                }
+                let changed = self.services.take(delta);
+                self.recheck |= !changed.is_empty();
+                self.stale.extend(changed.into_iter().map(|changed| changed.name));
+                self.alias();
                 Urgency::Other
             }
             Change::Slices(delta) => {
@@ -140,6 +142,14 @@ impl State {
                 Urgency::Other
             }
         }
+    }
+
+    /// Whose aliases are others now is to be made anew.
+    fn alias(&mut self) {
+        let declared = self.services.values();
+        let aliases = Aliases::new(declared.filter_map(|declared| declared.alias()));
+        self.stale.extend(aliases.differing(&self.aliases).cloned());
+        self.aliases = aliases;
     }
 
     fn slice(&mut self, Changed { name, former }: Changed<DeclaredSlice>) -> Urgency {
@@ -193,13 +203,14 @@ impl State {
             let nodes = self.nodes.entries().map(|(name, node)| (name.name.as_str(), node));
             let pods = Pods::new(self.pods.values(), Unknown::LeftOut).on(nodes);
             for name in std::mem::take(&mut self.stale) {
-                let Some(declared) = self.services.get(&name) else {
+                let declared = self.services.get(&name).and_then(Declared::service);
+                let Some(declared) = declared else {
                     self.made.remove(&name);
                     continue;
                 };
                 let slices = self.slices_of.get(&name).into_iter().flatten();
                 let slices = slices.filter_map(|slice| self.slices.get(slice));
-                self.made.insert(name, service(declared, slices, &pods));
+                self.made.insert(name, service(declared, &self.aliases, slices, &pods));
             }
         }
         let services: Vec<_> = self.made.values().cloned().collect();

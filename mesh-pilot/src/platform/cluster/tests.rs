@@ -162,6 +162,34 @@ fn an_object_that_cannot_be_read_stays_as_it_was() {
 }
 
 #[test]
+fn aliases_come_and_go_with_what_they_lead_by() {
+    let alias = |own: &str, target: &str| {
+        let spec = json!({"type": "ExternalName",
+            "externalName": format!("{target}.shop.svc.cluster.local")});
+        let object = json!({"metadata": {"name": own, "namespace": "shop"}, "spec": spec});
+        let read = declared_service(typed(&object).unwrap(), "cluster.local");
+        Change::Services(set(&object, read))
+    };
+    let aliases = |state: &mut State| -> Vec<String> {
+        let services = &state.contents().services;
+        services.iter().flat_map(|s| &s.aliases).map(|alias| alias.name.name.clone()).collect()
+    };
+    let mut state = cart();
+    state.take(alias("b", "a"));
+    assert_eq!(aliases(&mut state), [""; 0]);
+    state.take(alias("a", "cart"));
+    assert_eq!(aliases(&mut state), ["a", "b"]);
+    assert_eq!(endpoints(&mut state), ["1", "2"], "they are no services of their own");
+    state.take(Change::Services(Delta::Gone(name("a"))));
+    assert_eq!(aliases(&mut state), [""; 0]);
+    state.take(alias("b", "cart"));
+    state.take(alias("a", "b"));
+    assert_eq!(aliases(&mut state), ["a", "b"]);
+    state.take(alias("b", "a"));
+    assert_eq!(aliases(&mut state), [""; 0], "a circle");
+}
+
+#[test]
 fn of_two_families_the_first_counts() {
     for (families, expected) in [(["IPv4", "IPv6"], "10.0.0.1"), (["IPv6", "IPv4"], "fd00::1")] {
         let mut state = cart();
@@ -360,10 +388,10 @@ async fn what_would_be_refused_is_told_before_it_is_written() {
     // What is applied just before may not be known yet.
     let late = service(json!({"ports": [{"name": "http", "port": 80}]}));
     let Change::Services(Delta::Set(_, read)) = late else { panic!("no service") };
-    let mut service = read.unwrap().unwrap();
+    let Some(Declared::Service(mut service)) = read.unwrap() else { panic!("no service") };
     service.service.hostname = "till.shop.svc.cluster.local".to_owned();
     service.service.name = name("till");
-    let late = Change::Services(Delta::Set(name("till"), Ok(Some(service))));
+    let late = Change::Services(Delta::Set(name("till"), Ok(Some(Declared::Service(service)))));
     let text = text("till", "till");
     let (checked, _) = tokio::join!(inner.check(&text, "shop"), changes.send(late));
     assert!(checked.is_ok(), "{checked:?}");

@@ -7,13 +7,13 @@ use mesh_rules::{Document, Problem, Rule, documents, is_rule, rule};
 
 use crate::platform::MeshConfig;
 use crate::platform::kubernetes::{
-    DeclaredService, DeclaredSlice, FieldError, declared_service, declared_slice, typed, workload,
+    Declared, DeclaredSlice, FieldError, declared_service, declared_slice, typed, workload,
 };
 
 /// The objects of a file that mean something to the mesh.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    pub(super) services: Vec<(String, DeclaredService)>,
+    pub(super) services: Vec<(String, Declared)>,
     pub(super) workloads: Vec<(String, Arc<Workload>)>,
     pub(super) slices: Vec<(String, DeclaredSlice)>,
     pub(super) rules: Vec<Rule>,

@@ -88,7 +88,7 @@ impl State {
             .collect();
         let services = objects.iter().flat_map(|objects| &objects.services);
         let services: Vec<_> = services
-            .filter(|(source, declared)| once.named(source, "Service", &declared.service.name))
+            .filter(|(source, declared)| once.named(source, "Service", declared.name()))
             .map(|(_, service)| service)
             .collect();
         let rules: Vec<Rule> = objects
@@ -101,7 +101,7 @@ impl State {
             .cloned()
             .collect();
 
-        let services = kubernetes::services(services, slices, &workloads);
+        let services = kubernetes::services(&services, slices, &workloads);
         let refused = self.rules.take(rules, &services);
 
         self.problems = self.files.values().flat_map(|file| file.problems.clone()).collect();

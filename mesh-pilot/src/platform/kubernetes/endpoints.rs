@@ -7,12 +7,12 @@ use std::sync::Arc;
 use mesh_model::{Endpoint, Locality, Service, ServiceName, TargetPort, Workload};
 
 use super::slice::SliceEndpoint;
-use super::{DeclaredService, DeclaredSlice};
+use super::{Aliases, Declared, DeclaredService, DeclaredSlice};
 
-/// The services with their endpoints: those of the service's slices when it has some, else
-/// of the pods that its selector selects.
+/// The services with their aliases and their endpoints: those of the service's slices when it has
+/// some, else of the pods that its selector selects.
 pub(in super::super) fn services<'a>(
-    declared: impl IntoIterator<Item = &'a DeclaredService>,
+    declared: &[&'a Declared],
     slices: impl IntoIterator<Item = &'a DeclaredSlice>,
     workloads: &[Arc<Workload>],
 ) -> Vec<Arc<Service>> {
@@ -23,27 +23,34 @@ pub(in super::super) fn services<'a>(
             by_service.entry(service).or_default().push(slice);
         }
     }
-    let services =
-        declared.into_iter().map(|declared| match by_service.get(&declared.service.name) {
-            Some(slices) => service(declared, slices.iter().copied(), &pods),
-            None => with_endpoints(declared, of_pods(declared, workloads)),
-        });
+    let aliases = Aliases::new(declared.iter().filter_map(|declared| declared.alias()));
+    let services = declared.iter().filter_map(|declared| declared.service());
+    let services = services.map(|declared| match by_service.get(&declared.service.name) {
+        Some(slices) => service(declared, &aliases, slices.iter().copied(), &pods),
+        None => with_endpoints(declared, &aliases, of_pods(declared, workloads)),
+    });
     services.collect()
 }
 
-/// A service with the endpoints of its slices.
+/// A service with its aliases and the endpoints of its slices.
 pub(in super::super) fn service<'a>(
     declared: &DeclaredService,
+    aliases: &Aliases,
     slices: impl IntoIterator<Item = &'a DeclaredSlice>,
     pods: &Pods<'_>,
 ) -> Arc<Service> {
-    with_endpoints(declared, of_slices(declared, slices, pods))
+    with_endpoints(declared, aliases, of_slices(declared, slices, pods))
 }
 
-fn with_endpoints(declared: &DeclaredService, mut endpoints: Vec<Endpoint>) -> Arc<Service> {
+fn with_endpoints(
+    declared: &DeclaredService,
+    aliases: &Aliases,
+    mut endpoints: Vec<Endpoint>,
+) -> Arc<Service> {
     endpoints.sort_by_key(|e| (e.service_port, e.address, e.port));
     endpoints.dedup_by_key(|e| (e.service_port, e.address, e.port));
-    Arc::new(Service { endpoints, ..declared.service.clone() })
+    let aliases = aliases.of(&declared.service.name).to_vec();
+    Arc::new(Service { aliases, endpoints, ..declared.service.clone() })
 }
 
 /// What becomes of an endpoint whose pod nobody has told of.

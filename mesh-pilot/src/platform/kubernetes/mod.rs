@@ -1,5 +1,6 @@
 //! Kubernetes' own objects, turned into the model. Shared by all adapters that read them.
 
+mod alias;
 mod endpoints;
 mod node;
 mod pod;
@@ -9,10 +10,11 @@ mod slice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(super) use alias::Aliases;
 pub(super) use endpoints::{Pods, Unknown, service, services};
 pub(super) use node::locality;
 pub(super) use pod::workload;
-pub(super) use service::{DeclaredService, declared_service};
+pub(super) use service::{Declared, DeclaredService, declared_service};
 pub(super) use slice::{DeclaredSlice, declared_slice};
 
 /// A field that cannot be what it is.
@@ -67,9 +69,9 @@ mod tests {
         mesh_rules::documents("", yaml).unwrap().remove(0).value
     }
 
-    fn service(spec: &str) -> Result<Option<DeclaredService>, FieldError> {
+    fn service(spec: &str) -> Result<Declared, FieldError> {
         let text = format!("{{metadata: {{name: a, namespace: n}}, spec: {{{spec}}}}}");
-        declared_service(typed(&read(&text))?, "cluster.local")
+        declared_service(typed(&read(&text))?, "cluster.local").map(Option::unwrap)
     }
 
     #[test]
@@ -91,10 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_in_dns_is_no_service_of_the_mesh() {
-        assert!(service("type: ExternalName, externalName: example.com").unwrap().is_none());
-        assert!(service("clusterIP: None").unwrap().unwrap().service.headless);
-        assert!(!service("ports: []").unwrap().unwrap().service.headless);
+    fn what_has_no_address_may_be_headless_an_alias_or_nothing_to_the_mesh() {
+        let is_headless = |spec: &str| match service(spec).unwrap() {
+            Declared::Service(declared) => Some(declared.service.headless),
+            Declared::Alias(_) => None,
+        };
+        assert_eq!(is_headless("clusterIP: None"), Some(true));
+        assert_eq!(is_headless("ports: []"), Some(false));
+        let alias = "type: ExternalName, externalName: b.n.svc.cluster.local, ports: [{port: 0}]";
+        assert_eq!(is_headless(alias), None);
+        let other = "{metadata: {name: a}, spec: {type: ExternalName, externalName: a.com}}";
+        let other = declared_service(typed(&read(other)).unwrap(), "cluster.local");
+        assert_eq!(other.unwrap(), None);
     }
 
     #[test]
@@ -134,7 +144,7 @@ mod tests {
             pod(3, &format!("{{name: over-by-then, {}}}", port(8003))),
         ];
         let declared = service("selector: {app: a}, ports: [{port: 80, targetPort: web}]");
-        let services = services(&[declared.unwrap().unwrap()], &[], &pods);
+        let services = services(&[&declared.unwrap()], &[], &pods);
         let name = ServiceName { name: "a".into(), namespace: "n".into() };
         assert_eq!(services[0].name, name);
         let endpoints = services[0].endpoints.iter();

@@ -4,12 +4,43 @@ use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::{Labels, Protocol, ServiceName, TargetPort};
 
+use super::alias::{DeclaredAlias, declared_alias};
 use super::{FieldError, address, field_error, name, namespace, port};
+
+/// What a Service is to the mesh.
+#[derive(Debug, Clone, PartialEq)]
+pub(in super::super) enum Declared {
+    Service(DeclaredService),
+    Alias(DeclaredAlias),
+}
+
+impl Declared {
+    pub(in super::super) fn name(&self) -> &ServiceName {
+        match self {
+            Self::Service(declared) => &declared.service.name,
+            Self::Alias(declared) => &declared.alias.name,
+        }
+    }
+
+    pub(in super::super) fn service(&self) -> Option<&DeclaredService> {
+        match self {
+            Self::Service(declared) => Some(declared),
+            Self::Alias(_) => None,
+        }
+    }
+
+    pub(in super::super) fn alias(&self) -> Option<&DeclaredAlias> {
+        match self {
+            Self::Service(_) => None,
+            Self::Alias(declared) => Some(declared),
+        }
+    }
+}
 
 /// A service, before its endpoints are known.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) struct DeclaredService {
-    /// Its endpoints are still empty.
+    /// Its endpoints and aliases are still empty.
     pub(in super::super) service: mesh_model::Service,
     /// Empty: its endpoints are given by slices alone.
     pub(in super::super) selector: Labels,
@@ -21,18 +52,18 @@ pub(in super::super) struct DeclaredService {
     pub(in super::super) is_ipv4: Option<bool>,
 }
 
-/// `None` for an `ExternalName`, which is nothing but an alias in DNS.
+/// `None` for an alias of what is not the cluster's.
 pub(in super::super) fn declared_service(
     declared: Service,
     cluster_domain: &str,
-) -> Result<Option<DeclaredService>, FieldError> {
+) -> Result<Option<Declared>, FieldError> {
     let name = ServiceName {
         name: name(declared.metadata.name)?,
         namespace: namespace(declared.metadata.namespace),
     };
     let spec = declared.spec.unwrap_or_default();
     if spec.type_.as_deref() == Some("ExternalName") {
-        return Ok(None);
+        return Ok(declared_alias(name, &spec, cluster_domain).map(Declared::Alias));
     }
     let virtual_address = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty());
     let headless = virtual_address == Some("None");
@@ -54,17 +85,18 @@ pub(in super::super) fn declared_service(
     let service = mesh_model::Service {
         hostname: name.hostname(cluster_domain),
         name,
+        aliases: Vec::new(),
         address: virtual_address,
         headless,
         ports,
         endpoints: Vec::new(),
     };
-    Ok(Some(DeclaredService {
+    Ok(Some(Declared::Service(DeclaredService {
         is_ipv4: virtual_address.map(|address| address.is_ipv4()).or(first_family),
         service,
         selector: spec.selector.unwrap_or_default(),
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
-    }))
+    })))
 }
 
 /// `None` for what is not TCP, which passes the mesh by.

@@ -108,6 +108,7 @@ fn service(name: &str, namespace: &str) -> Arc<Service> {
         hostname: name.hostname("cluster.local"),
         name,
         address: None,
+        aliases: Vec::new(),
         headless: false,
         ports: vec![port],
         endpoints: Vec::new(),
