@@ -1,5 +1,6 @@
 //! What is on the wire between two pods with sidecars: applications that speak plain text,
-//! the agent's real rules, and everything that passes between them recorded.
+//! the agent's real rules, and everything that passes between them recorded. Over IPv4 and over
+//! IPv6: the pods have addresses of both.
 
 #![allow(clippy::unwrap_used, reason = "a failed test says where")]
 
@@ -7,7 +8,7 @@ mod common;
 
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +21,8 @@ use mesh_testkit::{envoy, eventually};
 use mesh_tls::{Authority, CertificateRequest, PrivateKey, SpiffeId, csr};
 use socket2::{Domain, Protocol, Socket, Type};
 
-const CLIENT: &str = "10.244.9.2";
-const SERVER: &str = "10.244.9.3";
+const CLIENT: [&str; 2] = ["10.244.9.2/24", "fd00:9::2/64"];
+const SERVER: [&str; 2] = ["10.244.9.3/24", "fd00:9::3/64"];
 const PORT: u16 = 8080;
 const REQUEST: &str = "GET /the-secret-question HTTP/1.1\r\n\r\n";
 const RESPONSE: &str = "HTTP/1.1 200 OK\r\n\r\nthe-secret-answer";
@@ -36,12 +37,14 @@ struct Pods {
 
 fn pods() -> Pods {
     let (wire, client, server) = (Namespace::new(), Namespace::new(), Namespace::new());
-    for (pod, address, name) in [(&client, CLIENT, "client"), (&server, SERVER, "server")] {
+    for (pod, [v4, v6], name) in [(&client, CLIENT, "client"), (&server, SERVER, "server")] {
         pod.enter();
         ip(&format!("link add eth0 type veth peer name {name} netns {}", wire.path()));
-        ip(&format!("addr add {address}/24 dev eth0"));
+        ip(&format!("addr add {v4} dev eth0"));
+        ip(&format!("addr add {v6} dev eth0 nodad"));
         ip("link set eth0 up");
         ip("route add default via 10.244.9.1");
+        ip("-6 route add default via fd00:9::1");
     }
     wire.enter();
     ip("link add wire type bridge");
@@ -54,9 +57,9 @@ fn pods() -> Pods {
     Pods { wire, client, server }
 }
 
-/// The application of the server's pod.
+/// The application of the server's pod, which takes both families by one socket.
 fn serve() {
-    let listener = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
+    let listener = TcpListener::bind(("::", PORT)).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -70,8 +73,8 @@ fn serve() {
 }
 
 /// The application of the client's pod; none when it was not answered.
-fn ask() -> Option<String> {
-    let mut stream = TcpStream::connect((SERVER, PORT)).ok()?;
+fn ask(server: IpAddr) -> Option<String> {
+    let mut stream = TcpStream::connect((server, PORT)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     stream.write_all(REQUEST.as_bytes()).ok()?;
     let mut answer = String::new();
@@ -129,14 +132,20 @@ impl Drop for Capture {
     }
 }
 
-/// Of an Ethernet frame with IPv4 and TCP in it; none when there is nothing in it.
+/// Of an Ethernet frame with IP and TCP in it; none when there is nothing in it.
 fn payload(frame: &[u8]) -> Option<Vec<u8>> {
     let packet = frame.get(14..)?;
-    let (version, header) = (packet.first()? >> 4, usize::from(packet.first()? & 15) * 4);
-    if frame[12..14] != [8, 0] || version != 4 || *packet.get(9)? != 6 {
+    let length =
+        |at: usize| Some(usize::from(u16::from_be_bytes([packet[at], *packet.get(at + 1)?])));
+    let (protocol, header, total) = match frame[12..14] {
+        [0x08, 0x00] => (*packet.get(9)?, usize::from(packet[0] & 15) * 4, length(2)?),
+        // Without extension headers, of which there are none here.
+        [0x86, 0xdd] => (*packet.get(6)?, 40, 40 + length(4)?),
+        _ => return None,
+    };
+    if protocol != 6 {
         return None;
     }
-    let total = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
     let segment = packet.get(header..total)?;
     let payload = segment.get(usize::from(segment.get(12)? >> 4) * 4..)?;
     (!payload.is_empty()).then(|| payload.to_vec())
@@ -168,7 +177,7 @@ fn common_tls(own: &str, other: &str, folder: &Path) -> String {
     )
 }
 
-/// One listener at `port` that passes bytes on to where they were sent.
+/// One listener at `port`, of both families, that passes bytes on to where they were sent.
 fn sidecar(port: u16, downstream: &str, upstream: &str) -> String {
     format!(
         "
@@ -177,6 +186,7 @@ static_resources:
   listeners:
   - name: pod
     address: {{socket_address: {{address: 0.0.0.0, port_value: {port}}}}}
+    additional_addresses: [{{address: {{socket_address: {{address: '::', port_value: {port}}}}}}}]
     listener_filters:
     - {{name: original_dst, typed_config: {{{TYPE}.filters.listener.original_dst.v3.OriginalDst}}}}
     filter_chains:
@@ -208,7 +218,8 @@ fn server_sidecar(folder: &Path) -> String {
         "transport_socket: {{name: tls, typed_config: {{{TYPE}.transport_sockets.tls.v3.DownstreamTlsContext, \
          require_client_certificate: true, {tls}}}}}"
     );
-    let source = "upstream_bind_config: {source_address: {address: 127.0.0.6, port_value: 0}}";
+    let source = "upstream_bind_config: {source_address: {address: 127.0.0.6, port_value: 0}, \
+         extra_source_addresses: [{address: {address: '::6', port_value: 0}}]}";
     sidecar(15006, &socket, source)
 }
 
@@ -232,24 +243,35 @@ fn check(proxy: PathBuf) {
     certificate(&authority, "server", folder.path());
     let pods = pods();
 
-    // First without a mesh: what is to be hidden is seen, by a capture that works.
-    pods.wire.enter();
-    let plain = Capture::start();
-    pods.client.enter();
-    let answer = eventually("the server's application answers", ask);
-    assert_eq!(answer, RESPONSE);
-    eventually("both are on the wire", || {
-        (plain.shows("the-secret-question") && plain.shows("the-secret-answer")).then_some(())
-    });
-    drop(plain);
+    let servers = SERVER.map(|server| server.split('/').next().unwrap().parse().unwrap());
 
+    // First without a mesh: what is to be hidden is seen, by a capture that works.
+    for server in servers {
+        pods.wire.enter();
+        let plain = Capture::start();
+        pods.client.enter();
+        let answer = eventually("the server's application answers", || ask(server));
+        assert_eq!(answer, RESPONSE);
+        eventually("both are on the wire", || {
+            (plain.shows("the-secret-question") && plain.shows("the-secret-answer")).then_some(())
+        });
+    }
+
+    pods.client.enter();
     let _client = start(&client_sidecar(folder.path()), &proxy);
     pods.server.enter();
     let _server = start(&server_sidecar(folder.path()), &proxy);
+    for server in servers {
+        is_encrypted(&pods, server);
+    }
+}
+
+/// What the client's application asks the server's.
+fn is_encrypted(pods: &Pods, server: IpAddr) {
     pods.wire.enter();
     let capture = Capture::start();
     pods.client.enter();
-    let answer = eventually("the server's application answers", ask);
+    let answer = eventually("the server's application answers", || ask(server));
     assert_eq!(answer, RESPONSE, "the applications notice nothing");
     // 22 is a handshake, 23 what the applications say.
     eventually("TLS is on the wire", || {

@@ -138,17 +138,31 @@ async fn tls_of_destination_rules() {
     mtls_effect("mtls-destination-rules").await;
 }
 
-/// What mutual TLS makes of a sidecar is right for both proxies.
+/// What a sidecar is told whose pod has both families, and else is not.
+#[tokio::test]
+async fn a_pod_of_both_families() {
+    let snapshot = snapshot(&[golden("mtls")], MeshConfig::default()).await;
+    let [one, both] = ["", "10.244.3.3,fd00:3::3"]
+        .map(|addresses| written(&translate(&snapshot, &proxy_of(STORE, addresses))));
+    compare("both-families", without(both, &one));
+}
+
+/// What mutual TLS and IPv6 make of a sidecar is right for both proxies.
 #[tokio::test]
 async fn proxies_accept_each_mode() {
     let Some(envoy) = mesh_testkit::envoy::binary() else { return };
     let proxies = [mesh_testkit::binary::binary("mesh-proxy"), envoy];
-    let cases = ["mtls-strict", "mtls-disable", "mtls-port-level", "mtls-destination-rules"];
+    let cases = [
+        ("mtls-strict", ""),
+        ("mtls-disable", "10.244.3.3,fd00:3::3"),
+        ("mtls-port-level", ""),
+        ("mtls-destination-rules", ""),
+    ];
     let folder = tempfile::tempdir().unwrap();
-    for rules in cases {
+    for (rules, addresses) in cases {
         let inputs = [golden("mtls"), golden(rules)];
         let snapshot = snapshot(&inputs, MeshConfig::default()).await;
-        let mut resources = translate(&snapshot, &proxy(STORE));
+        let mut resources = translate(&snapshot, &proxy_of(STORE, addresses));
         for cluster in &mut resources.clusters {
             // Files that only the user's own sidecars have.
             cluster.transport_socket.take_if(|_| cluster.name.contains("store."));
@@ -229,12 +243,16 @@ async fn difference(name: &str, base: &str, rules: &[PathBuf], mesh: MeshConfig,
     let base = snapshot(&[golden(base)], mesh).await;
     let proxy = proxy(node);
     let base = written(&translate(&base, &proxy));
-    let mut difference = written(&translate(&changed, &proxy));
-    for (kind, resources) in &mut difference {
-        let known = base[kind].as_array().unwrap();
+    compare(name, without(written(&translate(&changed, &proxy)), &base));
+}
+
+/// The resources that are not among the others.
+fn without(mut resources: Map<String, Value>, known: &Map<String, Value>) -> Map<String, Value> {
+    for (kind, resources) in &mut resources {
+        let known = known[kind].as_array().unwrap();
         resources.as_array_mut().unwrap().retain(|resource| !known.contains(resource));
     }
-    compare(name, difference);
+    resources
 }
 
 /// The folder's last snapshot, after making sure that nothing of it was refused.
@@ -255,8 +273,16 @@ async fn snapshot(inputs: &[PathBuf], mesh: MeshConfig) -> Arc<Snapshot> {
 }
 
 fn proxy(node: &str) -> Proxy {
+    proxy_of(node, "")
+}
+
+/// A proxy that says that its pod has these addresses.
+fn proxy_of(node: &str, addresses: &str) -> Proxy {
+    let kind = Some(prost_types::value::Kind::StringValue(addresses.to_owned()));
+    let fields = [("INSTANCE_IPS".to_owned(), prost_types::Value { kind })].into();
     let id = node.to_owned();
-    let node = mesh_proto::envoy::config::core::v3::Node { id, ..Default::default() };
+    let metadata = Some(prost_types::Struct { fields });
+    let node = mesh_proto::envoy::config::core::v3::Node { id, metadata, ..Default::default() };
     Proxy::from_node(&node).unwrap()
 }
 

@@ -8,7 +8,7 @@ use mesh_model::{PeerAuthentication, Service, Snapshot, TrafficPolicy};
 use mesh_xds::server::{Resources, Store};
 
 use super::encode::{Encoded, encode, together};
-use crate::translate::{self, Proxy, Role, translate};
+use crate::translate::{self, Families, Proxy, Role, translate};
 
 /// Of all streams.
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Kept {
     world: World,
     /// By full name.
     services: HashMap<String, Part>,
-    namespaces: HashMap<String, Encoded>,
+    namespaces: HashMap<(String, Families), Encoded>,
     /// How many services were translated, ever.
     translated: u64,
 }
@@ -60,13 +60,14 @@ impl Shared {
             drop(kept);
             return self.alone(snapshot, proxy);
         }
-        if !kept.namespaces.contains_key(&proxy.namespace) {
-            let translated = translate::of_namespace(snapshot, &proxy.namespace);
-            kept.namespaces.insert(proxy.namespace.clone(), encode(&self.store, &translated));
+        let key = (proxy.namespace.clone(), proxy.families);
+        if !kept.namespaces.contains_key(&key) {
+            let translated = translate::of_namespace(snapshot, &proxy.namespace, proxy.families);
+            kept.namespaces.insert(key.clone(), encode(&self.store, &translated));
         }
         let own = encode(&self.store, &translate::own(snapshot, proxy));
         let services = kept.services.values().map(|part| &part.encoded);
-        together(services.chain(kept.namespaces.get(&proxy.namespace)).chain([&own]))
+        together(services.chain(kept.namespaces.get(&key)).chain([&own]))
     }
 
     fn alone(&self, snapshot: &Snapshot, proxy: &Proxy) -> Resources {
@@ -168,7 +169,8 @@ mod tests {
     fn proxies() -> Vec<Proxy> {
         let proxy = |number: u8| {
             let namespace = if number.is_multiple_of(2) { "shop" } else { "bank" };
-            let id = format!("sidecar~10.1.0.{number}~p{number}.{namespace}~svc.cluster.local");
+            let network = if number.is_multiple_of(3) { "fd00::" } else { "10.1.0." };
+            let id = format!("sidecar~{network}{number}~p{number}.{namespace}~svc.cluster.local");
             Proxy::from_node(&Node { id, ..Node::default() }).unwrap()
         };
         (0..20).map(proxy).collect()

@@ -95,6 +95,7 @@ mod tests {
                 pod: pod.to_owned(),
                 namespace: "default".to_owned(),
                 address: [10, 0, 0, 1].into(),
+                families: crate::translate::Families::V4,
                 labels: Default::default(),
                 tproxy: false,
             };

@@ -10,13 +10,13 @@ use mesh_proto::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy,
 };
 use mesh_proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster, circuit_breakers};
-use mesh_proto::envoy::config::core::v3::{BindConfig, Http1ProtocolOptions, Http2ProtocolOptions};
+use mesh_proto::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
 use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::extensions::upstreams::http::v3 as upstream;
 
 use super::client_tls::Target;
 use super::inbound::InboundPort;
-use super::{Role, client_tls, wire};
+use super::{Families, Role, client_tls, wire};
 
 /// Takes what is for nobody in the mesh, to where it was going.
 pub(super) const PASSTHROUGH: &str = "PassthroughCluster";
@@ -25,9 +25,6 @@ pub(super) const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 /// Takes nothing: has no endpoints.
 pub(super) const BLACK_HOLE: &str = "BlackHoleCluster";
 
-/// What the sidecar calls its own application from; the redirection rules know it, and let
-/// such a connection through.
-const INBOUND_SOURCE: &str = "127.0.0.6";
 /// Istio's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -103,8 +100,8 @@ fn lb_policy(balancing: LoadBalancing) -> LbPolicy {
 
 /// The application behind one port of the pod. A port that says `http` is spoken to as
 /// the client spoke, so that an application that takes both versions gets both.
-pub(super) fn inbound(port: InboundPort) -> Cluster {
-    let mut cluster = from_inbound_source(original_dst(&inbound_name(port.number)));
+pub(super) fn inbound(port: InboundPort, families: Families) -> Cluster {
+    let mut cluster = from_inbound_source(original_dst(&inbound_name(port.number)), families);
     match port.protocol {
         Protocol::Http => cluster.typed_extension_protocol_options = http_protocol(as_downstream()),
         Protocol::Http2 | Protocol::Grpc => {
@@ -116,7 +113,7 @@ pub(super) fn inbound(port: InboundPort) -> Cluster {
 }
 
 /// Those that are always there.
-pub(super) fn fixed() -> [Cluster; 3] {
+pub(super) fn fixed(families: Families) -> [Cluster; 3] {
     let passthrough = Cluster {
         typed_extension_protocol_options: http_protocol(as_downstream()),
         ..original_dst(PASSTHROUGH)
@@ -128,7 +125,8 @@ pub(super) fn fixed() -> [Cluster; 3] {
         }),
         ..named(BLACK_HOLE, DiscoveryType::Static)
     };
-    [passthrough, from_inbound_source(original_dst(INBOUND_PASSTHROUGH)), black_hole]
+    let inbound = from_inbound_source(original_dst(INBOUND_PASSTHROUGH), families);
+    [passthrough, inbound, black_hole]
 }
 
 /// Envoy's own limits (1,024 connections, pending requests, requests; 3 retries) would
@@ -161,12 +159,8 @@ fn original_dst(name: &str) -> Cluster {
     }
 }
 
-fn from_inbound_source(cluster: Cluster) -> Cluster {
-    let source = BindConfig {
-        source_address: Some(wire::socket_address(INBOUND_SOURCE, 0)),
-        ..Default::default()
-    };
-    Cluster { upstream_bind_config: Some(source), ..cluster }
+fn from_inbound_source(cluster: Cluster, families: Families) -> Cluster {
+    Cluster { upstream_bind_config: Some(families.inbound_source()), ..cluster }
 }
 
 type UpstreamProtocol = upstream::http_protocol_options::UpstreamProtocolOptions;

@@ -70,7 +70,6 @@ pub(super) fn virtual_listener(
         wire::listener_filter("envoy.filters.listener.original_dst", &OriginalDst {});
     let mut listener = Listener {
         name: "virtualInbound".to_owned(),
-        address: Some(wire::address("0.0.0.0", PORT)),
         listener_filters: vec![original_dst],
         traffic_direction: TrafficDirection::Inbound.into(),
         transparent: proxy.tproxy.then_some(true),
@@ -81,7 +80,7 @@ pub(super) fn virtual_listener(
         listener.listener_filters_timeout = Some(wire::duration(INSPECTION));
         listener.continue_on_listener_filters_timeout = true;
     }
-    Listener { filter_chains, ..listener }
+    proxy.families.on_all(PORT, Listener { filter_chains, ..listener })
 }
 
 /// What no service has: its bytes go to where they were sent.

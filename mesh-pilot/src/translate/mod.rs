@@ -9,6 +9,7 @@
 mod client_tls;
 mod cluster;
 mod endpoint;
+mod family;
 mod http;
 mod inbound;
 mod inbound_chain;
@@ -26,6 +27,7 @@ use mesh_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use mesh_proto::envoy::config::listener::v3::Listener;
 use mesh_proto::envoy::config::route::v3::RouteConfiguration;
 
+pub use family::Families;
 pub use proxy::{NodeError, Proxy, Role};
 
 /// All that one proxy is told. Each list is in a fixed order, and its names are unique.
@@ -56,7 +58,7 @@ fn sidecar(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
         all.extend(of_service(snapshot, service));
     }
     all.extend(own(snapshot, proxy));
-    all.extend(of_namespace(snapshot, &proxy.namespace));
+    all.extend(of_namespace(snapshot, &proxy.namespace, proxy.families));
     all
 }
 
@@ -70,10 +72,11 @@ pub(crate) fn of_service(snapshot: &Snapshot, service: &Service) -> Resources {
     }
 }
 
-/// What sidecars of a namespace are told alike of all services together.
-pub(crate) fn of_namespace(snapshot: &Snapshot, namespace: &str) -> Resources {
+/// What sidecars of a namespace whose pods have addresses of these families are told alike of
+/// all services together.
+pub(crate) fn of_namespace(snapshot: &Snapshot, namespace: &str, families: Families) -> Resources {
     Resources {
-        listeners: outbound::service_listeners(snapshot),
+        listeners: outbound::service_listeners(snapshot, families),
         routes: virtual_host::tables(snapshot, namespace),
         ..Resources::default()
     }
@@ -82,11 +85,11 @@ pub(crate) fn of_namespace(snapshot: &Snapshot, namespace: &str) -> Resources {
 /// What only this sidecar is told: of its own pod, and what is the same at all times.
 pub(crate) fn own(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
     let ports = inbound::ports(snapshot, proxy);
-    let inbound = ports.iter().map(|port| cluster::inbound(*port));
+    let inbound = ports.iter().map(|port| cluster::inbound(*port, proxy.families));
     Resources {
-        clusters: inbound.chain(cluster::fixed()).collect(),
+        clusters: inbound.chain(cluster::fixed(proxy.families)).collect(),
         listeners: vec![
-            outbound::virtual_listener(),
+            outbound::virtual_listener(proxy.families),
             inbound::virtual_listener(snapshot, proxy, &ports),
         ],
         ..Resources::default()

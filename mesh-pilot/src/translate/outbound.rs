@@ -9,22 +9,22 @@ use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
 use super::cluster::{BLACK_HOLE, PASSTHROUGH, outbound_name};
-use super::{http, inbound, wire};
+use super::{Families, http, inbound, wire};
 
 pub(super) const PORT: u16 = 15001;
 
 /// Where the redirection leads: hands each connection to the listener of its original
 /// destination, and passes on what has none.
-pub(super) fn virtual_listener() -> Listener {
-    Listener {
+pub(super) fn virtual_listener(families: Families) -> Listener {
+    let listener = Listener {
         name: "virtualOutbound".to_owned(),
-        address: Some(wire::address("0.0.0.0", PORT)),
         use_original_dst: Some(true),
         filter_chains: vec![trap("virtualOutbound-trap", PORT)],
         default_filter_chain: Some(chain("virtualOutbound-passthrough", http::tcp(PASSTHROUGH))),
         traffic_direction: TrafficDirection::Outbound.into(),
         ..Default::default()
-    }
+    };
+    families.on_all(PORT, listener)
 }
 
 /// A chain for connections made to the proxy's own port: passing them on would be a loop.
@@ -39,7 +39,7 @@ pub(super) fn chain(name: &str, filter: Filter) -> FilterChain {
 }
 
 /// One for each number of an HTTP port, then one for each address of a TCP port.
-pub(super) fn service_listeners(snapshot: &Snapshot) -> Vec<Listener> {
+pub(super) fn service_listeners(snapshot: &Snapshot, families: Families) -> Vec<Listener> {
     let ports = || {
         let services = snapshot.services().iter();
         let ports =
@@ -48,7 +48,8 @@ pub(super) fn service_listeners(snapshot: &Snapshot) -> Vec<Listener> {
     };
     let http_ports: BTreeSet<u16> =
         ports().filter(|(_, port)| port.protocol.is_http()).map(|(_, port)| port.number).collect();
-    let mut listeners: Vec<_> = http_ports.into_iter().map(http_listener).collect();
+    let http = http_ports.into_iter().map(|port| http_listener(port, families));
+    let mut listeners: Vec<_> = http.collect();
     let mut taken = BTreeSet::new();
     for (service, port) in ports().filter(|(_, port)| !port.protocol.is_http()) {
         let tcp = tcp_listeners(service, port);
@@ -63,14 +64,14 @@ pub(super) fn is_reserved(port: u16) -> bool {
     [PORT, inbound::PORT].contains(&port)
 }
 
-fn http_listener(port: u16) -> Listener {
-    let name = format!("0.0.0.0_{port}");
+fn http_listener(port: u16, families: Families) -> Listener {
+    let name = format!("{}_{port}", families.any());
     let routes = RouteSpecifier::Rds(Rds {
         config_source: Some(wire::ads()),
         route_config_name: port.to_string(),
     });
     let filter = http::client(&format!("outbound_{name}"), routes);
-    unbound(name, "0.0.0.0", port, filter)
+    families.on_all(port, unbound(name, filter))
 }
 
 /// At the virtual address; of a service without one, at each pod, or an HTTP listener of the
@@ -85,16 +86,17 @@ fn tcp_listeners(service: &Service, port: &ServicePort) -> Vec<Listener> {
         .into_iter()
         .map(|(address, port)| {
             let name = format!("{address}_{port}");
-            unbound(name, &address.to_string(), port, http::tcp(&cluster))
+            let address = Some(wire::ip_address(address, port));
+            Listener { address, ..unbound(name, http::tcp(&cluster)) }
         })
         .collect()
 }
 
-fn unbound(name: String, address: &str, port: u16, filter: Filter) -> Listener {
+/// Its address is still to come.
+fn unbound(name: String, filter: Filter) -> Listener {
     Listener {
         filter_chains: vec![chain("", filter)],
         name,
-        address: Some(wire::address(address, port)),
         bind_to_port: Some(false),
         traffic_direction: TrafficDirection::Outbound.into(),
         ..Default::default()

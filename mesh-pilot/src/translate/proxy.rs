@@ -7,6 +7,8 @@ use mesh_proto::envoy::config::core::v3::Node;
 use prost_types::Value;
 use prost_types::value::Kind;
 
+use super::Families;
+
 /// What a proxy is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -29,6 +31,8 @@ pub struct Proxy {
     pub namespace: String,
     /// Its address.
     pub address: IpAddr,
+    /// Of which families its pod has addresses: this one, and those of Istio's `INSTANCE_IPS`.
+    pub families: Families,
     /// The pod's labels, as it says itself; the platform's count where it knows the pod.
     pub labels: Labels,
     /// Whether TPROXY brings it what others send (Istio's `INTERCEPTION_MODE`).
@@ -69,6 +73,7 @@ impl Proxy {
             pod: pod.to_owned(),
             namespace: namespace.to_owned(),
             address,
+            families: families(node, address),
             labels: labels(node),
             tproxy: tproxy(node),
         })
@@ -89,9 +94,21 @@ impl Proxy {
 }
 
 fn tproxy(node: &Node) -> bool {
-    let mode = node.metadata.as_ref().and_then(|metadata| metadata.fields.get("INTERCEPTION_MODE"));
-    let mode = mode.and_then(|mode| mode.kind.as_ref());
-    matches!(mode, Some(Kind::StringValue(mode)) if mode == "TPROXY")
+    text(node, "INTERCEPTION_MODE") == Some("TPROXY")
+}
+
+/// What is no address in `INSTANCE_IPS` says nothing.
+fn families(node: &Node, address: IpAddr) -> Families {
+    let others = text(node, "INSTANCE_IPS").unwrap_or_default().split(',');
+    Families::of(others.filter_map(|other| other.trim().parse().ok()).chain([address]))
+}
+
+/// A text of the node's metadata.
+fn text<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    match &node.metadata.as_ref()?.fields.get(key)?.kind {
+        Some(Kind::StringValue(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// Istio's `LABELS` in the node's metadata.
@@ -135,6 +152,23 @@ mod tests {
         assert_eq!((proxy.role, proxy.pod.as_str()), (Role::Sidecar, "reviews-v1-0"));
         assert_eq!(proxy.namespace, "default");
         assert_eq!(proxy.address.to_string(), "10.244.0.5");
+    }
+
+    #[test]
+    fn listens_on_the_families_of_the_pods_addresses() {
+        for (own, instance, expected) in [
+            ("10.0.0.1", "", Families::V4),
+            ("10.0.0.1", "10.0.0.1", Families::V4),
+            ("10.0.0.1", "10.0.0.1,fd00::1", Families::Both),
+            ("fd00::1", "fd00::1, 10.0.0.1", Families::Both),
+            ("fd00::1", "fd00::1,nonsense", Families::V6),
+        ] {
+            let kind = Some(Kind::StringValue(instance.to_owned()));
+            let fields = [("INSTANCE_IPS".to_owned(), Value { kind })].into();
+            let metadata = Some(prost_types::Struct { fields });
+            let node = Node { metadata, ..node(&format!("sidecar~{own}~a.b~c")) };
+            assert_eq!(Proxy::from_node(&node).unwrap().families, expected, "{own} {instance}");
+        }
     }
 
     #[test]

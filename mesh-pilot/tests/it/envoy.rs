@@ -11,9 +11,11 @@ use mesh_testkit::{Netns, Process, envoy, eventually_async, require_command, req
 
 const NODE: &str = "sidecar~10.244.0.11~reviews-v1.default~default.svc.cluster.local";
 
-/// The first file of a proxy that asks the control plane without TLS, for mesh-proxy too.
+/// The first file of a proxy that asks the control plane without TLS, for mesh-proxy too. Its
+/// pod has IPv6 as well.
 pub fn bootstrap(node: &str, xds: SocketAddr) -> String {
-    let node = format!("node: {{id: \"{node}\", cluster: test}}\n");
+    let metadata = "metadata: {INSTANCE_IPS: 'fd00::11'}";
+    let node = format!("node: {{id: \"{node}\", cluster: test, {metadata}}}\n");
     node + &ADS.replace("PORT", &xds.port().to_string())
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn establish(
 ) -> Result<(Io, Option<SocketAddr>), ConnectError> {
     let tls = endpoint.tls.as_ref().map(|tls| tls.ready(protocol)).transpose();
     let tls = tls.map_err(|error| cluster.ssl_stats().failed(error))?;
-    let io = transport::dial(address, cluster.config.bind_address).await?;
+    let io = transport::dial(address, &cluster.config.bind_addresses).await?;
     let local = io.local_addr().ok();
     match tls {
         Some(tls) => Ok((tls.connect(io, cluster.ssl_stats()).await?, local)),

@@ -109,7 +109,7 @@ impl Cluster {
     ) -> Self {
         let transports =
             Transports::new(&config.transports, secrets, old.map(|old| &old.transports));
-        let old = old.filter(|old| old.config.bind_address == config.bind_address);
+        let old = old.filter(|old| old.config.bind_addresses == config.bind_addresses);
         let originals = old.filter(|old| {
             let (before, now) = (old.transports.of_nobody(), transports.of_nobody());
             before.map(Arc::as_ptr) == now.map(Arc::as_ptr)

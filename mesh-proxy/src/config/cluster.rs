@@ -37,8 +37,9 @@ pub(crate) struct Cluster {
     pub(crate) ignore_health_on_removal: bool,
     /// `outlier_detection`
     pub(crate) outlier: Option<Arc<OutlierDetection>>,
-    /// `upstream_bind_config.source_address`.
-    pub(crate) bind_address: Option<IpAddr>,
+    /// `upstream_bind_config`: `source_address` and `extra_source_addresses`, at most one of
+    /// each family.
+    pub(crate) bind_addresses: Vec<IpAddr>,
     /// Of the HTTP/1 connections to the endpoints.
     pub(crate) http1: Arc<Http1Options>,
     /// `max_response_headers_kb` in bytes; Envoy's default is 60 KiB.
@@ -84,7 +85,7 @@ impl Cluster {
             health_check: None,
             ignore_health_on_removal: false,
             outlier: None,
-            bind_address: None,
+            bind_addresses: Vec::new(),
             http1: Arc::default(),
             max_headers_size: 60 * 1024,
             max_headers_count: 100,

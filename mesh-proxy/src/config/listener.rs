@@ -16,6 +16,8 @@ pub(crate) struct Listener {
     /// What it listens on; for a listener that is not bound, the original destination
     /// that it takes connections for (0.0.0.0 or `::` takes every address of that port).
     pub(crate) address: Address,
+    /// `additional_addresses`: the same for these, each another one.
+    pub(crate) additional_addresses: Vec<Address>,
     /// `pipe.mode`: the permissions of a Unix socket's file. 0 leaves them as they come.
     pub(crate) pipe_mode: u32,
     /// `bind_to_port`; false when connections reach it only through `use_original_dst`.
@@ -53,6 +55,20 @@ pub(crate) struct Listener {
     pub(crate) ignores_global_limit: bool,
     /// Of the connections that come to it.
     pub(crate) buffer_limit: BufferLimit,
+}
+
+impl Listener {
+    /// All of its addresses, the first one first.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address).chain(&self.additional_addresses)
+    }
+
+    /// An address that this one has and `other` has too, where two cannot.
+    pub(crate) fn shared_address(&self, other: &Self) -> Option<&Address> {
+        self.addresses().find(|address| {
+            address.is_exclusive() && other.addresses().any(|theirs| theirs == *address)
+        })
+    }
 }
 
 /// Envoy's listener filter `ProxyProtocol`.

@@ -31,17 +31,27 @@ pub(crate) struct Slot {
     pub(super) open: Gauge,
 }
 
+impl Slot {
+    /// Of a listener whose connections `listeners` may take over.
+    pub(crate) fn new(listener: Arc<Active>, listeners: &Arc<Table>) -> Self {
+        let current = ArcSwap::new(listener);
+        Self { current, listeners: Arc::clone(listeners), open: Gauge::default() }
+    }
+}
+
 /// When nothing can be accepted (no file descriptor is left), how long until the next try.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// How long a listener's last connections may look for their filter chains.
 const LAST_ARRIVALS: Duration = Duration::from_secs(1);
 
-/// A listener's sockets, and the loops that accept from them.
+/// The sockets of one of a listener's addresses, and the loops that accept from them.
 pub(crate) struct Bound {
+    /// The address as it was asked for.
+    pub(crate) asked: Address,
     /// The address that the sockets have: with the port that the kernel chose for port 0.
     pub(crate) address: Address,
-    pub(crate) slot: Arc<Slot>,
+    slot: Arc<Slot>,
     /// One per worker when this process bound them; as many as the older process had when
     /// they are inherited.
     sockets: Vec<std::net::TcpListener>,
@@ -60,20 +70,17 @@ struct Accepting {
 type Stopped = Arc<AtomicBool>;
 
 impl Bound {
-    /// A listener with its sockets, of which there is one at least; nobody accepts yet.
+    /// An address with its sockets, of which there is one at least; nobody accepts yet.
     pub(crate) fn new(
-        listener: Arc<Active>,
-        listeners: &Arc<Table>,
+        asked: Address,
+        slot: &Arc<Slot>,
         sockets: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
         let address = match sockets.first() {
             Some(socket) => Address::of(socket)?,
-            None => listener.config.address.clone(),
+            None => asked.clone(),
         };
-        let current = ArcSwap::new(listener);
-        let slot =
-            Arc::new(Slot { current, listeners: Arc::clone(listeners), open: Gauge::default() });
-        Ok(Self { address, slot, sockets, accepting: None })
+        Ok(Self { asked, address, slot: Arc::clone(slot), sockets, accepting: None })
     }
 
     /// Begins to accept, or goes on: from each socket, and on each worker. With fewer
@@ -92,6 +99,7 @@ impl Bound {
         for (index, socket) in given.into_iter().enumerate() {
             let (slot, watcher, open) = (Arc::clone(&self.slot), watcher.clone(), open.clone());
             let stopped = Arc::clone(&stopped);
+            let socket = Arriving { socket, address: self.address.clone() };
             let index = index % workers.count().max(1);
             workers.run(index, move |worker| {
                 let worker = Here { worker: Rc::clone(worker), index };
@@ -148,6 +156,12 @@ impl Bound {
     }
 }
 
+/// A socket on its way to the worker that accepts.
+struct Arriving {
+    socket: std::net::TcpListener,
+    address: Address,
+}
+
 /// The worker that accepts.
 struct Here {
     worker: Rc<Worker>,
@@ -183,7 +197,7 @@ impl Here {
 /// after the socket.
 async fn accept(
     here: Here,
-    socket: std::net::TcpListener,
+    Arriving { socket, address }: Arriving,
     slot: Arc<Slot>,
     mut stop: Watcher,
     takes_waiting: Stopped,
@@ -191,7 +205,7 @@ async fn accept(
 ) {
     let watcher = stop.clone();
     let start = |io, remote| here.take(io, remote, &slot, &watcher);
-    let socket = match Socket::new(socket, &slot.current.load().config.address) {
+    let socket = match Socket::new(socket, &address) {
         Ok(socket) => socket,
         Err(error) => {
             warn!(listener = %slot.current.load().config.name, %error, "cannot accept connections");

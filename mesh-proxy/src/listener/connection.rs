@@ -105,8 +105,10 @@ impl Arrival {
         let original = (config.original_dst || config.use_original_dst)
             .then(|| match config.transparent {
                 // TPROXY has left it as it was; on the listener's own port nobody has sent it.
-                true => Some(accepted_on)
-                    .filter(|own| Some(own.port()) != config.address.ip().map(|ip| ip.port())),
+                true => Some(accepted_on).filter(|own| {
+                    let mut listening = config.addresses().filter_map(Address::ip);
+                    listening.all(|address| address.port() != own.port())
+                }),
                 false => original_destination(&io, accepted_on),
             })
             .flatten();

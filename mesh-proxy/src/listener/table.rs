@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 
 use super::Active;
+use crate::config::Address;
 
 type Map = HashMap<SocketAddr, Arc<Active>, RandomState>;
 
@@ -18,8 +19,10 @@ pub(crate) struct Table(ArcSwap<Map>);
 impl Table {
     /// Takes the place of all listeners that were there.
     pub(crate) fn replace<'a>(&self, listeners: impl Iterator<Item = &'a Arc<Active>>) {
-        let map = listeners
-            .filter_map(|listener| Some((listener.config.address.ip()?, Arc::clone(listener))));
+        let map = listeners.flat_map(|listener| {
+            let addresses = listener.config.addresses().filter_map(Address::ip);
+            addresses.map(|address| (address, Arc::clone(listener)))
+        });
         self.0.store(Arc::new(map.collect()));
     }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::stats::Stats;
 use crate::config::{self, Address, Name};
-use crate::listener::{Active, Bound, Chain, Table};
+use crate::listener::{Active, Bound, Chain, Slot, Table};
 use crate::stats::Registry;
 use crate::worker::Shared;
 use doors::Doors;
@@ -50,6 +50,8 @@ pub(crate) struct ListenerInfo {
     pub(crate) config: Arc<config::Listener>,
     /// The address that is listened on, or that an unbound listener takes connections for.
     pub(crate) address: Address,
+    /// The same of the others, in the configuration's order.
+    pub(crate) additional_addresses: Vec<Address>,
 }
 
 /// All listeners by name, and the drains of what was removed.
@@ -71,7 +73,10 @@ pub(super) struct Listeners {
 
 struct Listener {
     active: Arc<Active>,
-    bound: Option<Bound>,
+    slot: Arc<Slot>,
+    /// One for each address, in the configuration's order; none of a listener that is not
+    /// bound.
+    bound: Vec<Bound>,
 }
 
 impl Listeners {
@@ -165,8 +170,8 @@ impl Listeners {
         if old.is_some_and(|old| old.active.config == config) {
             return Ok(());
         }
-        if let Some(other) = self.holder(&config) {
-            return Err(ListenerError::Duplicate { name, address: config.address.clone(), other });
+        if let Some((address, other)) = self.held(&config) {
+            return Err(ListenerError::Duplicate { name, address, other });
         }
         let active = Active::new(config, shared, old.map(|old| &*old.active))
             .map(Arc::new)
@@ -185,28 +190,71 @@ impl Listeners {
     fn replace(&mut self, active: Arc<Active>) {
         let Some(listener) = self.by_name.get_mut(&active.config.name) else { return };
         let old = std::mem::replace(&mut listener.active, Arc::clone(&active));
-        if let Some(bound) = &listener.bound {
-            bound.slot.current.store(Arc::clone(&active));
-        }
+        listener.slot.current.store(Arc::clone(&active));
         self.drain(std::future::ready(()), gone(&old, Some(&active)), self.drain_time);
     }
 
-    /// Adds a listener, or one whose address changed: first the new sockets.
+    /// Adds a listener, or one whose addresses changed: first the sockets that are new. Those
+    /// of an address that stays are kept.
     fn bind(&mut self, active: Arc<Active>, shared: &Shared) -> Result<(), ListenerError> {
-        let bound = match active.config.bind_to_port {
-            true => Some(self.sockets_for(&active, shared)),
-            false => None,
+        let config = &active.config;
+        let name = &config.name;
+        let mut former = self.by_name.get_mut(name).map_or_else(Vec::new, |old| {
+            if old.may_share_sockets(config) { std::mem::take(&mut old.bound) } else { Vec::new() }
+        });
+        let slot = match (self.by_name.get(name), former.is_empty()) {
+            (Some(old), false) => Arc::clone(&old.slot),
+            _ => Arc::new(Slot::new(Arc::clone(&active), &self.by_address)),
         };
-        let bound = bound.transpose().map_err(|source| ListenerError::Bind {
-            name: active.config.name.clone(),
-            address: active.config.address.clone(),
-            source,
-        })?;
-        let listener = Listener { active: Arc::clone(&active), bound };
-        if let Some(old) = self.by_name.insert(active.config.name.clone(), listener) {
+        let is_new = |address: &&Address| former.iter().all(|bound| bound.asked != **address);
+        let new = match config.bind_to_port {
+            true => config.addresses().filter(is_new).cloned().collect(),
+            false => Vec::new(),
+        };
+        let mut bound = match self.sockets_of(new, &active, &slot, shared) {
+            Ok(bound) => bound,
+            Err(error) => {
+                if let Some(old) = self.by_name.get_mut(name) {
+                    old.bound.append(&mut former);
+                }
+                return Err(error);
+            }
+        };
+        let (kept, gone) = former.into_iter().partition(|bound| {
+            config.bind_to_port && config.addresses().any(|address| *address == bound.asked)
+        });
+        bound.extend::<Vec<_>>(kept);
+        bound.sort_by_key(|bound| config.addresses().position(|address| *address == bound.asked));
+        slot.current.store(Arc::clone(&active));
+        let listener = Listener { active: Arc::clone(&active), slot, bound };
+        if let Some(mut old) = self.by_name.insert(name.clone(), listener) {
+            old.bound.extend::<Vec<_>>(gone);
             self.retire(old, Some(&active), self.drain_time);
         }
         Ok(())
+    }
+
+    /// The sockets of these addresses, or of none of them.
+    fn sockets_of(
+        &mut self,
+        addresses: Vec<Address>,
+        active: &Active,
+        slot: &Arc<Slot>,
+        shared: &Shared,
+    ) -> Result<Vec<Bound>, ListenerError> {
+        let mut all = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            match self.sockets_for(&address, &active.config, slot, shared) {
+                Ok(bound) => all.push(bound),
+                Err(source) => {
+                    let closed = self.close(all);
+                    self.drain(closed, Vec::new(), self.drain_time);
+                    let name = active.config.name.clone();
+                    return Err(ListenerError::Bind { name, address, source });
+                }
+            }
+        }
+        Ok(all)
     }
 
     pub(super) fn remove(&mut self, name: &str) {
@@ -245,26 +293,32 @@ impl Listeners {
     }
 
     pub(super) fn infos(&self) -> Vec<ListenerInfo> {
-        let info = |listener: &Listener| ListenerInfo {
-            config: Arc::clone(&listener.active.config),
-            address: match &listener.bound {
-                Some(bound) => bound.address.clone(),
-                None => listener.active.config.address.clone(),
-            },
+        let info = |listener: &Listener| {
+            let config = &listener.active.config;
+            let actual = |asked: &Address| {
+                let bound = listener.bound.iter().find(|bound| bound.asked == *asked);
+                bound.map_or_else(|| asked.clone(), |bound| bound.address.clone())
+            };
+            ListenerInfo {
+                config: Arc::clone(config),
+                address: actual(&config.address),
+                additional_addresses: config.additional_addresses.iter().map(actual).collect(),
+            }
         };
         self.by_name.values().map(info).collect()
     }
 
-    /// Another listener that has the address already: two cannot, but port 0 is another
-    /// port each time.
+    /// Another listener that has one of the addresses already: two cannot, but port 0 is
+    /// another port each time.
     fn holder(&self, config: &config::Listener) -> Option<Name> {
-        let mut others = self.by_name.values().map(|listener| &listener.active.config);
-        let holder = others.find(|other| {
-            other.address == config.address
-                && other.name != config.name
-                && config.address.is_exclusive()
-        });
-        holder.map(|holder| holder.name.clone())
+        self.held(config).map(|(_, holder)| holder)
+    }
+
+    /// Such an address, and who has it.
+    fn held(&self, config: &config::Listener) -> Option<(Address, Name)> {
+        let others = self.by_name.values().map(|listener| &listener.active.config);
+        let mut others = others.filter(|other| other.name != config.name);
+        others.find_map(|other| Some((config.shared_address(other)?.clone(), other.name.clone())))
     }
 
     fn publish(&self) {
@@ -276,14 +330,24 @@ impl Listeners {
     /// take over.
     fn retire(&mut self, old: Listener, successor: Option<&Active>, timeout: Duration) {
         let chains = gone(&old.active, successor);
-        match (old.bound, &mut self.doors) {
-            (Some(bound), Doors::Closed(inherited)) => {
-                // Perhaps another listener's in a moment.
-                inherited.add(bound.address.clone(), bound.into_sockets());
-                self.drain(std::future::ready(()), chains, timeout);
+        let closed = self.close(old.bound);
+        self.drain(closed, chains, timeout);
+    }
+
+    /// Closes sockets, but for those that may be another listener's in a moment. What it
+    /// returns ends when every connection that was accepted has its filter chain.
+    fn close(&mut self, bound: Vec<Bound>) -> impl Future<Output = ()> + Send + use<> {
+        let mut arrivals = Vec::with_capacity(bound.len());
+        for bound in bound {
+            match &mut self.doors {
+                Doors::Closed(inherited) => {
+                    inherited.add(bound.address.clone(), bound.into_sockets());
+                }
+                Doors::Open | Doors::HandedOver(_) => arrivals.push(bound.stop()),
             }
-            (Some(bound), _) => self.drain(bound.stop(), chains, timeout),
-            (None, _) => self.drain(std::future::ready(()), chains, timeout),
+        }
+        async move {
+            join_all(arrivals).await;
         }
     }
 
@@ -328,12 +392,17 @@ impl Listeners {
 impl Listener {
     fn keeps_sockets(&self, new: &config::Listener) -> bool {
         let old = &self.active.config;
-        // One that is to be transparent and was not needs others: of the same address, they
-        // are refused as long as the old ones are there, and that is said.
-        old.address == new.address
-            && old.pipe_mode == new.pipe_mode
+        old.addresses().eq(new.addresses())
             && old.bind_to_port == new.bind_to_port
-            && old.transparent == new.transparent
+            && self.may_share_sockets(new)
+    }
+
+    /// Whether `new` can take the sockets of an address that both have. One that is to be
+    /// transparent and was not needs others: of the same address, they are refused as long as
+    /// the old ones are there, and that is said.
+    fn may_share_sockets(&self, new: &config::Listener) -> bool {
+        let old = &self.active.config;
+        old.pipe_mode == new.pipe_mode && old.transparent == new.transparent
     }
 }
 

@@ -1,7 +1,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 
-use mesh_testkit::free_address;
+use mesh_testkit::{free_address, free_ports};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -41,6 +41,7 @@ fn listener(name: &str, address: &str, cluster: &str) -> Arc<Listener> {
     Arc::new(Listener {
         name: name.into(),
         address: address.parse().unwrap(),
+        additional_addresses: Vec::new(),
         pipe_mode: 0,
         bind_to_port: true,
         use_original_dst: false,
@@ -136,6 +137,81 @@ async fn a_removed_listener_frees_its_address_and_drains() {
     }
     assert_eq!(greeting(address).await.1, "two");
     assert!(echoes(&mut old).await);
+}
+
+/// The listener "m" on each of these addresses.
+fn on(addresses: [SocketAddr; 2], cluster: &str) -> Arc<Listener> {
+    let [first, second] = addresses;
+    let one = listener("m", &first.to_string(), cluster);
+    Arc::new(Listener { additional_addresses: vec![second.into()], ..(*one).clone() })
+}
+
+#[tokio::test]
+async fn an_address_of_several_keeps_its_sockets_when_another_changes() {
+    let (plane, held) = serving().await;
+    let [a, b, c] = free_ports().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    plane.put_listener(on([a, b], "one")).unwrap();
+    let (mut old, name) = greeting(a).await;
+    assert_eq!((name.as_str(), greeting(b).await.1.as_str()), ("one", "one"));
+    let info = plane.listeners().pop().unwrap();
+    assert_eq!((info.address, info.additional_addresses), (a.into(), vec![b.into()]));
+
+    plane.put_listener(on([c, a], "two")).unwrap();
+    for address in [a, c] {
+        assert_eq!(greeting(address).await.1, "two");
+    }
+    let gone = TcpStream::connect(b).await.map(|_| ()).unwrap_err();
+    assert_eq!(gone.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(echoes(&mut old).await);
+    let info = plane.listeners().pop().unwrap();
+    assert_eq!((info.address, info.additional_addresses), (c.into(), vec![a.into()]));
+
+    // One that cannot be had: nothing changes.
+    let others = StdListener::bind(b).unwrap();
+    for second in [a, b] {
+        let refused = plane.put_listener(on([held, second], "one")).unwrap_err();
+        assert!(matches!(refused, ListenerError::Bind { address, .. } if address == held));
+    }
+    let refused = plane.put_listener(on([a, b], "one")).unwrap_err();
+    assert!(matches!(refused, ListenerError::Bind { address, .. } if address == b));
+    drop(others);
+    let other = Listener { name: "n".into(), ..(*on([b, a], "one")).clone() };
+    let refused = plane.put_listener(Arc::new(other)).unwrap_err();
+    assert!(matches!(refused, ListenerError::Duplicate { address, .. } if address == a));
+    assert!(TcpStream::connect(b).await.is_err());
+    for address in [a, c] {
+        assert_eq!(greeting(address).await.1, "two");
+    }
+}
+
+#[tokio::test]
+async fn each_address_of_a_listener_is_handed_over() {
+    let old = serving().await.0;
+    let addresses = free_ports().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    old.put_listener(on(addresses, "one")).unwrap();
+    let new = DataPlane::start(2, Shared::new(2), LONG).unwrap();
+    new.inherit(inherited(&old));
+    new.shared.clusters.put(cluster("two", upstream("two").await));
+    new.put_listener(on(addresses, "two")).unwrap();
+    let mut claimed = new.open();
+    claimed.sort();
+    let mut expected = addresses.map(config::Address::from);
+    expected.sort();
+    assert_eq!(claimed, expected);
+    old.hand_over(&claimed);
+    for address in addresses {
+        // Each of the old one's two workers may be about to accept one more.
+        let mut ones = 0;
+        while greeting(address).await.1 == "one" {
+            ones += 1;
+            assert!(ones <= 2, "the old one goes on accepting");
+        }
+    }
+    new.drain(Duration::ZERO).await;
+    old.open();
+    for address in addresses {
+        assert_eq!(greeting(address).await.1, "one");
+    }
 }
 
 #[tokio::test]

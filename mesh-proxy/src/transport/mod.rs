@@ -40,21 +40,22 @@ impl ConnectError {
     }
 }
 
-/// A connection in plain text, with TCP_NODELAY, from `source` if it is of the same family. It
-/// takes as long as it takes.
+/// A connection in plain text, with TCP_NODELAY, from that of `sources` which is of the same
+/// family. It takes as long as it takes.
 pub(crate) async fn dial(
     address: SocketAddr,
-    source: Option<IpAddr>,
+    sources: &[IpAddr],
 ) -> Result<TcpStream, ConnectError> {
-    let io = connect(address, source).await;
+    let io = connect(address, sources).await;
     io.map_err(|error| ConnectError::Io(Arc::new(error)))
 }
 
-async fn connect(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+async fn connect(address: SocketAddr, sources: &[IpAddr]) -> std::io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A source of the other family cannot reach the endpoint; Envoy ignores it too.
-    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
-        socket.bind(SocketAddr::new(source, 0))?;
+    let mut sources = sources.iter().filter(|source| source.is_ipv4() == address.is_ipv4());
+    if let Some(source) = sources.next() {
+        socket.bind(SocketAddr::new(*source, 0))?;
     }
     let io = socket.connect(address).await?;
     io.set_nodelay(true)?;

@@ -137,6 +137,29 @@ async fn a_listener_and_all_of_them_take_as_many_as_they_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listener_has_several_addresses() {
+    let [port] = free_ports();
+    let second = SocketAddr::from(([127, 0, 0, 1], port));
+    let address =
+        format!("address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}");
+    let more = format!("additional_addresses: [{{ {address} }}],");
+    let (proxy, front) = start(&["--concurrency", "2"], &more, "", "").await;
+    for address in [front, second] {
+        assert_eq!(ask(&mut connect(address), b""), OK, "{address}");
+    }
+    // What is counted is the first one's, as in Envoy.
+    let name = front.to_string().replace(':', "_");
+    stat_is(&proxy, &format!("listener.{name}.downstream_cx_total"), 2).await;
+    assert_eq!(proxy.text("/listeners").await, format!("front::{front}\nfront::{second}\n"));
+    let listeners = proxy.page("/listeners?format=json").await.json();
+    let status = &listeners["listener_statuses"][0];
+    assert_eq!(status["local_address"]["socket_address"]["port_value"], front.port());
+    let additional = &status["additional_local_addresses"];
+    assert_eq!(additional.as_array().map(Vec::len), Some(1), "{status}");
+    assert_eq!(additional[0]["socket_address"]["port_value"], port);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_unix_socket_is_listened_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.sock");

@@ -15,17 +15,20 @@ fn no_connection_is_refused_and_no_request_lost_whatever_the_number_of_workers()
     let workers = ["1", "3", "1", "2", "2", "4"];
     let flags = |workers| ["--concurrency", workers, "--drain-time-s", "1"];
     let mut old = site.first(&flags(workers[0]));
-    let load = Load::start(site.http, 4);
-    load.until_more(20);
+    let loads = [site.http, site.http_too].map(|address| Load::start(address, 2));
+    let until_more = || loads.iter().for_each(|load| load.until_more(10));
+    until_more();
     for (epoch, workers) in (1..).zip(&workers[1..]) {
         let new = site.start(epoch, &flags(workers));
         site.until_epoch(epoch);
-        load.until_more(20);
+        until_more();
         assert!(old.wait().success(), "{}", old.log());
-        load.until_more(20);
+        until_more();
         old = new;
     }
-    load.end().assert_nothing_lost();
+    for load in loads {
+        load.end().assert_nothing_lost();
+    }
 }
 
 #[test]
@@ -155,6 +158,25 @@ fn a_listener_that_the_new_configuration_lacks_ends_and_comes_back_with_the_old_
     let _next = site.start(2, &[]);
     site.until_epoch(2);
     site.greeted();
+}
+
+#[test]
+fn an_address_that_the_new_configuration_lacks_comes_back_with_the_old_process() {
+    let site = Site::new();
+    let _old = site.first(&[]);
+    let _keeps_it = site.greeted();
+    let load = Load::start(site.http, 2);
+    load.until_more(10);
+    let mut new = site.start_with(&site.file_without_http_too(), 1, &[]);
+    site.until_epoch(1);
+    eventually("the other address to go", || TcpStream::connect(site.http_too).err());
+    load.until_more(10);
+    load.end().assert_nothing_lost();
+    new.kill();
+    site.until_epoch(0);
+    for address in [site.http, site.http_too] {
+        connect(address).unwrap();
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Site {
     pub(crate) admin: SocketAddr,
     /// HTTP, to an upstream that answers with what it heard; `/ws` may be upgraded.
     pub(crate) http: SocketAddr,
+    /// The same listener's other address.
+    pub(crate) http_too: SocketAddr,
     /// TCP, to one that says hello and then what it hears.
     pub(crate) tcp: SocketAddr,
     _upstream: Upstream,
@@ -28,6 +30,7 @@ impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [admin, http, tcp] = free_ports().map(local);
+        let http_too = SocketAddr::from(([127, 0, 0, 2], http.port()));
         let upstream = Upstream::start("up");
         let clusters = [
             static_cluster("up", &[upstream.address()]),
@@ -35,11 +38,11 @@ impl Site {
             static_cluster("ws", &[upgrader()]),
         ];
         let listeners = [
-            listener("http", http, "", &connection_manager()),
+            listener("http", http, &additional(http_too), &connection_manager()),
             listener("tcp", tcp, "", &tcp_proxy("cluster: hello")),
         ];
         let clusters = clusters.concat();
-        Self { folder, admin, http, tcp, _upstream: upstream, listeners, clusters }
+        Self { folder, admin, http, http_too, tcp, _upstream: upstream, listeners, clusters }
     }
 
     /// The socket of an epoch.
@@ -55,6 +58,13 @@ impl Site {
     /// A file with only the HTTP listener.
     pub(crate) fn file_without_tcp(&self) -> PathBuf {
         self.file_of("http.yaml", &self.listeners[..1])
+    }
+
+    /// A file with both listeners, of which HTTP has one address less.
+    pub(crate) fn file_without_http_too(&self) -> PathBuf {
+        let listeners =
+            self.listeners.clone().map(|one| one.replace(&additional(self.http_too), ""));
+        self.file_of("less.yaml", &listeners)
     }
 
     fn file_of(&self, name: &str, listeners: &[String]) -> PathBuf {
@@ -171,6 +181,13 @@ pub(crate) fn websocket(address: SocketAddr) -> TcpStream {
     let head = read_head(&mut io);
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     io
+}
+
+/// A further address of a listener.
+fn additional(address: SocketAddr) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    let address = format!("address: {{socket_address: {{address: {ip}, port_value: {port}}}}}");
+    format!("additional_addresses: [{{{address}}}],")
 }
 
 fn read_head(io: &mut TcpStream) -> String {

@@ -8,26 +8,31 @@ use mesh_proto::envoy::config::listener::v3::{FilterChain, FilterChainMatch, Lis
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::Rds;
 use mesh_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 
-use super::super::{http, inbound_chain, outbound, tls, wire};
+use super::super::{Families, http, inbound_chain, outbound, tls, wire};
 use super::ports::{Port, Table};
 
 /// What a server of HTTPS speaks.
 const ALPN: [&str; 2] = ["h2", "http/1.1"];
 
-pub(super) fn of(port: &Port<'_>) -> Listener {
-    let address = port.bind.map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string());
-    let name = format!("{address}_{}", port.number);
+pub(super) fn of(port: &Port<'_>, families: Families) -> Listener {
+    let address = port.bind.map(|address| address.to_string());
+    let name = format!("{}_{}", address.as_deref().unwrap_or(families.any()), port.number);
     let mut taken = HashSet::new();
     let chains = port.tables.iter().filter_map(|table| chain(&name, table, &mut taken));
     let filter_chains: Vec<_> = chains.collect();
     let inspector = inbound_chain::needs_inspector(&filter_chains);
-    Listener {
-        address: Some(wire::address(&address, port.number)),
+    let listener = Listener {
         name,
         listener_filters: inspector.then(wire::tls_inspector).into_iter().collect(),
         filter_chains,
         traffic_direction: TrafficDirection::Outbound.into(),
         ..Default::default()
+    };
+    match address {
+        Some(address) => {
+            Listener { address: Some(wire::address(&address, port.number)), ..listener }
+        }
+        None => families.on_all(port.number, listener),
     }
 }
 

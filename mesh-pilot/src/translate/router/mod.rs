@@ -17,8 +17,8 @@ pub(super) fn resources(snapshot: &Snapshot, proxy: &Proxy) -> Resources {
     let ports = ports::of(snapshot, proxy);
     let tables = ports.iter().flat_map(|port| &port.tables);
     let routes: Vec<_> = tables.map(|table| hosts::routes(snapshot, table)).collect();
-    let mut resources =
-        Resources { listeners: ports.iter().map(listener::of).collect(), ..Resources::default() };
+    let listeners = ports.iter().map(|port| listener::of(port, proxy.families)).collect();
+    let mut resources = Resources { listeners, ..Resources::default() };
     let wanted = clusters_of(&routes);
     let services: HashSet<&str> = wanted.iter().filter_map(|name| cluster::host_of(name)).collect();
     for service in snapshot.services().iter().filter(|s| services.contains(s.hostname.as_str())) {

@@ -209,10 +209,10 @@ fn static_listeners(
         let path = path.index(index);
         let listener = listener(wire, &path, &known)?;
         only_one(&path, "listener", &mut names, &listener.name)?;
-        let same = |other: &&Arc<Listener>| other.address == listener.address;
-        if let Some(other) = found.iter().find(same).filter(|_| listener.address.is_exclusive()) {
-            let message =
-                format!("{} is the address of listener {:?}, too", other.address, other.name);
+        let mut shared =
+            found.iter().filter_map(|other| Some((other, listener.shared_address(other)?)));
+        if let Some((other, address)) = shared.next() {
+            let message = format!("{address} is the address of listener {:?}, too", other.name);
             return Err(path.field("address").error(message));
         }
         found.push(Arc::new(listener));

@@ -8,7 +8,8 @@ use mesh_proto::envoy::config::cluster::v3 as proto;
 use mesh_proto::envoy::config::core::v3 as core;
 
 use super::common::{
-    ads_source, enumeration, not_honoured, positive, refuse_set, required_name, socket_ip_and_port,
+    ads_source, enumeration, not_honoured, positive, refuse_set, required, required_name,
+    socket_ip_and_port,
 };
 use super::endpoint::{NamedEndpoint, load_assignment, named_endpoints, pipe};
 use super::{breakers, dns, health_check, http_options, lb_policy, outlier, transport_socket};
@@ -168,7 +169,7 @@ pub(crate) fn cluster(cluster: proto::Cluster, path: &Path) -> Result<Cluster, E
             .map(|wire| outlier::outlier_detection(&path.field("outlier_detection"), wire))
             .transpose()?
             .map(Arc::new),
-        bind_address: bind_address(path, upstream_bind_config)?,
+        bind_addresses: bind_addresses(path, upstream_bind_config)?,
         http1: Arc::new(upstream.http1),
         max_headers_size: upstream.max_headers_size,
         max_headers_count: upstream.max_headers_count,
@@ -258,7 +259,8 @@ fn dns_name(NamedEndpoint { host, mut template, .. }: NamedEndpoint) -> DnsName 
     DnsName { host, template }
 }
 
-fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<IpAddr>, Error> {
+/// Where connections come from. As in Envoy a second address must be of the other family.
+fn bind_addresses(path: &Path, config: Option<core::BindConfig>) -> Result<Vec<IpAddr>, Error> {
     let Some(core::BindConfig {
         source_address,
         freebind,
@@ -269,7 +271,7 @@ fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<
         validate_network_namespaces,
     }) = config
     else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let path = path.field("upstream_bind_config");
     let freebind = freebind == Some(true);
@@ -278,16 +280,36 @@ fn bind_address(path: &Path, config: Option<core::BindConfig>) -> Result<Option<
         BindConfig,
         freebind,
         socket_options,
-        extra_source_addresses,
         additional_source_addresses,
         local_address_selector,
         validate_network_namespaces,
     );
-    let Some(source) = source_address else { return Ok(None) };
-    let path = path.field("source_address");
-    let address = socket_ip_and_port(&path, source)?;
-    if address.port() != 0 {
-        return Err(not_honoured(&path.field("port_value")));
+    let mut found = Vec::new();
+    if let Some(source) = source_address {
+        found.push(source_ip(&path.field("source_address"), source)?);
     }
-    Ok(Some(address.ip()))
+    for (index, extra) in extra_source_addresses.into_iter().enumerate() {
+        let path = path.field("extra_source_addresses").index(index);
+        let core::ExtraSourceAddress { address, socket_options } = extra;
+        refuse_set!(&path, ExtraSourceAddress, socket_options);
+        let address = source_ip(&path.field("address"), required(&path, "address", address)?)?;
+        let Some(first) = found.first().filter(|_| found.len() == 1) else {
+            let expected = "found without source_address, or a second one; expected one beside it";
+            return Err(path.error(expected));
+        };
+        if first.is_ipv4() == address.is_ipv4() {
+            let message = format!("{address} is of the family of {first}; expected the other one");
+            return Err(path.field("address").error(message));
+        }
+        found.push(address);
+    }
+    Ok(found)
+}
+
+fn source_ip(path: &Path, source: core::SocketAddress) -> Result<IpAddr, Error> {
+    let address = socket_ip_and_port(path, source)?;
+    match address.port() {
+        0 => Ok(address.ip()),
+        _ => Err(not_honoured(&path.field("port_value"))),
+    }
 }

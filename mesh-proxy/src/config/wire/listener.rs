@@ -75,7 +75,6 @@ pub(crate) fn listener(
     refuse_set!(
         path,
         Listener,
-        additional_addresses,
         stat_prefix,
         stats_matcher,
         fcds_config,
@@ -97,6 +96,7 @@ pub(crate) fn listener(
         listener_specifier,
     );
     let (address, pipe_mode) = address_of(&path.field("address"), address)?;
+    let additional_addresses = additional_addresses_of(path, additional_addresses, &address)?;
     let bind_to_port = bind_to_port
         .or(deprecated_v1.and_then(|deprecated| deprecated.bind_to_port))
         .unwrap_or(true);
@@ -107,7 +107,8 @@ pub(crate) fn listener(
             "a Unix socket has no destination: leave out bind_to_port, transparent and use_original_dst",
         ));
     }
-    if !bind_to_port && !address.is_exclusive() {
+    let portless = |address: &Address| !address.is_exclusive();
+    if !bind_to_port && (portless(&address) || additional_addresses.iter().any(portless)) {
         return Err(path
             .field("address.socket_address.port_value")
             .error("found 0, expected the port that the listener takes connections for"));
@@ -128,6 +129,7 @@ pub(crate) fn listener(
     Ok(Listener {
         name,
         address,
+        additional_addresses,
         pipe_mode,
         bind_to_port,
         use_original_dst: use_original_dst.unwrap_or(false),
@@ -171,6 +173,31 @@ fn address_of(path: &Path, address: Option<core::Address>) -> Result<(Address, u
         0..=0o777 => Ok((Address::Pipe(name.into()), mode)),
         _ => Err(path.field("mode").error(format!("found {mode}, expected at most 511 (0777)"))),
     }
+}
+
+/// Further IP addresses of a listener whose first one is an IP address, too.
+fn additional_addresses_of(
+    path: &Path,
+    additional: Vec<proto::AdditionalAddress>,
+    first: &Address,
+) -> Result<Vec<Address>, Error> {
+    let path = path.field("additional_addresses");
+    if let (Address::Pipe(_), false) = (first, additional.is_empty()) {
+        return Err(path.error("a Unix socket is the only address of its listener"));
+    }
+    let mut found: Vec<Address> = Vec::with_capacity(additional.len());
+    for (index, wire) in additional.into_iter().enumerate() {
+        let path = path.index(index);
+        let proto::AdditionalAddress { address, socket_options, tcp_keepalive } = wire;
+        refuse_set!(&path, AdditionalAddress, socket_options, tcp_keepalive);
+        let path = path.field("address");
+        let address = Address::Ip(ip_and_port(&path, address)?);
+        if *first == address || found.contains(&address) {
+            return Err(path.error(format!("{address} is an address of this listener already")));
+        }
+        found.push(address);
+    }
+    Ok(found)
 }
 
 /// Whether connections are shared out evenly: `exact_balance` is the one way.

@@ -11,7 +11,7 @@ use tracing::error;
 
 use super::Listeners;
 use crate::config::{self, Address, Name};
-use crate::listener::{self, Active, Bound, Inherited};
+use crate::listener::{self, Active, Bound, Inherited, Slot};
 use crate::worker::Shared;
 
 /// Who accepts connections.
@@ -39,10 +39,11 @@ impl Listeners {
         };
         for listener in self.by_name.values_mut() {
             listener.active.chains().for_each(|chain| chain.encourage());
-            if let Some(bound) = &mut listener.bound
-                && let Err(error) = bound.accept(&shared.workers)
-            {
-                error!(listener = %listener.active.config.name, %error, "cannot accept connections");
+            for bound in &mut listener.bound {
+                if let Err(error) = bound.accept(&shared.workers) {
+                    let (name, address) = (&listener.active.config.name, &bound.address);
+                    error!(listener = %name, %address, %error, "cannot accept connections");
+                }
             }
         }
         for error in self.put_all(deferred.into_values().collect(), shared) {
@@ -61,7 +62,7 @@ impl Listeners {
     }
 
     /// Stops accepting and keeps the sockets of these addresses, on which another process
-    /// accepts; the other listeners go, until [`Listeners::open`].
+    /// accepts; listeners with others go, until [`Listeners::open`].
     pub(in crate::server) fn hand_over(&mut self, claimed: &[Address]) {
         if self.hurry.is_none() {
             return;
@@ -69,7 +70,7 @@ impl Listeners {
         self.doors = Doors::HandedOver(BTreeMap::new());
         let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.by_name).into_iter().partition(|(_, listener)| {
-                listener.bound.as_ref().is_none_or(|bound| claimed.contains(&bound.address))
+                listener.bound.iter().all(|bound| claimed.contains(&bound.address))
             });
         self.by_name = kept;
         let mut deferred = BTreeMap::new();
@@ -80,7 +81,7 @@ impl Listeners {
         self.doors = Doors::HandedOver(deferred);
         self.publish();
         let patience = self.drain_time;
-        let bound = self.by_name.values_mut().filter_map(|listener| listener.bound.as_mut());
+        let bound = self.by_name.values_mut().flat_map(|listener| &mut listener.bound);
         let paused: Vec<_> = bound.filter_map(|bound| bound.pause(patience)).collect();
         for arrivals in paused {
             self.drain(arrivals, Vec::new(), patience);
@@ -115,41 +116,41 @@ impl Listeners {
             let Ok(fresh) = fresh.map(Arc::new).inspect_err(|error| error!("{error}")) else {
                 continue;
             };
-            if let Some(bound) = &listener.bound {
-                bound.slot.current.store(Arc::clone(&fresh));
-            }
+            listener.slot.current.store(Arc::clone(&fresh));
             cut.extend(std::mem::replace(&mut listener.active, fresh).chains().cloned());
         }
         self.publish();
         self.drain(std::future::ready(()), cut, Duration::ZERO);
     }
 
-    /// A listener's sockets, inherited or new, which accept unless nobody does yet.
+    /// The sockets of one of a listener's addresses, inherited or new, which accept unless
+    /// nobody does yet.
     pub(super) fn sockets_for(
         &mut self,
-        active: &Arc<Active>,
+        address: &Address,
+        config: &config::Listener,
+        slot: &Arc<Slot>,
         shared: &Shared,
     ) -> io::Result<Bound> {
-        let config = &active.config;
-        let bind = |may_be_shared| match &config.address {
+        let bind = |may_be_shared| match address {
             Address::Ip(address) => listener::bind(*address, shared.workers.count(), may_be_shared),
             Address::Pipe(name) => Ok(vec![listener::bind_pipe(name, config.pipe_mode)?]),
         };
         let (sockets, is_open) = match &mut self.doors {
-            Doors::Closed(inherited) => match inherited.claim(&config.address) {
+            Doors::Closed(inherited) => match inherited.claim(address) {
                 Some(sockets) => (sockets, false),
                 // The older process may listen on the same port of another address.
                 None => {
-                    let port = config.address.ip().map(|address| address.port());
+                    let port = address.ip().map(|address| address.port());
                     (bind(port.is_some_and(|port| inherited.knows_port(port)))?, false)
                 }
             },
             Doors::Open | Doors::HandedOver(_) => (bind(false)?, true),
         };
-        if active.config.transparent {
+        if config.transparent {
             listener::make_transparent(&sockets)?;
         }
-        let mut bound = Bound::new(Arc::clone(active), &self.by_address, sockets)?;
+        let mut bound = Bound::new(address.clone(), slot, sockets)?;
         if is_open {
             bound.accept(&shared.workers)?;
         }
@@ -157,6 +158,6 @@ impl Listeners {
     }
 
     fn bound(&self) -> impl Iterator<Item = &Bound> {
-        self.by_name.values().filter_map(|listener| listener.bound.as_ref())
+        self.by_name.values().flat_map(|listener| &listener.bound)
     }
 }

@@ -25,7 +25,7 @@ typed_extension_protocol_options:
 "#,
     )
     .unwrap();
-    assert_eq!(found.bind_address, Some("127.0.0.6".parse().unwrap()));
+    assert_eq!(found.bind_addresses, ["127.0.0.6".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(found.protocol, HttpProtocol::Downstream);
     assert_eq!(found.idle_timeout, Some(Duration::from_secs(300)));
     let thresholds = Thresholds { max_connections: u32::MAX, ..Thresholds::default() };
@@ -36,6 +36,36 @@ typed_extension_protocol_options:
     assert_eq!(eds.discovery, Discovery::Eds { service_name: "s".into() });
     assert_eq!(eds.initial_fetch_timeout, None);
     assert_eq!(eds.connect_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn connections_come_from_one_address_of_each_family() {
+    let with = |first: &str, extra: &str| {
+        let first = match first {
+            "" => String::new(),
+            first => format!("source_address: {{ address: '{first}', port_value: 0 }}, "),
+        };
+        cluster(&format!(
+            "{{ name: c, type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, upstream_bind_config: \
+             {{ {first}extra_source_addresses: [{extra}] }} }}"
+        ))
+    };
+    let extra = |address| format!("{{ address: {{ address: '{address}', port_value: 0 }} }}");
+    let found: Vec<_> = with("127.0.0.6", &extra("::6")).unwrap().bind_addresses;
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.6", "::6"]);
+    let path = "upstream_bind_config.extra_source_addresses";
+    for (first, extra, expected) in [
+        ("", extra("::6"), format!("{path}[0]: found without source_address")),
+        ("::6", extra("::7"), format!("{path}[0].address: ::7 is of the family of ::6")),
+        (
+            "127.0.0.6",
+            format!("{}, {}", extra("::6"), extra("::7")),
+            format!("{path}[1]: found without source_address, or a second one"),
+        ),
+        ("::6", "{}".to_owned(), format!("{path}[0].address: missing")),
+    ] {
+        refused(with(first, &extra), &expected);
+    }
 }
 
 #[test]

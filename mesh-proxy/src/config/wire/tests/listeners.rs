@@ -149,6 +149,45 @@ fn refuses_what_a_listener_asks_for_in_vain() {
 }
 
 #[test]
+fn further_addresses_are_others_of_the_same_kind() {
+    const TCP: &str = "{ filters: [{ name: t, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: p, cluster: c } }] }";
+    let at = |address: &str, port: u16| {
+        format!("address: {{ socket_address: {{ address: '{address}', port_value: {port} }} }}")
+    };
+    let with = |first: &str, more: &[String], fields: &str| {
+        let more: Vec<_> = more.iter().map(|more| format!("{{ {more} }}")).collect();
+        listener(&format!(
+            "{{ {first}, additional_addresses: [{}], filter_chains: [{TCP}], {fields} }}",
+            more.join(", ")
+        ))
+    };
+    let first = at("0.0.0.0", 80);
+    let found = with(&first, &[at("::", 80), at("0.0.0.0", 81)], "").unwrap();
+    let found: Vec<_> = found.addresses().map(ToString::to_string).collect();
+    assert_eq!(found, ["0.0.0.0:80", "[::]:80", "0.0.0.0:81"]);
+    for (first, more, fields, expected) in [
+        (&*first, vec![at("0.0.0.0", 80)], "", "additional_addresses[0].address: 0.0.0.0:80 is"),
+        (&*first, vec![at("::", 80), at("::", 80)], "", "additional_addresses[1].address: [::]:80"),
+        (&*first, vec![String::new()], "", "additional_addresses[0].address: missing"),
+        (
+            &*first,
+            vec![at("a.b", 80)],
+            "",
+            "additional_addresses[0].address.socket_address.address",
+        ),
+        (&*first, vec![at("::", 0)], "bind_to_port: false", "port_value: found 0"),
+        ("address: { pipe: { path: /a } }", vec![at("::", 80)], "", "additional_addresses: a Unix"),
+    ] {
+        refused(with(first, &more, fields), expected);
+    }
+    let keepalive = format!("{}, tcp_keepalive: {{}}", at("::", 80));
+    refused(
+        with(&first, &[keepalive], ""),
+        "additional_addresses[0].tcp_keepalive: field is known",
+    );
+}
+
+#[test]
 fn limits_stand_before_the_filter_that_ends_the_chain() {
     const TCP: &str = "{ name: t, typed_config: { '@type': type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: p, cluster: c } }";
     let limit = |more: &str| {

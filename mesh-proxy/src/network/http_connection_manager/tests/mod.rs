@@ -241,6 +241,7 @@ fn listener(manager: config::HttpConnectionManager) -> Arc<config::Listener> {
     Arc::new(config::Listener {
         name: "l".into(),
         address: "127.0.0.1:0".parse().unwrap(),
+        additional_addresses: Vec::new(),
         pipe_mode: 0,
         bind_to_port: true,
         use_original_dst: false,
