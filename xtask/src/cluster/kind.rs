@@ -75,6 +75,11 @@ impl Cluster {
         if self.is_ready() && self.is_current() {
             return self.write_kubeconfig();
         }
+        self.create()?;
+        self.names_are_resolved()
+    }
+
+    fn create(&self) -> Result<()> {
         self.down()?;
         let mut create = self.kind(&["create", "cluster", "--wait", WAIT]);
         if let Some(image) = &self.node_image {
@@ -91,11 +96,25 @@ impl Cluster {
 
     /// Whether its API server answers that it is ready; half a minute late when it must.
     pub(crate) fn is_ready(&self) -> bool {
-        let mut ask = self.docker.command();
-        ask.args(["exec", NODE, "kubectl"]);
-        ask.args(["--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=30s"]);
-        ask.args(["wait", "--for=condition=Ready", "--timeout=30s", "nodes", "--all"]);
+        let mut ask = self.kubectl_in_node();
+        ask.args(["wait", "--request-timeout=30s", "--for=condition=Ready", "--timeout=30s"]);
+        ask.args(["nodes", "--all"]);
         command::output(&mut ask).is_ok_and(|output| output.status.success())
+    }
+
+    /// Waits until a new cluster has a name server: its node is ready before.
+    fn names_are_resolved(&self) -> Result<()> {
+        let mut wait = self.kubectl_in_node();
+        let timeout = format!("--timeout={WAIT}");
+        wait.args(["rollout", "status", "--namespace=kube-system", "deployment/coredns", &timeout]);
+        command::run(&mut wait)
+    }
+
+    fn kubectl_in_node(&self) -> Command {
+        let mut kubectl = self.docker.command();
+        kubectl.args(["exec", NODE, "kubectl"]);
+        kubectl.arg("--kubeconfig=/etc/kubernetes/admin.conf");
+        kubectl
     }
 
     fn is_current(&self) -> bool {
