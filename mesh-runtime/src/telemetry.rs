@@ -75,8 +75,13 @@ impl Levels {
     }
 }
 
+/// Its client of Kubernetes' API calls every failed request an error, without saying of what;
+/// whoever has made the request says more.
+const QUIET: &str = "kube_client::client::builder=off";
+
 fn filter(level: &str) -> Result<EnvFilter, BadLevel> {
-    EnvFilter::try_new(normalised(level)).map_err(|_| BadLevel(level.to_owned()))
+    let filter = format!("{QUIET},{}", normalised(level));
+    EnvFilter::try_new(filter).map_err(|_| BadLevel(level.to_owned()))
 }
 
 /// Envoy's names for levels that tracing calls otherwise.

@@ -16,6 +16,7 @@ use mesh_model::{Gateway, GatewayApi, GatewayServer, ServiceName, Snapshot};
 use mesh_rules::gateway_api::API_VERSIONS;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::cluster::{self, FIELD_MANAGER};
@@ -39,9 +40,14 @@ pub(crate) async fn run(
     settings: watch::Receiver<Settings>,
 ) {
     let work = || {
-        let controller =
-            Controller { client: client.clone(), made: BTreeMap::new(), has_class: false };
-        controller.run(snapshots.clone(), settings.clone())
+        let (client, snapshots, settings) = (client.clone(), snapshots.clone(), settings.clone());
+        async move {
+            let controller = Controller { client: client.clone(), made: BTreeMap::new() };
+            tokio::select! {
+                () = class::keep(&client) => {}
+                () = controller.run(snapshots, settings) => {}
+            }
+        }
     };
     leadership.while_leading(work).await;
 }
@@ -50,8 +56,6 @@ struct Controller {
     client: kube::Client,
     /// What was made last, by gateway.
     made: BTreeMap<ServiceName, Wanted>,
-    /// The class was written, or cannot be.
-    has_class: bool,
 }
 
 /// All that decides what is made for a gateway.
@@ -73,35 +77,24 @@ impl Controller {
         mut snapshots: watch::Receiver<Arc<Snapshot>>,
         mut settings: watch::Receiver<Settings>,
     ) {
+        let mut again = Instant::now() + AGAIN;
         loop {
             // What there is stays as it is while nobody knows what gateways are made of.
             let good = settings.wait_for(Result::is_ok).await.map(|good| good.clone());
             let Ok(Ok(config)) = good else { return };
             let snapshot = snapshots.borrow_and_update().clone();
-            if !self.has_class {
-                self.has_class = self.class().await;
+            if !self.gateways(&snapshot, &config).await {
+                again = again.min(Instant::now() + AFTER_ERROR);
             }
-            let all_done = self.gateways(&snapshot, &config).await && self.has_class;
-            let pause = if all_done { AGAIN } else { AFTER_ERROR };
             tokio::select! {
                 changed = snapshots.changed() => if changed.is_err() { return },
                 // Without a file of settings nobody changes them.
                 Ok(()) = settings.changed() => {}
-                () = tokio::time::sleep(pause) => {
+                // Not put off by changes, which a busy cluster has all the time.
+                () = tokio::time::sleep_until(again) => {
                     self.made.clear();
-                    self.has_class = false;
+                    again = Instant::now() + AGAIN;
                 }
-            }
-        }
-    }
-
-    /// Whether the class is there, or cannot be.
-    async fn class(&self) -> bool {
-        match class::ensure(&self.client).await {
-            Ok(()) => true,
-            Err(error) => {
-                warn!(error = cluster::explain(&error), "the GatewayClass cannot be written");
-                false
             }
         }
     }
