@@ -16,8 +16,8 @@ pub struct Service {
     pub hostname: String,
     /// Other names by which clients may call it, in a fixed order.
     pub aliases: Vec<Alias>,
-    /// The virtual address; `None` when it has none.
-    pub address: Option<IpAddr>,
+    /// The virtual addresses: at most one of each family, the family that it prefers first.
+    pub addresses: Vec<IpAddr>,
     /// Whether its name stands for its pods' addresses, so that clients choose among them.
     pub headless: bool,
     /// In the order in which they are declared.
@@ -137,7 +137,7 @@ impl fmt::Display for Protocol {
 pub struct Endpoint {
     /// The number of the service port that it serves.
     pub service_port: u16,
-    /// Where it is.
+    /// Where it is: of a pod with several addresses, that of the family that the service prefers.
     pub address: IpAddr,
     /// The port there.
     pub port: u16,
@@ -150,6 +150,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Where it is, and its pod's other addresses, under which it serves, too.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let others = self.workload.iter().flat_map(|workload| workload.addresses());
+        std::iter::once(self.address).chain(others.filter(|other| *other != self.address))
+    }
+
+    /// Whether this is one of its addresses.
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.addresses().any(|own| own == address)
+    }
+
     /// A label of its pod.
     pub fn label(&self, key: &str) -> Option<&str> {
         self.workload.as_ref()?.labels.get(key).map(String::as_str)

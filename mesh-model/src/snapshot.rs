@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::peer_authentication::ByScope;
 use crate::{
-    Attachment, Gateway, GatewayServer, InboundMtls, Labels, MtlsMode, PeerAuthentication, Service,
-    ServiceName, TrafficPolicy, TrafficRoute, Workload,
+    Attachment, Endpoint, Gateway, GatewayServer, InboundMtls, Labels, MtlsMode,
+    PeerAuthentication, Service, ServiceName, TrafficPolicy, TrafficRoute, Workload,
 };
 
 /// What a snapshot is made of, in any order.
@@ -60,9 +60,9 @@ impl Snapshot {
         contents.peer_authentications.sort_by(|a, b| order(&a.name).cmp(&order(&b.name)));
 
         let Contents { services, workloads, routes, policies, .. } = &contents;
-        let by_hostname = index(services.iter().map(|service| service.hostname.clone()));
-        let by_address = index(workloads.iter().map(|workload| workload.address));
-        let policy_by_host = index(policies.iter().map(|policy| policy.host.clone()));
+        let by_hostname = index(services.iter().map(|service| [service.hostname.clone()]));
+        let by_address = index(workloads.iter().map(|workload| workload.addresses()));
+        let policy_by_host = index(policies.iter().map(|policy| [policy.host.clone()]));
         let mut routes_by_host: HashMap<_, Vec<usize>> = HashMap::new();
         let mut routes_by_gateway: HashMap<_, Vec<usize>> = HashMap::new();
         for (position, route) in routes.iter().enumerate() {
@@ -80,8 +80,8 @@ impl Snapshot {
         }
         let mut services_at: HashMap<_, Vec<usize>> = HashMap::new();
         for (position, service) in services.iter().enumerate() {
-            for endpoint in &service.endpoints {
-                let at = services_at.entry(endpoint.address).or_default();
+            for address in service.endpoints.iter().flat_map(Endpoint::addresses) {
+                let at = services_at.entry(address).or_default();
                 if at.last() != Some(&position) {
                     at.push(position);
                 }
@@ -135,7 +135,7 @@ impl Snapshot {
         &self.contents.workloads
     }
 
-    /// The pod of this address.
+    /// The pod that has this address.
     pub fn workload_at(&self, address: IpAddr) -> Option<&Arc<Workload>> {
         self.contents.workloads.get(*self.by_address.get(&address)?)
     }
@@ -193,7 +193,7 @@ impl Snapshot {
         self.peer_authentication.effective(namespace, labels, default)
     }
 
-    /// The services whose endpoints this address is among: those whose inbound requests
+    /// The services one of whose endpoints has this address: those whose inbound requests
     /// its sidecar takes.
     pub fn services_at(&self, address: IpAddr) -> impl Iterator<Item = &Arc<Service>> {
         let positions = self.services_at.get(&address).into_iter().flatten();
@@ -205,10 +205,15 @@ fn order(name: &ServiceName) -> (&str, &str) {
     (&name.namespace, &name.name)
 }
 
-fn index<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
+/// The positions of things by the keys of each; where two share one, the first counts.
+fn index<K: std::hash::Hash + Eq>(
+    things: impl Iterator<Item = impl IntoIterator<Item = K>>,
+) -> HashMap<K, usize> {
     let mut index = HashMap::new();
-    for (position, key) in keys.enumerate() {
-        index.entry(key).or_insert(position);
+    for (position, keys) in things.enumerate() {
+        for key in keys {
+            index.entry(key).or_insert(position);
+        }
     }
     index
 }
@@ -222,7 +227,7 @@ mod tests {
         Arc::new(Service {
             hostname: name.hostname("cluster.local"),
             name,
-            address: None,
+            addresses: Vec::new(),
             aliases: Vec::new(),
             headless: false,
             ports: Vec::new(),

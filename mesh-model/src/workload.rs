@@ -24,8 +24,10 @@ pub struct Workload {
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// Its address.
+    /// Its address; of several, the first.
     pub address: IpAddr,
+    /// The others: where the cluster has both families, one of the other family.
+    pub other_addresses: Vec<IpAddr>,
     /// Its labels.
     pub labels: Labels,
     /// The service account it runs as.
@@ -41,6 +43,16 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// All of its addresses, the first one first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        std::iter::once(self.address).chain(self.other_addresses.iter().copied())
+    }
+
+    /// Its first address of IPv4, or of IPv6.
+    pub fn address_of_family(&self, is_ipv4: bool) -> Option<IpAddr> {
+        self.addresses().find(|address| address.is_ipv4() == is_ipv4)
+    }
+
     /// Whether it has each of these labels.
     pub fn matches(&self, selector: &Labels) -> bool {
         has_labels(&self.labels, selector)

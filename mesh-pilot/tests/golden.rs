@@ -15,6 +15,9 @@ use mesh_proto::{any, text};
 use serde_json::{Map, Value};
 
 const STORE: &str = "sidecar~10.244.3.3~store-0.default~default.svc.cluster.local";
+const STORE_6: &str = "sidecar~fd00:3::3~store-0.default~default.svc.cluster.local";
+/// The addresses of a pod of the store in a cluster of both families.
+const BOTH: &str = "10.244.3.3,fd00:3::3";
 const GATEWAY: &str =
     "router~10.244.0.8~mesh-ingressgateway-0.mesh-system~mesh-system.svc.cluster.local";
 const PRODUCTPAGE: &str = "sidecar~10.244.0.7~productpage-v1-0.default~default.svc.cluster.local";
@@ -142,39 +145,52 @@ async fn tls_of_destination_rules() {
 #[tokio::test]
 async fn a_pod_of_both_families() {
     let snapshot = snapshot(&[golden("mtls")], MeshConfig::default()).await;
-    let [one, both] = ["", "10.244.3.3,fd00:3::3"]
-        .map(|addresses| written(&translate(&snapshot, &proxy_of(STORE, addresses))));
+    let [one, both] =
+        ["", BOTH].map(|addresses| written(&translate(&snapshot, &proxy_of(STORE, addresses))));
     compare("both-families", without(both, &one));
+}
+
+#[tokio::test]
+async fn a_cluster_of_both_families() {
+    let snapshot = snapshot(&[golden("dual-stack")], plain()).await;
+    compare("dual-stack", written(&translate(&snapshot, &proxy_of(STORE, BOTH))));
+}
+
+#[tokio::test]
+async fn a_cluster_of_ipv6_alone() {
+    whole("ipv6", &["ipv6"], STORE_6).await;
 }
 
 /// What mutual TLS and IPv6 make of a sidecar is right for both proxies.
 #[tokio::test]
-async fn proxies_accept_each_mode() {
+async fn proxies_accept_each_mode_and_family() {
     let Some(envoy) = mesh_testkit::envoy::binary() else { return };
     let proxies = [mesh_testkit::binary::binary("mesh-proxy"), envoy];
-    let cases = [
-        ("mtls-strict", ""),
-        ("mtls-disable", "10.244.3.3,fd00:3::3"),
-        ("mtls-port-level", ""),
-        ("mtls-destination-rules", ""),
+    let cases: [(&[&str], _); 6] = [
+        (&["mtls", "mtls-strict"], proxy(STORE)),
+        (&["mtls", "mtls-disable"], proxy(STORE)),
+        (&["mtls", "mtls-port-level"], proxy(STORE)),
+        (&["mtls", "mtls-destination-rules"], proxy(STORE)),
+        (&["dual-stack"], proxy_of(STORE, BOTH)),
+        (&["ipv6"], proxy(STORE_6)),
     ];
     let folder = tempfile::tempdir().unwrap();
-    for (rules, addresses) in cases {
-        let inputs = [golden("mtls"), golden(rules)];
+    for (names, sidecar) in cases {
+        let inputs: Vec<_> = names.iter().map(|name| golden(name)).collect();
         let snapshot = snapshot(&inputs, MeshConfig::default()).await;
-        let mut resources = translate(&snapshot, &proxy_of(STORE, addresses));
+        let mut resources = translate(&snapshot, &sidecar);
         for cluster in &mut resources.clusters {
             // Files that only the user's own sidecars have.
             cluster.transport_socket.take_if(|_| cluster.name.contains("store."));
         }
-        let file = folder.path().join(format!("{rules}.json"));
+        let file = folder.path().join(format!("{}.json", names.concat()));
         std::fs::write(&file, bootstrap(&resources).to_string()).unwrap();
         for proxy in &proxies {
             let mut command = std::process::Command::new(proxy);
             let arguments = ["--mode", "validate", "--log-level", "warning", "--config-path"];
             let output = command.args(arguments).arg(&file).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{rules}, {}: {said}", proxy.display());
+            assert!(output.status.success(), "{names:?}, {}: {said}", proxy.display());
         }
     }
 }

@@ -104,6 +104,7 @@ mod tests {
             name: "cart-0".to_owned(),
             namespace: "shop".to_owned(),
             address: [10, 0, 0, 1].into(),
+            other_addresses: vec!["fd00::1".parse().unwrap()],
             labels: Default::default(),
             service_account: "cart".to_owned(),
             node: String::new(),
@@ -151,5 +152,7 @@ mod tests {
         // Somebody else's address, by one that is in no other namespace.
         let liar = "sidecar~10.0.0.1~teller-0.bank~bank.svc.cluster.local";
         assert!(check(elsewhere, liar, "cart").unwrap_err().contains("pod shop/cart-0"));
+        let liar = liar.replace("10.0.0.1", "fd00::1");
+        assert!(check(elsewhere, &liar, "cart").unwrap_err().contains("pod shop/cart-0"));
     }
 }

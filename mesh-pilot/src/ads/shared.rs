@@ -148,7 +148,7 @@ mod tests {
         Arc::new(Service {
             hostname: name.hostname("cluster.local"),
             name,
-            address: Some([10, 2, 0, number].into()),
+            addresses: vec![[10, 2, 0, number].into()],
             aliases: Vec::new(),
             headless: false,
             ports: vec![port],

@@ -62,7 +62,7 @@ pub(super) fn service(service: &model::Service) -> wire::Service {
         name: service.name.name.clone(),
         namespace: service.name.namespace.clone(),
         hostname: service.hostname.clone(),
-        address: service.address.map_or_else(String::new, |address| address.to_string()),
+        address: service.addresses.first().map(ToString::to_string).unwrap_or_default(),
         ports: ports.collect(),
         versions: service.versions(),
         endpoints: endpoints(service),

@@ -135,6 +135,6 @@ fn identities(snapshot: &Snapshot, service: &Service, port: &ServicePort) -> BTr
 fn names(service: &Service) -> Vec<String> {
     let mut names = vec![service.hostname.clone()];
     names.extend(mesh_model::short_names(&service.name, &service.name.namespace));
-    names.extend(service.address.as_ref().map(IpAddr::to_string));
+    names.extend(service.addresses.iter().map(IpAddr::to_string));
     names
 }

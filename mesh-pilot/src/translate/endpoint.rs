@@ -117,7 +117,7 @@ mod tests {
         let service = Service {
             hostname: name.hostname("cluster.local"),
             name,
-            address: None,
+            addresses: Vec::new(),
             aliases: Vec::new(),
             headless: false,
             ports: Vec::new(),

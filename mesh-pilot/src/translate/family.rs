@@ -35,6 +35,15 @@ impl Families {
         }
     }
 
+    /// Whether connections to an address of its family can come.
+    pub(super) fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+            Self::Both => true,
+        }
+    }
+
     fn choose<'a>(self, v4: &'a str, v6: &'a str) -> (&'a str, Option<&'a str>) {
         match self {
             Self::V4 => (v4, None),

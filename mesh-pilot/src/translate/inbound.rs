@@ -34,7 +34,7 @@ pub(super) struct InboundPort {
 pub(super) fn ports(snapshot: &Snapshot, proxy: &Proxy) -> Vec<InboundPort> {
     let mut ports = BTreeMap::new();
     for service in snapshot.services_at(proxy.address) {
-        for endpoint in service.endpoints.iter().filter(|e| e.address == proxy.address) {
+        for endpoint in service.endpoints.iter().filter(|e| e.is_at(proxy.address)) {
             if let Some(port) = service.port(endpoint.service_port) {
                 ports.entry(endpoint.port).or_insert(port.protocol);
             }

@@ -52,7 +52,7 @@ pub(super) fn service_listeners(snapshot: &Snapshot, families: Families) -> Vec<
     let mut listeners: Vec<_> = http.collect();
     let mut taken = BTreeSet::new();
     for (service, port) in ports().filter(|(_, port)| !port.protocol.is_http()) {
-        let tcp = tcp_listeners(service, port);
+        let tcp = tcp_listeners(service, port, families);
         listeners.extend(tcp.into_iter().filter(|listener| taken.insert(listener.name.clone())));
     }
     listeners
@@ -74,16 +74,20 @@ fn http_listener(port: u16, families: Families) -> Listener {
     families.on_all(port, unbound(name, filter))
 }
 
-/// At the virtual address; of a service without one, at each pod, or an HTTP listener of the
-/// same number would take its connections.
-fn tcp_listeners(service: &Service, port: &ServicePort) -> Vec<Listener> {
-    let places: BTreeSet<_> = match service.address {
-        Some(address) => [(address, port.number)].into(),
-        None => service.endpoints_of(port.number).map(|e| (e.address, e.port)).collect(),
+/// At each virtual address; of a service without one, at each address of each pod, or an HTTP
+/// listener of the same number would take its connections.
+fn tcp_listeners(service: &Service, port: &ServicePort, families: Families) -> Vec<Listener> {
+    let places: BTreeSet<_> = match service.addresses.as_slice() {
+        [] => {
+            let endpoints = service.endpoints_of(port.number);
+            endpoints.flat_map(|e| e.addresses().map(|address| (address, e.port))).collect()
+        }
+        addresses => addresses.iter().map(|address| (*address, port.number)).collect(),
     };
     let cluster = outbound_name(port.number, "", &service.hostname);
     places
         .into_iter()
+        .filter(|(address, _)| families.has(*address))
         .map(|(address, port)| {
             let name = format!("{address}_{port}");
             let address = Some(wire::ip_address(address, port));

@@ -68,7 +68,7 @@ fn table(
 /// pods, too (`web-0.web`), as in Istio, but not by an alias, below which DNS has nothing.
 fn domains(service: &Service, port: u16, namespace: &str) -> Vec<String> {
     let mut names = names(&service.hostname, &service.name, namespace);
-    names.extend(service.address.map(|address| match address {
+    names.extend(service.addresses.iter().map(|address| match address {
         std::net::IpAddr::V4(v4) => v4.to_string(),
         std::net::IpAddr::V6(v6) => format!("[{v6}]"),
     }));

@@ -228,7 +228,7 @@ fn reviews() -> Vec<Arc<Service>> {
     vec![Arc::new(Service {
         hostname: name.hostname("cluster.local"),
         name,
-        address: None,
+        addresses: Vec::new(),
         aliases: vec![alias],
         headless: false,
         ports: vec![port],

@@ -177,7 +177,8 @@ impl State {
 
     fn pod(&mut self, Changed { name, former }: &Changed<Arc<Workload>>) -> Urgency {
         let now = self.pods.get(name);
-        let addresses = [former.as_ref(), now].map(|pod| pod.map(|pod| pod.address));
+        let pods = former.iter().chain(now);
+        let addresses: Vec<_> = pods.flat_map(|pod| pod.addresses()).collect();
         for (service, slices) in &self.slices_of {
             // Endpoints of another namespace may be a pod's address all the same.
             let slices = slices.iter().filter_map(|slice| self.slices.get(slice));
@@ -185,7 +186,7 @@ impl State {
             let own = service.namespace == name.namespace;
             if endpoints.any(|endpoint| {
                 let named = own && endpoint.pod.as_ref() == Some(&name.name);
-                named || addresses.contains(&Some(endpoint.address))
+                named || addresses.contains(&endpoint.address)
             }) {
                 self.stale.insert(service.clone());
             }

@@ -85,7 +85,9 @@ impl<'a> Pods<'a> {
         for pod in workloads {
             pods.by_name.insert((&pod.namespace, &pod.name), pod);
             // Pods in their node's network share an address.
-            pods.by_address.entry(pod.address).or_insert(pod);
+            for address in pod.addresses() {
+                pods.by_address.entry(address).or_insert(pod);
+            }
         }
         pods
     }
@@ -113,8 +115,9 @@ impl<'a> Pods<'a> {
         match self.by_name.get(&(namespace, name.as_str())).copied() {
             // Another address of the same family is that of an earlier pod of that name.
             Some(pod)
-                if pod.address == endpoint.address
-                    || pod.address.is_ipv4() != endpoint.address.is_ipv4() =>
+                if pod
+                    .address_of_family(endpoint.address.is_ipv4())
+                    .is_none_or(|own| own == endpoint.address) =>
             {
                 Ok(Some(pod))
             }
@@ -134,6 +137,11 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
         .filter(|pod| pod.namespace == service.name.namespace && pod.matches(selector));
     let mut endpoints = Vec::new();
     for pod in selected {
+        let address = match declared.is_ipv4 {
+            Some(is_ipv4) => pod.address_of_family(is_ipv4),
+            None => Some(pod.address),
+        };
+        let Some(address) = address else { continue };
         for port in &service.ports {
             // A pod without a port of that name does not serve it.
             let target = match &port.target {
@@ -142,7 +150,7 @@ fn of_pods(declared: &DeclaredService, workloads: &[Arc<Workload>]) -> Vec<Endpo
             };
             endpoints.extend(target.map(|target| Endpoint {
                 service_port: port.number,
-                address: pod.address,
+                address,
                 port: target,
                 ready: (pod.ready || *publish_not_ready) && !pod.leaving,
                 workload: Some(Arc::clone(pod)),

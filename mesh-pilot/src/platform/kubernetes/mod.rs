@@ -7,6 +7,8 @@ mod pod;
 mod service;
 mod slice;
 
+use std::net::IpAddr;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -44,8 +46,25 @@ fn port(path: impl Into<String>, number: i32) -> Result<u16, FieldError> {
     }
 }
 
-fn address(path: impl Into<String>, text: &str) -> Result<std::net::IpAddr, FieldError> {
+fn address(path: impl Into<String>, text: &str) -> Result<IpAddr, FieldError> {
     text.parse().map_err(|_| field_error(path, format!("\"{text}\" is no IP address")))
+}
+
+/// Those of a list of addresses that are not the first one, which Kubernetes has in a field of
+/// its own, too.
+fn others<'a>(
+    path: impl Fn(usize) -> String,
+    ips: impl Iterator<Item = &'a str>,
+    first: IpAddr,
+) -> Result<Vec<IpAddr>, FieldError> {
+    let mut others = Vec::new();
+    for (i, text) in ips.enumerate() {
+        let other = address(path(i), text)?;
+        if other != first && !others.contains(&other) {
+            others.push(other);
+        }
+    }
+    Ok(others)
 }
 
 fn namespace(namespace: Option<String>) -> String {
@@ -78,6 +97,7 @@ mod tests {
     fn names_the_field_that_cannot_be() {
         for (spec, path, message) in [
             ("clusterIP: here", "spec.clusterIP", "\"here\" is no IP address"),
+            ("clusterIP: '::1', clusterIPs: ['::1', a]", "spec.clusterIPs[1]", "\"a\" is no IP"),
             ("ports: [{port: 0}]", "spec.ports[0].port", "expected 1 to 65535"),
             ("ports: [{port: 70000}]", "spec.ports[0].port", "expected 1 to 65535"),
             ("ports: [{port: http}]", "spec.ports[0].port", "expected i32"),
@@ -125,6 +145,46 @@ mod tests {
         assert!(pod("", &format!("{ip}, phase: Succeeded")).is_none());
         let leaving = pod(", deletionTimestamp: '2026-01-01T00:00:00Z'", ip);
         assert!(leaving.unwrap().leaving);
+    }
+
+    #[test]
+    fn all_addresses_of_pods_and_services_count() {
+        let addresses = |spec: &str| {
+            let declared = service(spec).unwrap();
+            declared.service().unwrap().service.addresses.clone()
+        };
+        let [four, six]: [IpAddr; 2] = ["10.0.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());
+        assert_eq!(addresses("clusterIP: 10.0.0.1"), [four]);
+        let both = "clusterIP: 'fd00::1', clusterIPs: ['fd00::1', 10.0.0.1]";
+        assert_eq!(addresses(both), [six, four]);
+        assert_eq!(addresses("clusterIP: None, clusterIPs: [None]"), [] as [IpAddr; 0]);
+
+        let pod = |ips: &str| {
+            let text = format!(
+                "{{metadata: {{name: p, labels: {{app: a}}, namespace: n}}, \
+                 spec: {{containers: []}}, status: {{podIP: 10.0.0.1, podIPs: [{ips}]}}}}"
+            );
+            workload(typed(&read(&text)).unwrap())
+        };
+        let both = Arc::new(pod("{ip: 10.0.0.1}, {ip: 'fd00::1'}").unwrap().unwrap());
+        assert_eq!(both.addresses().collect::<Vec<_>>(), [four, six]);
+        let alone = Arc::new(pod("").unwrap().unwrap());
+        assert_eq!(alone.addresses().collect::<Vec<_>>(), [four]);
+        let error = pod("{ip: 10.0.0.1}, {ip: here}").unwrap_err();
+        assert_eq!(error.path, "status.podIPs[1].ip");
+
+        // Without slices: each pod once, in the family that the service prefers.
+        let at = |families: &str, pod: &Arc<mesh_model::Workload>| -> Vec<_> {
+            let spec = format!("selector: {{app: a}}, ports: [{{port: 80}}], {families}");
+            let declared = service(&spec).unwrap();
+            let services = services(&[&declared], &[], &[Arc::clone(pod)]);
+            services[0].endpoints.iter().map(|endpoint| endpoint.address).collect()
+        };
+        assert_eq!(at("ipFamilies: [IPv4, IPv6]", &both), [four]);
+        assert_eq!(at("ipFamilies: [IPv6, IPv4]", &both), [six]);
+        assert_eq!(at("clusterIP: 'fd00::9'", &both), [six]);
+        assert_eq!(at("clusterIP: None", &both), [four]);
+        assert_eq!(at("clusterIP: 'fd00::9'", &alone), [] as [IpAddr; 0]);
     }
 
     #[test]

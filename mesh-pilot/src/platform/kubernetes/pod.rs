@@ -1,11 +1,12 @@
 //! Pods.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, PodStatus};
 use mesh_model::Workload;
 
-use super::{FieldError, address, name, namespace, port};
+use super::{FieldError, address, name, namespace, others, port};
 
 /// The workload that a pod is; `None` while it has no address, and when it is over. One that
 /// is to leave is still there, for its own sidecar and for what was sent to it before.
@@ -16,10 +17,12 @@ pub(in super::super) fn workload(pod: Pod) -> Result<Option<Workload>, FieldErro
     let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty());
     let Some(ip) = ip.filter(|_| !over) else { return Ok(None) };
+    let first = address("status.podIP", ip)?;
     Ok(Some(Workload {
         name,
         namespace: namespace(pod.metadata.namespace),
-        address: address("status.podIP", ip)?,
+        address: first,
+        other_addresses: other_addresses(&status, first)?,
         labels: pod.metadata.labels.unwrap_or_default(),
         named_ports: named_ports(&spec)?,
         ready: is_ready(&status),
@@ -27,6 +30,12 @@ pub(in super::super) fn workload(pod: Pod) -> Result<Option<Workload>, FieldErro
         service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
         node: spec.node_name.unwrap_or_default(),
     }))
+}
+
+/// Of a cluster with both families: `podIPs` has the first one, too.
+fn other_addresses(status: &PodStatus, first: IpAddr) -> Result<Vec<IpAddr>, FieldError> {
+    let ips = status.pod_ips.iter().flatten().map(|pod_ip| &*pod_ip.ip);
+    others(|i| format!("status.podIPs[{i}].ip"), ips, first)
 }
 
 fn is_ready(status: &PodStatus) -> bool {

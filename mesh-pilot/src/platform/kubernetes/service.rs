@@ -1,11 +1,13 @@
 //! Services.
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mesh_model::{Labels, Protocol, ServiceName, TargetPort};
 
 use super::alias::{DeclaredAlias, declared_alias};
-use super::{FieldError, address, field_error, name, namespace, port};
+use super::{FieldError, address, field_error, name, namespace, others, port};
 
 /// What a Service is to the mesh.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +49,8 @@ pub(in super::super) struct DeclaredService {
     /// Pods count before they are ready.
     pub(in super::super) publish_not_ready: bool,
     /// Whether its endpoints are those of IPv4, or of IPv6; `None`: whatever there are. Of a
-    /// service with both families we take the first: its own address is of that one, and a
-    /// pod must not count twice.
+    /// service with both families we take the first, which it prefers: a pod must not count
+    /// twice.
     pub(in super::super) is_ipv4: Option<bool>,
 }
 
@@ -65,12 +67,8 @@ pub(in super::super) fn declared_service(
     if spec.type_.as_deref() == Some("ExternalName") {
         return Ok(declared_alias(name, &spec, cluster_domain).map(Declared::Alias));
     }
-    let virtual_address = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty());
-    let headless = virtual_address == Some("None");
-    let virtual_address = virtual_address
-        .filter(|_| !headless)
-        .map(|ip| address("spec.clusterIP", ip))
-        .transpose()?;
+    let headless = spec.cluster_ip.as_deref() == Some("None");
+    let addresses = if headless { Vec::new() } else { virtual_addresses(&spec)? };
     let mut ports: Vec<mesh_model::ServicePort> = Vec::new();
     for (i, declared) in spec.ports.iter().flatten().enumerate() {
         let path = format!("spec.ports[{i}]");
@@ -86,17 +84,27 @@ pub(in super::super) fn declared_service(
         hostname: name.hostname(cluster_domain),
         name,
         aliases: Vec::new(),
-        address: virtual_address,
+        addresses,
         headless,
         ports,
         endpoints: Vec::new(),
     };
     Ok(Some(Declared::Service(DeclaredService {
-        is_ipv4: virtual_address.map(|address| address.is_ipv4()).or(first_family),
+        is_ipv4: service.addresses.first().map(IpAddr::is_ipv4).or(first_family),
         service,
         selector: spec.selector.unwrap_or_default(),
         publish_not_ready: spec.publish_not_ready_addresses.unwrap_or(false),
     })))
+}
+
+/// The first one is in a field of its own; of a service with both families there is another.
+fn virtual_addresses(spec: &ServiceSpec) -> Result<Vec<IpAddr>, FieldError> {
+    let ip = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty());
+    let Some(ip) = ip else { return Ok(Vec::new()) };
+    let first = address("spec.clusterIP", ip)?;
+    let ips = spec.cluster_ips.iter().flatten().map(String::as_str);
+    let others = others(|i| format!("spec.clusterIPs[{i}]"), ips, first)?;
+    Ok(std::iter::once(first).chain(others).collect())
 }
 
 /// `None` for what is not TCP, which passes the mesh by.

@@ -67,7 +67,7 @@ fn target(snapshot: &Snapshot, proxy: &Proxy, port: u16) -> Option<u16> {
     let services = snapshot.services_at(proxy.address);
     let mut endpoints = services
         .flat_map(|service| service.endpoints_of(port))
-        .filter(|endpoint| endpoint.address == proxy.address);
+        .filter(|endpoint| endpoint.is_at(proxy.address));
     let own = (port >= FIRST_UNPRIVILEGED).then_some(port);
     endpoints.next().map(|endpoint| endpoint.port).or(own)
 }

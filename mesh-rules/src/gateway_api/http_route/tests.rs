@@ -107,7 +107,7 @@ fn service(name: &str, namespace: &str) -> Arc<Service> {
     Arc::new(Service {
         hostname: name.hostname("cluster.local"),
         name,
-        address: None,
+        addresses: Vec::new(),
         aliases: Vec::new(),
         headless: false,
         ports: vec![port],
