@@ -23,8 +23,9 @@ matchConditions:
   expression: "!has(object.spec.hostNetwork) || !object.spec.hostNetwork"
 failurePolicy: Fail
 matchPolicy: Equivalent
-# Once more when another webhook has added a container since.
-reinvocationPolicy: IfNeeded
+# A pod that has its sidecar is not asked about again (above). Webhooks are asked in the order of
+# their names: one that adds containers with probes has to come before this one.
+reinvocationPolicy: Never
 sideEffects: None
 timeoutSeconds: {{ .Values.webhooks.timeoutSeconds }}
 {{- end }}
