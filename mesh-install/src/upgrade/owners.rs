@@ -1,12 +1,13 @@
 //! Whose pods are whose.
 
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 
 use crate::kinds::{self, JOB, Kind, REPLICA_SET, WORKLOADS};
+use crate::object::controller;
 use crate::{ApplyError, ObjectName};
 
 /// Who makes pods, and makes them anew.
@@ -56,8 +57,4 @@ async fn read(client: &Client, name: &ObjectName) -> Result<Read, ApplyError> {
     let Some(kind) = known.find(|kind| kind.kind == name.kind) else { return Ok((None, None)) };
     let found = kind.api(client, name.namespace.as_deref()).get_opt(&name.name).await;
     Ok((Some(kind), found.map_err(|error| ApplyError::of(name.clone(), &error))?))
-}
-
-fn controller(metadata: &ObjectMeta) -> Option<&OwnerReference> {
-    metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }

@@ -1,5 +1,6 @@
 //! Waiting until what was applied is ready, with the reason why it is not yet.
 
+mod pods;
 mod probe;
 mod workload;
 

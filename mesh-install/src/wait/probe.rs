@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::workload;
+use super::{pods, workload};
 use crate::{ObjectName, explain, kinds};
 
 /// For the API server to say how something is.
@@ -123,13 +123,15 @@ async fn workload(client: &Client, object: &ObjectName) -> kube::Result<Option<L
     };
     let workload = kinds::value(kind, &found);
     let Some(progress) = workload::progress(&workload) else { return Ok(None) };
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace.unwrap_or_default());
-    let pods = pods.list(&ListParams::default().labels(&workload::selector(&workload))).await?;
+    let selected = ListParams::default().labels(&workload::selector(&workload));
+    let all: Api<Pod> = Api::namespaced(client.clone(), namespace.unwrap_or_default());
+    let all = all.list(&selected).await?.items;
     let lack = match workload::refused(&workload) {
-        None if workload::lacks_pods(&workload, &pods.items) => refused(client, &found).await,
+        None if workload::lacks_pods(&workload, &all) => refused(client, &found).await,
         lack => lack,
     };
-    Ok(Some(match lack.or_else(|| workload::trouble(&pods.items)) {
+    let staying = pods::that_stay(client, &workload, &selected, all).await;
+    Ok(Some(match lack.or_else(|| pods::trouble(&staying)) {
         Some(lack) => Lack { why: format!("{progress}: {}", lack.why), ..lack },
         None => progress.into(),
     }))

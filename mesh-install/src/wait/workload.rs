@@ -1,6 +1,6 @@
 //! What a workload lacks, in the words of whoever keeps it from being ready.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
@@ -16,8 +16,7 @@ pub(crate) fn progress(workload: &Value) -> Option<String> {
         _ => ("updatedReplicas", "availableReplicas"),
     };
     let (updated, available) = (number(&status[updated]), number(&status[available]));
-    let is_seen =
-        status["observedGeneration"].as_i64() >= workload["metadata"]["generation"].as_i64();
+    let is_seen = is_seen(workload);
     let kept = number(&workload["spec"]["updateStrategy"]["rollingUpdate"]["partition"]);
     let ready = if is_seen { (updated + kept).min(available) } else { 0 };
     // Of a Deployment, pods of both templates are counted as available.
@@ -26,6 +25,12 @@ pub(crate) fn progress(workload: &Value) -> Option<String> {
         return Some(format!("{ready} of {wanted} pods are ready"));
     }
     (workload["kind"] == "Deployment" && old > 0).then(|| format!("{old} old pods are still there"))
+}
+
+/// Whether its controller has taken note of what it is to be.
+pub(crate) fn is_seen(workload: &Value) -> bool {
+    let observed = &workload["status"]["observedGeneration"];
+    observed.as_i64() >= workload["metadata"]["generation"].as_i64()
 }
 
 /// How many pods it is to have.
@@ -74,93 +79,11 @@ pub(crate) fn selector(workload: &Value) -> String {
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// The first reason for which a pod does not run that does not go away by itself.
-pub(crate) fn trouble(pods: &[Pod]) -> Option<Lack> {
-    pods.iter().find_map(|pod| {
-        let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let lack = pod_trouble(pod)?;
-        Some(Lack { why: format!("pod {name}: {}", lack.why), ..lack })
-    })
-}
-
-fn pod_trouble(pod: &Pod) -> Option<Lack> {
-    let status = pod.status.as_ref()?;
-    let conditions = status.conditions.iter().flatten();
-    let unscheduled = conditions
-        .filter(|one| one.type_ == "PodScheduled" && one.status == "False")
-        .find_map(|one| one.message.clone());
-    if let Some(message) = unscheduled {
-        let why = format!(
-            "no node takes it: {}; make room, or ask for less with --set (see `resources`)",
-            message.trim_end_matches('.')
-        );
-        return Some(Lack { why, outlook: Outlook::Trouble });
-    }
-    let init = status.init_container_statuses.iter().flatten();
-    init.chain(status.container_statuses.iter().flatten()).find_map(container_trouble)
-}
-
-fn container_trouble(container: &ContainerStatus) -> Option<Lack> {
-    let state = container.state.as_ref()?;
-    let waiting = state.waiting.as_ref()?;
-    let message = waiting.message.as_deref().unwrap_or_default();
-    let (why, outlook) = match waiting.reason.as_deref()? {
-        "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName" => {
-            let why = format!(
-                "the image {} cannot be had{}; load it into the nodes, or say where it is with \
-                 --set hub=REGISTRY,tag=TAG",
-                container.image,
-                reason_of_pull(message)
-            );
-            (why, Outlook::Fault)
-        }
-        "CrashLoopBackOff" | "Error" => {
-            let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
-            let code = last.map(|last| format!(", exit code {}", last.exit_code));
-            let why = format!(
-                "its container {} ends again and again{}; `kubectl logs --previous` says why",
-                container.name,
-                code.unwrap_or_default()
-            );
-            (why, Outlook::Trouble)
-        }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let why = format!("its container {} cannot be made: {message}", container.name);
-            (why, Outlook::Trouble)
-        }
-        _ => return None,
-    };
-    Some(Lack { why, outlook })
-}
-
-/// What kubelet says of an image; the same while it tries and while it pauses, when older ones
-/// say no more than that they pause.
-fn reason_of_pull(message: &str) -> String {
-    let reason = match message.strip_prefix("Back-off pulling image ") {
-        Some(pause) => pause.split_once(": ").map_or("", |(_, reason)| reason),
-        None => message,
-    };
-    let reason = reason.trim_start_matches("ErrImagePull: ").trim();
-    if reason.is_empty() { String::new() } else { format!(": kubelet says: {reason}") }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-
-    fn pod(status: Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": "a"}, "status": status})).unwrap()
-    }
-
-    fn waiting(reason: &str, message: &str) -> Value {
-        json!({"containerStatuses": [{
-            "name": "pilot", "image": "mesh/pilot:1", "imageID": "", "ready": false, "restartCount": 3,
-            "state": {"waiting": {"reason": reason, "message": message}},
-            "lastState": {"terminated": {"exitCode": 101}},
-        }]})
-    }
 
     #[test]
     fn a_deployment_is_ready_when_all_of_its_pods_are_its_latest() {
@@ -255,47 +178,10 @@ mod tests {
     #[test]
     fn a_pod_that_ends_is_one_that_is_still_to_be_made() {
         let workload = json!({"kind": "StatefulSet", "spec": {"replicas": 1}});
-        let mut pod = pod(json!({}));
+        let mut pod = Pod::default();
         assert!(!lacks_pods(&workload, &[pod.clone()]));
         pod.metadata.deletion_timestamp =
             serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
         assert!(lacks_pods(&workload, &[pod]));
-    }
-
-    #[test]
-    fn what_keeps_a_pod_from_running_is_said_with_a_way_on() {
-        let unscheduled = json!({"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-            "message": "0/1 nodes are available: 1 Insufficient cpu.",
-        }]});
-        for (status, expected, outlook) in [
-            (unscheduled, "Insufficient cpu", Outlook::Trouble),
-            (waiting("CrashLoopBackOff", "back-off"), "exit code 101", Outlook::Trouble),
-            (waiting("CreateContainerConfigError", "no map"), "no map", Outlook::Trouble),
-            (waiting("InvalidImageName", "no name"), "kubelet says: no name", Outlook::Fault),
-        ] {
-            let lack = trouble(&[pod(json!({})), pod(status)]).unwrap();
-            assert!(lack.why.contains(expected), "{lack:?}");
-            assert_eq!(lack.outlook, outlook, "{lack:?}");
-        }
-        assert_eq!(trouble(&[pod(waiting("ContainerCreating", ""))]), None);
-    }
-
-    #[test]
-    fn an_image_that_cannot_be_had_is_said_in_one_way_while_kubelet_tries_and_pauses() {
-        let pull = "failed to resolve reference \"docker.io/mesh/pilot:1\": not found";
-        let said = |reason, message: &str| trouble(&[pod(waiting(reason, message))]).unwrap().why;
-        let tries = said("ErrImagePull", pull);
-        assert_eq!(
-            tries,
-            format!(
-                "pod a: the image mesh/pilot:1 cannot be had: kubelet says: {pull}; load it into \
-                 the nodes, or say where it is with --set hub=REGISTRY,tag=TAG"
-            )
-        );
-        let pauses = format!("Back-off pulling image \"mesh/pilot:1\": ErrImagePull: {pull}");
-        assert_eq!(said("ImagePullBackOff", &pauses), tries);
-        let older = said("ImagePullBackOff", "Back-off pulling image \"mesh/pilot:1\"");
-        assert!(older.contains("mesh/pilot:1 cannot be had; load it"), "{older}");
     }
 }

@@ -6,7 +6,7 @@ use mesh_install::{Change, Event, InstallError};
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Day};
-use crate::{FOR_EVER, LITTLE_PATIENCE, install, install_within, release};
+use crate::{FOR_EVER, LITTLE_PATIENCE, install, install_within, owner, release};
 
 #[tokio::test]
 async fn the_ground_comes_first_and_webhooks_last_and_again_nothing_changes() {
@@ -177,6 +177,40 @@ async fn an_image_that_cannot_be_had_ends_the_wait_long_before_its_time() {
         .iter()
         .any(|event| matches!(event, Event::Waiting { why, .. } if expected.ends_with(why)));
     assert!(told, "{events:?}");
+}
+
+#[tokio::test]
+async fn pods_that_go_away_by_themselves_are_not_what_a_wait_is_for() {
+    let server = ApiServer::start().await;
+    server.day(Day { stuck: Some("mesh-pilot"), ..Day::default() });
+    for (number, set) in ["old", "new"].into_iter().enumerate() {
+        let metadata = json!({"name": set, "namespace": NAMESPACE,
+            "labels": {"app": "mesh-pilot", "sidecar.mesh/rev": "default"},
+            "ownerReferences": owner("Deployment", "mesh-pilot"),
+            "annotations": {"deployment.kubernetes.io/revision": number.to_string()}});
+        server.put("replicasets", json!({"metadata": metadata}));
+    }
+    let sick = |name: &str, set: &str, more: Value| {
+        let conditions = json!([{"type": "PodScheduled", "status": "False",
+            "message": format!("no room for {name}")}]);
+        let mut pod = pilot(json!({"phase": "Pending", "conditions": conditions}));
+        pod["metadata"]["name"] = json!(name);
+        pod["metadata"]["ownerReferences"] = owner("ReplicaSet", set);
+        let metadata = pod["metadata"].as_object_mut().unwrap();
+        metadata.extend(more.as_object().cloned().unwrap());
+        server.put("pods", pod);
+    };
+    sick("former", "old", json!({}));
+    sick("leaving", "new", json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+    let wait = async || {
+        let (failed, _) = install_within(&server, json!({}), LITTLE_PATIENCE, Duration::ZERO).await;
+        failed.unwrap_err().to_string()
+    };
+    let error = wait().await;
+    assert!(error.contains("0 of 2 pods are ready") && !error.contains("no room"), "{error}");
+    sick("latest", "new", json!({}));
+    let error = wait().await;
+    assert!(error.contains("no room for latest"), "{error}");
 }
 
 #[tokio::test]

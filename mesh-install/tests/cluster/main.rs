@@ -53,6 +53,13 @@ async fn install_within(
     (done, told)
 }
 
+/// Who owns a deployment's or another's pods.
+fn owner(kind: &str, name: &str) -> Value {
+    json!([{
+        "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "1", "controller": true,
+    }])
+}
+
 /// Events that nobody reads.
 fn nobody() -> Events {
     Events::new(unbounded_channel().0)

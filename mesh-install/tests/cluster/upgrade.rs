@@ -4,17 +4,10 @@ use mesh_install::{Known, Rollout, Scope, UpgradeError, Which};
 use serde_json::{Value, json};
 
 use crate::api_server::{ApiServer, Day};
-use crate::{LITTLE_PATIENCE, PATIENCE, install, nobody, release};
+use crate::{LITTLE_PATIENCE, PATIENCE, install, nobody, owner, release};
 
 fn namespace(server: &ApiServer, name: &str, labels: Value) {
     server.put("namespaces", json!({"metadata": {"name": name, "labels": labels}}));
-}
-
-/// Who owns a deployment's or another's pods.
-fn owner(kind: &str, name: &str) -> Value {
-    json!([{
-        "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "1", "controller": true,
-    }])
 }
 
 /// A pod that was injected by the settings of this digest.
