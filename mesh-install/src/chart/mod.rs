@@ -4,6 +4,7 @@ mod schema;
 mod set;
 mod template;
 
+use mesh_inject::ConfigError;
 use serde_json::{Value, json};
 
 pub use set::{SetError, parse as parse_set};
@@ -110,8 +111,9 @@ pub fn values(release: &Release) -> Result<Value, ChartError> {
 /// # Errors
 /// When a value is not taken, or the chart is wrong.
 pub fn render(release: &Release) -> Result<Vec<Rendered>, ChartError> {
+    let values = values(release)?;
     let root = json!({
-        "Values": values(release)?,
+        "Values": values,
         "Release": {"Name": "mesh", "Namespace": release.namespace},
         "Chart": chart()?,
     });
@@ -131,18 +133,32 @@ pub fn render(release: &Release) -> Result<Vec<Rendered>, ChartError> {
             object: document.value,
         }));
     }
-    objects.iter().try_for_each(|rendered| check_injection(&rendered.object))?;
+    for Rendered { object, .. } in &objects {
+        check_injection(object, &values["injection"])?;
+    }
     Ok(objects)
 }
 
 /// What the pilots would not read, and so no pod would be injected by, goes no further.
-fn check_injection(object: &Value) -> Result<(), ChartError> {
+fn check_injection(object: &Value, own: &Value) -> Result<(), ChartError> {
     match object["data"][injection::KEY].as_str() {
         Some(text) if object["kind"] == "ConfigMap" => {
-            let wrong = |error| ChartError::Values(vec![format!("injection.{error}")]);
+            let wrong = |error| ChartError::Values(vec![by_value(&error, own)]);
             mesh_inject::Config::from_yaml(text).map(drop).map_err(wrong)
         }
         _ => Ok(()),
+    }
+}
+
+/// An error by the path of the value: the trust domain and others stand beside `injection`, whose
+/// `own` settings are.
+fn by_value(error: &ConfigError, own: &Value) -> String {
+    match error {
+        ConfigError::Field { path, .. } => {
+            let first = path.split(['.', '[']).next().unwrap_or_default();
+            if own.get(first).is_some() { format!("injection.{error}") } else { error.to_string() }
+        }
+        _ => format!("injection: {error}"),
     }
 }
 

@@ -90,6 +90,9 @@ fn what_is_laid_over_is_merged_replaced_or_taken_away() {
 fn what_sidecars_would_not_be_made_of_is_refused_before_it_is_installed() {
     let error = render(&release(json!({"injection": {"drainTime": "soon"}}))).unwrap_err();
     assert!(error.to_string().starts_with("injection.drainTime: "), "{error}");
+    let error = mesh_inject::Config::from_yaml("trustDomain: ''").unwrap_err();
+    let said = by_value(&error, &json!({"drainTime": "20s"}));
+    assert!(said.starts_with("trustDomain: "), "{said}");
     for (ttl, is_taken) in
         [("10s", true), ("9s", false), ("24h", true), ("90d", true), ("0d", false), ("91d", false)]
     {
