@@ -53,10 +53,14 @@ struct Row {
 }
 
 pub(crate) async fn run(global: &Global, args: &InstallArgs) -> Result<()> {
-    let release = args.chart.release(global)?;
+    let mut release = args.chart.release(global)?;
     // Refused as a whole, before anything is looked at.
-    let objects = mesh_install::objects(&release)?;
+    let mut objects = mesh_install::objects(&release)?;
     let client = global.cluster.connect().await?;
+    if args.chart.names_revision() {
+        release = args.chart.over_known(&client, release).await?;
+        objects = mesh_install::objects(&release)?;
+    }
     check(&client, &release, args.force).await?;
     let plan = mesh_install::plan(&client, &objects).await?;
     if args.dry_run {

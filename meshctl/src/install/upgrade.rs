@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use kube::Client;
 use mesh_install::chart::Release;
-use mesh_install::{Events, Known, ObjectName, Rollout, Which};
+use mesh_install::{Events, ObjectName, Rollout, Which};
 use serde::Serialize;
 use serde_json::json;
 
@@ -74,7 +74,7 @@ enum Action {
 pub(crate) async fn run(global: &Global, args: &UpgradeArgs) -> Result<()> {
     let client = global.cluster.connect().await?;
     let revision = args.chart.revision();
-    let release = release(global, &client, args).await?;
+    let release = args.chart.over_known(&client, args.chart.release(global)?).await?;
     let objects = mesh_install::objects(&release)?;
     check(&client, &release, args.force).await?;
     // Without a name nobody is to go elsewhere.
@@ -100,20 +100,6 @@ pub(crate) async fn run(global: &Global, args: &UpgradeArgs) -> Result<()> {
     }
     output::write(&done_with(&rollout, revision));
     Ok(())
-}
-
-/// What is typed, over the values that the mesh was installed with.
-async fn release(global: &Global, client: &Client, args: &UpgradeArgs) -> Result<Release> {
-    let mut release = args.chart.release(global)?;
-    let revision = args.chart.revision();
-    let known = mesh_install::remembered(client, &release.namespace, revision).await;
-    if let Some(Known { values, of }) = known.map_err(cluster::explain)? {
-        if of != revision {
-            eprintln!("the revision {revision} is new, and starts with the values of {of}");
-        }
-        release.values.insert(args.chart.below_typed(), values);
-    }
-    Ok(release)
 }
 
 /// The gateway goes with the last of the workloads.
