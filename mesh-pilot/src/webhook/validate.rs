@@ -42,7 +42,10 @@ fn decide_now(request: &Request, platform: &impl PlatformAdapter) -> Decision {
         }
         Ok(rule) => {
             let problems = misfits(rule, platform, &snapshot);
-            let warnings = problems.iter().map(|problem| format!("not in force yet: {problem}"));
+            // Often it is a matter of seconds: a text's next document is what is missing.
+            let warnings = problems.iter().map(|problem| {
+                format!("stored, and in force by itself once this no longer holds: {problem}")
+            });
             Decision { warnings: warnings.collect(), ..Decision::allowed() }
         }
     }

@@ -176,7 +176,10 @@ async fn a_rule_that_is_wrong_is_refused_and_one_that_comes_too_early_is_not() {
         let response = ask(&pilot, "/validate", &review_of(spec)).await;
         assert_eq!(response["allowed"], true, "{response}");
         let warning = response["warnings"][0].as_str().unwrap();
-        assert!(warning.starts_with("not in force yet: spec.") && warning.contains(words));
+        assert!(
+            warning.starts_with("stored, and in force by itself once this no longer holds: spec.")
+        );
+        assert!(warning.contains(words));
     }
     let subset = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n\
         metadata: {name: reviews}\n\
