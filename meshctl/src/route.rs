@@ -138,7 +138,7 @@ fn get(
     rules: &[ExistingRule],
     args: &GetArgs,
 ) -> Result<()> {
-    let mut rows = rows(global, rules);
+    let mut rows = rows(global, services, rules);
     if let Some(name) = &args.service {
         let service = route::find_service(name, &global.namespace, services)?;
         let qualified = format!("{}.{}", service.name, service.namespace);
@@ -160,10 +160,14 @@ fn get(
 }
 
 /// A rule of a control plane that knows more than we do is told of, and left out.
-fn rows(global: &Global, rules: &[ExistingRule]) -> Vec<Row> {
+fn rows(global: &Global, services: &[KnownService], rules: &[ExistingRule]) -> Vec<Row> {
     let mut parsed = Vec::new();
     let root_namespace = &global.cluster.mesh_namespace;
-    let surroundings = Surroundings { root_namespace, ..Surroundings::default() };
+    let mut surroundings = Surroundings { root_namespace, ..Surroundings::default() };
+    // Services are named by those who know it.
+    if let Some(service) = services.first() {
+        surroundings.cluster_domain = service.cluster_domain();
+    }
     for rule in rules {
         match mesh_rules::parse(&rule.key.to_string(), &rule.yaml, surroundings) {
             Ok(rules) => parsed.extend(rules),
@@ -177,4 +181,39 @@ fn rows(global: &Global, rules: &[ExistingRule]) -> Vec<Row> {
         destinations: row.destinations,
     });
     rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use mesh_rules::RuleKey;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_domain_of_the_cluster_is_that_of_its_services() {
+        let global = Cli::parse_from(["meshctl", "proxy-status"]).global;
+        let hostname = "reviews.shop.svc.a.example".to_owned();
+        let service = KnownService {
+            name: "reviews".to_owned(),
+            namespace: "shop".to_owned(),
+            hostname: hostname.clone(),
+            versions: Vec::new(),
+        };
+        let key = RuleKey {
+            kind: "VirtualService".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "reviews".to_owned(),
+        };
+        let yaml = format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\n\
+             metadata: {{name: reviews, namespace: shop}}\n\
+             spec: {{hosts: [reviews], http: [{{route: [{{destination: {{host: {hostname}}}}}]}}]}}\n"
+        );
+        let rules = [ExistingRule { key, yaml }];
+        let to = |services: &[KnownService]| rows(&global, services, &rules).remove(0).destinations;
+        assert_eq!(to(&[service]), "all versions 100%");
+        assert_eq!(to(&[]), "reviews.shop.svc.a.example all versions 100%");
+    }
 }

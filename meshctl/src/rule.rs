@@ -77,7 +77,7 @@ async fn delete(mesh: &mut Mesh, global: &Global, args: DeleteArgs) -> Result<()
     let (namespace, name) = args.name.split_once('/').unwrap_or((&global.namespace, &args.name));
     let key = RuleKey { kind: args.kind, namespace: namespace.to_owned(), name: name.to_owned() };
     let done = format!("{key} is gone");
-    let change = mesh.delete(key).await?;
+    let change = mesh.delete_unneeded(key).await?;
     let line = match args.no_wait {
         true => format!("{done}\n"),
         false => format!("{done} — {}\n", outcome(&mesh.rollout(change).await?)?),

@@ -66,9 +66,12 @@ impl<P: PlatformAdapter> rules_server::Rules for Rules<P> {
         &self,
         request: Request<DeleteRuleRequest>,
     ) -> Result<Response<DeleteRuleResponse>, Status> {
-        let key = convert::key("key", request.into_inner().key)?;
-        let version = self.platform.delete(&key).await.map_err(status)?;
-        info!(rule = %key, snapshot = version, "rule deleted");
+        let DeleteRuleRequest { key, dry_run } = request.into_inner();
+        let key = convert::key("key", key)?;
+        let version = self.platform.delete(&key, dry_run).await.map_err(status)?;
+        if !dry_run {
+            info!(rule = %key, snapshot = version, "rule deleted");
+        }
         Ok(Response::new(DeleteRuleResponse { version }))
     }
 }

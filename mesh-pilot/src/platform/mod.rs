@@ -83,8 +83,13 @@ pub trait PlatformAdapter: Send + Sync + 'static {
         dry_run: bool,
     ) -> impl Future<Output = Result<Applied, StoreError>> + Send;
 
-    /// Removes a rule, and gives the version of the first snapshot without it.
-    fn delete(&self, key: &RuleKey) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    /// Removes a rule that no other one needs, and gives the version of the first snapshot without
+    /// it. `dry_run` is as in [`apply`](Self::apply).
+    fn delete(
+        &self,
+        key: &RuleKey,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
 /// A rule, as the user wrote it.

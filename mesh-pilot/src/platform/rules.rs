@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh_model::Service;
-use mesh_rules::{Problem, Refusal, Rule, RuleKey, check};
+use mesh_rules::{Meaning, Problem, Refusal, Rule, RuleKey, check};
 
 use super::StoredRule;
 
@@ -39,10 +39,11 @@ impl Rules {
         self.in_force.get(key)
     }
 
-    /// All, as they were written.
+    /// Those that are the mesh's, as they were written.
     pub(super) fn stored(&self) -> Vec<StoredRule> {
         let stored = |rule: &Rule| StoredRule { key: rule.key.clone(), yaml: rule.yaml.clone() };
-        self.in_force().map(stored).collect()
+        let ours = self.in_force().filter(|rule| rule.meaning != Meaning::Foreign);
+        ours.map(stored).collect()
     }
 
     /// Puts `written` in force: the rules as they are written now, all of them. One that

@@ -95,7 +95,8 @@ async fn takes_its_configuration_and_each_change_of_it() {
     for kind in ["VirtualService", "DestinationRule"] {
         let key =
             RuleKey { kind: kind.into(), namespace: "default".into(), name: "reviews".into() };
-        let deleted = pilot.rules().await.delete(DeleteRuleRequest { key: Some(key) }).await;
+        let deleted =
+            pilot.rules().await.delete(DeleteRuleRequest { key: Some(key), dry_run: false }).await;
         accepted(&pilot, deleted.unwrap().into_inner().version).await;
     }
 

@@ -37,7 +37,13 @@ async fn rules_are_kept_as_files_listed_and_deleted() {
     let request = || GetRuleRequest { key: Some(key("VirtualService")) };
     let rule = rules.get(request()).await.unwrap().into_inner().rule.unwrap();
     assert!(rule.yaml.contains("subset: v3"), "{}", rule.yaml);
-    let request_delete = || DeleteRuleRequest { key: Some(key("VirtualService")) };
+    let request_delete = || DeleteRuleRequest { key: Some(key("VirtualService")), dry_run: false };
+    let mut tried = request_delete();
+    tried.dry_run = true;
+    rules.delete(tried).await.unwrap();
+    assert!(file.exists());
+    let needed = DeleteRuleRequest { key: Some(key("DestinationRule")), dry_run: true };
+    assert_eq!(rules.delete(needed).await.unwrap_err().code(), Code::InvalidArgument);
     let deleted = rules.delete(request_delete()).await.unwrap().into_inner();
     assert!(deleted.version > applied.version);
     assert!(!file.exists());

@@ -137,6 +137,8 @@ impl ::prost::Name for ApplyRulesResponse {
 pub struct DeleteRuleRequest {
     #[prost(message, optional, tag = "1")]
     pub key: ::core::option::Option<RuleKey>,
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
 }
 impl ::prost::Name for DeleteRuleRequest {
     const NAME: &'static str = "DeleteRuleRequest";

@@ -41,6 +41,14 @@ pub struct KnownService {
     pub versions: Vec<String>,
 }
 
+impl KnownService {
+    /// The end of its full name, `cluster.local`; empty when that is not one.
+    pub fn cluster_domain(&self) -> &str {
+        let prefix = format!("{}.{}.svc.", self.name, self.namespace);
+        self.hostname.strip_prefix(&prefix).unwrap_or_default()
+    }
+}
+
 /// A rule that exists, as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingRule {

@@ -106,9 +106,7 @@ fn read<S: DeserializeOwned>(rule: &ExistingRule) -> Result<Resource<S>, RouteEr
 
 /// Whether `host`, written in a rule of `namespace`, is the service.
 fn names(host: &str, namespace: &str, service: &KnownService) -> bool {
-    let prefix = format!("{}.{}.svc.", service.name, service.namespace);
-    let domain = service.hostname.strip_prefix(&prefix).unwrap_or_default();
-    mesh_model::fqdn(host, namespace, domain) == service.hostname
+    mesh_model::fqdn(host, namespace, service.cluster_domain()) == service.hostname
 }
 
 /// A new resource of our own, named as the service.

@@ -102,11 +102,20 @@ impl Mesh {
         }
     }
 
-    /// Removes a rule.
+    /// Removes a rule that no other one needs. On a cluster the others would stay in force for now,
+    /// and be refused when a pilot starts anew.
+    pub(crate) async fn delete_unneeded(&mut self, key: RuleKey) -> Result<Change> {
+        if self.rules.is_some() {
+            self.pilot.delete(key.clone(), true).await?;
+        }
+        self.delete(key).await
+    }
+
+    /// Removes a rule. On a cluster nobody looks who needs it.
     pub(crate) async fn delete(&mut self, key: RuleKey) -> Result<Change> {
         match &mut self.rules {
             Some(rules) => Ok(Change { version: 0, rules: vec![rules.delete(key).await?] }),
-            None => Ok(Change::of(self.pilot.delete(key).await?)),
+            None => Ok(Change::of(self.pilot.delete(key, false).await?)),
         }
     }
 

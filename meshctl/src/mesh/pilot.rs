@@ -91,11 +91,11 @@ impl Pilot {
         self.rules.apply(timed(request)).await.map(drop).map_err(said)
     }
 
-    /// Removes a rule; gives the version to wait for.
-    pub(super) async fn delete(&mut self, key: RuleKey) -> Result<u64> {
+    /// Removes a rule, unless another needs it or it is a `dry_run`; gives the version to wait for.
+    pub(super) async fn delete(&mut self, key: RuleKey, dry_run: bool) -> Result<u64> {
         let RuleKey { kind, namespace, name } = key;
         let key = Some(api::RuleKey { kind, namespace, name });
-        let request = timed(api::DeleteRuleRequest { key });
+        let request = timed(api::DeleteRuleRequest { key, dry_run });
         Ok(self.rules.delete(request).await.map_err(said)?.into_inner().version)
     }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mesh_model::{Locality, Snapshot, Workload};
-use mesh_rules::{Problem, RuleKey, parse};
+use mesh_rules::{Problem, Rule, RuleKey, parse};
 use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 
@@ -164,8 +164,11 @@ impl PlatformAdapter for KubernetesAdapter {
         }
     }
 
-    async fn delete(&self, _: &RuleKey) -> Result<u64, StoreError> {
-        Err(StoreError::Elsewhere)
+    async fn delete(&self, key: &RuleKey, dry_run: bool) -> Result<u64, StoreError> {
+        match dry_run {
+            true => self.inner.check_deletion(key).await,
+            false => Err(StoreError::Elsewhere),
+        }
     }
 }
 
@@ -181,19 +184,35 @@ impl Inner {
 
     /// Whether rules would come into force now, or a moment later.
     async fn check(&self, yaml: &str, default_namespace: &str) -> Result<Applied, StoreError> {
-        let snapshot = || Arc::clone(&self.snapshots.borrow());
         let rules = parse("", yaml, self.mesh.surroundings(default_namespace));
         let rules = rules.map_err(StoreError::Refused)?;
+        let version = self.would_take(&rules, None).await?;
+        let keys = rules.into_iter().map(|rule| rule.key).collect();
+        Ok(Applied { keys, version })
+    }
+
+    /// Whether all others would stay in force without a rule. One that is refused is in nobody's
+    /// way, and one that is not known is not there to be deleted.
+    async fn check_deletion(&self, key: &RuleKey) -> Result<u64, StoreError> {
+        self.would_take(&[], Some(key)).await
+    }
+
+    /// Refuses what the mesh would, now and a moment later.
+    async fn would_take(
+        &self,
+        applied: &[Rule],
+        deleted: Option<&RuleKey>,
+    ) -> Result<u64, StoreError> {
+        let snapshot = || Arc::clone(&self.snapshots.borrow());
         let refused = || {
             let in_force = &self.view.load().rules.in_force;
-            in_force.would_refuse(&rules, None, snapshot().services())
+            in_force.would_refuse(applied, deleted, snapshot().services())
         };
         let problems = settled(self.viewed.subscribe(), Vec::is_empty, refused).await;
-        if !problems.is_empty() {
-            return Err(StoreError::Refused(problems));
+        match problems.is_empty() {
+            true => Ok(snapshot().version()),
+            false => Err(StoreError::Refused(problems)),
         }
-        let keys = rules.into_iter().map(|rule| rule.key).collect();
-        Ok(Applied { keys, version: snapshot().version() })
     }
 
     async fn reflects(&self, key: &RuleKey, state: &RuleState) -> u64 {

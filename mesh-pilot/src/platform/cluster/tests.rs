@@ -359,6 +359,44 @@ async fn says_when_a_snapshot_reflects_a_rule() {
     assert_eq!(inner.reflects(&key, &RuleState::Gone).await, version + 1);
 }
 
+#[test]
+fn gateways_of_other_classes_are_not_among_the_rules() {
+    let mut state = cart();
+    for (class, listed) in [("other", 0), ("mesh", 1)] {
+        let listeners = json!([{"name": "http", "port": 80, "protocol": "HTTP"}]);
+        let spec = json!({"gatewayClassName": class, "listeners": listeners});
+        state.take(written("KubernetesGateway", "1", 1, spec));
+        state.contents();
+        assert_eq!(state.rules_view.in_force.stored().len(), listed, "{class}");
+        assert_eq!(state.refused(), []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_another_needs_is_not_to_be_deleted() {
+    let (inner, changes) = published(cart()).await;
+    let key = |kind: &str| RuleKey {
+        kind: kind.to_owned(),
+        namespace: "shop".to_owned(),
+        name: "cart".to_owned(),
+    };
+    let subsets = json!({"host": "cart", "subsets": [{"name": "v1"}]});
+    changes.send(written("DestinationRule", "1", 1, subsets)).await.unwrap();
+    let to = json!({"destination": {"host": "cart", "subset": "v1"}});
+    let spec = json!({"hosts": ["cart"], "http": [{"route": [to]}]});
+    changes.send(written("VirtualService", "2", 1, spec)).await.unwrap();
+    let there = RuleState::Stored { uid: "2".to_owned(), generation: 1 };
+    inner.reflects(&key("VirtualService"), &there).await;
+
+    let error = inner.check_deletion(&key("DestinationRule")).await.unwrap_err().to_string();
+    let expected = "VirtualService shop/cart, which stays (VirtualService shop/cart): \
+                    spec.http[0].route[0].destination.subset: there is no subset";
+    assert!(error.contains(expected), "{error}");
+    inner.check_deletion(&key("VirtualService")).await.unwrap();
+    changes.send(Change::Rules("VirtualService", Delta::Gone(name("cart")))).await.unwrap();
+    inner.check_deletion(&key("DestinationRule")).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_would_be_refused_is_told_before_it_is_written() {
     let (inner, changes) = published(cart()).await;

@@ -140,9 +140,9 @@ impl PlatformAdapter for FilesAdapter {
         done.unwrap_or_else(|error| Err(store::io(&self.inner.root, error)))
     }
 
-    async fn delete(&self, key: &RuleKey) -> Result<u64, StoreError> {
+    async fn delete(&self, key: &RuleKey, dry_run: bool) -> Result<u64, StoreError> {
         let key = key.clone();
-        let done = self.inner.blocking(move |inner| inner.delete(&key)).await;
+        let done = self.inner.blocking(move |inner| inner.delete(&key, dry_run)).await;
         done.unwrap_or_else(|error| Err(store::io(&self.inner.root, error)))
     }
 }

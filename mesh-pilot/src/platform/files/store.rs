@@ -45,9 +45,9 @@ impl Inner {
         Ok(Applied { keys, version })
     }
 
-    pub(super) fn delete(&self, key: &RuleKey) -> Result<u64, StoreError> {
+    pub(super) fn delete(&self, key: &RuleKey, dry_run: bool) -> Result<u64, StoreError> {
         let mut state = self.lock();
-        self.reload(&mut state);
+        let version = self.reload(&mut state);
         self.readable(&state)?;
         if state.file_of(key).is_none() {
             return Err(StoreError::NotFound(key.clone()));
@@ -56,6 +56,9 @@ impl Inner {
         let problems = state.rules.would_refuse(&[], Some(key), &state.contents.services);
         if !problems.is_empty() {
             return Err(StoreError::Refused(problems));
+        }
+        if dry_run {
+            return Ok(version);
         }
         let path = self.root.join(file_name(key));
         std::fs::remove_file(&path).map_err(|error| io(&path, error))?;
