@@ -110,7 +110,7 @@ mod tests {
         runtime.spawn(async move {
             axum::serve(listener, Router::new().route("/healthz/ready", page)).await
         });
-        let error = run(&Args { timeout_s: 1, readiness_port }).unwrap_err().to_string();
+        let error = run(&Args { timeout_s: 3, readiness_port }).unwrap_err().to_string();
         assert!(error.ends_with("is not ready: waiting for it"), "{error}");
     }
 }

@@ -187,18 +187,19 @@ fn an_authority_that_is_away_at_renewal_is_asked_until_it_is_back() {
     let _namespace = Namespace::new();
     let mesh = Mesh::new();
     mesh.token(600);
-    let pilot = mesh.pilot("10s");
+    let mut pilot = mesh.pilot("10s");
     let agent = mesh.scripted_agent();
     says(&agent, "a new certificate");
-    drop(pilot);
+    eventually("the proxy starts", || mesh.proxy_started().then_some(()));
+    pilot.kill();
     says(&agent, "the certificate is not renewed");
     says(&agent, "ENDS SOON");
     says(&agent, "HAS ENDED");
-    assert_eq!(agent.log().matches("a new certificate").count(), 1);
+    // Where all is slow there may have been one renewal before its end.
+    let certificates = || agent.log().matches("a new certificate").count();
+    let before = certificates();
     let _pilot = mesh.pilot("10s");
-    eventually("a second certificate", || {
-        (agent.log().matches("a new certificate").count() >= 2).then_some(())
-    });
+    eventually("another certificate", || (certificates() > before).then_some(()));
     let log = fs::read_to_string(mesh.path("log")).unwrap();
     assert_eq!(log.lines().filter(|line| line.starts_with("start ")).count(), 1);
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use control_plane::ControlPlane;
 use mesh_proto::mesh::v1::Rejection;
-use mesh_testkit::{require_command, require_root};
+use mesh_testkit::{copy_program, require_command, require_root};
 
 fn meshctl(state: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshctl"));
@@ -176,7 +176,7 @@ fn without_root_up_says_so() {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     // Where every user can run it.
     let meshctl = folder.path().join("meshctl");
-    std::fs::copy(env!("CARGO_BIN_EXE_meshctl"), &meshctl).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_meshctl")), &meshctl);
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open).unwrap();
     std::fs::write(folder.path().join("none.yaml"), "").unwrap();

@@ -158,8 +158,14 @@ mod tests {
             fs::rename(self.path("new"), self.path(name)).unwrap();
         }
 
-        async fn next(&mut self) -> Option<String> {
-            tokio::time::timeout(Duration::from_secs(3), self.causes.next()).await.ok()
+        async fn next(&mut self) -> String {
+            let next = tokio::time::timeout(mesh_testkit::DEADLINE, self.causes.next());
+            next.await.expect("a cause")
+        }
+
+        /// Long enough to see what would be one.
+        async fn nothing(&mut self) -> bool {
+            tokio::time::timeout(Duration::from_secs(3), self.causes.next()).await.is_err()
         }
     }
 
@@ -167,14 +173,14 @@ mod tests {
     async fn the_program_and_the_file() {
         let mut fixture = Fixture::new();
         fixture.replace("proxy", "newer");
-        assert!(fixture.next().await.unwrap().contains("/proxy"));
+        assert!(fixture.next().await.contains("/proxy"));
         fs::write(fixture.path("own.yaml"), "a: 22").unwrap();
-        assert!(fixture.next().await.unwrap().contains("/own.yaml"));
+        assert!(fixture.next().await.contains("/own.yaml"));
         fs::write(fixture.path("other"), "").unwrap();
         fs::remove_file(fixture.path("own.yaml")).unwrap();
-        assert_eq!(fixture.next().await, None);
+        assert!(fixture.nothing().await);
         fs::write(fixture.path("own.yaml"), "a: 333").unwrap();
-        assert!(fixture.next().await.unwrap().contains("/own.yaml"));
+        assert!(fixture.next().await.contains("/own.yaml"));
     }
 
     #[tokio::test]
@@ -196,9 +202,9 @@ mod tests {
         fixture.causes.watch_certificates(Certificates::named(&bootstrap));
         let (chain, key) = pair();
         fixture.replace("tls.crt", &chain);
-        assert_eq!(fixture.next().await, None, "the key is still another's");
+        assert!(fixture.nothing().await, "the key is still another's");
         fixture.replace("tls.key", &key);
-        let reason = fixture.next().await.unwrap();
+        let reason = fixture.next().await;
         assert!(reason.contains("tls.crt") && reason.contains("tls.key"), "{reason}");
     }
 }

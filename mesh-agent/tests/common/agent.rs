@@ -3,11 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
-use mesh_testkit::eventually;
+use mesh_testkit::{eventually, write_script};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -224,8 +223,7 @@ pub(crate) fn running(folder: &Path) -> Vec<Pid> {
 pub(crate) fn script(folder: &Path, code: &str) -> PathBuf {
     let path = folder.join("proxy.sh");
     fs::write(folder.join("code"), code).unwrap();
-    fs::write(&path, SCRIPT).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&path, SCRIPT);
     path
 }
 

@@ -3,52 +3,58 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+
+use mesh_testkit::{DEADLINE, eventually};
 
 /// Runs until it is stopped.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<(u64, Vec<String>)>>,
+    requests: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<Vec<String>>>,
 }
 
 impl Load {
     pub(crate) fn start() -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop, requests) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let clients = [false, true].map(|keep| {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || run(&stop, keep))
+            let (stop, requests) = (Arc::clone(&stop), Arc::clone(&requests));
+            std::thread::spawn(move || run(&stop, &requests, keep))
         });
-        Self { stop, clients: clients.into() }
+        Self { stop, requests, clients: clients.into() }
+    }
+
+    /// Waits until there have been so many more.
+    pub(crate) fn until_more(&self, more: u64) {
+        let enough = self.requests.load(Ordering::Relaxed) + more;
+        eventually("more requests", || {
+            (self.requests.load(Ordering::Relaxed) >= enough).then_some(())
+        });
     }
 
     /// How many requests there were, and what was wrong with those that failed.
     pub(crate) fn stop(self) -> (u64, Vec<String>) {
         self.stop.store(true, Ordering::Relaxed);
-        let mut sum = (0, Vec::new());
-        for client in self.clients {
-            let (requests, failures) = client.join().unwrap();
-            sum.0 += requests;
-            sum.1.extend(failures);
-        }
-        sum
+        let clients = self.clients.into_iter();
+        let failures = clients.flat_map(|client| client.join().unwrap()).collect();
+        (self.requests.load(Ordering::Relaxed), failures)
     }
 }
 
-fn run(stop: &AtomicBool, keep: bool) -> (u64, Vec<String>) {
-    let (mut requests, mut failures) = (0, Vec::new());
+fn run(stop: &AtomicBool, requests: &AtomicU64, keep: bool) -> Vec<String> {
+    let mut failures = Vec::new();
     let mut kept = None;
     while !stop.load(Ordering::Relaxed) {
-        requests += 1;
+        requests.fetch_add(1, Ordering::Relaxed);
         match request(&mut kept, keep) {
             Ok(()) => {}
             Err(error) => failures.push(format!("{error}, kept: {keep}")),
         }
         // Not the proxy's limit is looked for.
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    (requests, failures)
+    failures
 }
 
 fn request(kept: &mut Option<TcpStream>, keep: bool) -> io::Result<()> {
@@ -56,7 +62,7 @@ fn request(kept: &mut Option<TcpStream>, keep: bool) -> io::Result<()> {
         Some(stream) => stream,
         None => TcpStream::connect("127.0.0.1:8000")?,
     };
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(DEADLINE))?;
     let close = if keep { "" } else { "connection: close\r\n" };
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: a\r\n{close}\r\n").as_bytes())?;
     let mut answer = Vec::new();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mesh_local::{Document, Event, Images, Manifests, PodOptions, Publish, Settings, StateDir};
-use mesh_testkit::{missing, require_root};
+use mesh_testkit::{copy_program, missing, require_root, write_script};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -69,18 +69,15 @@ pub(crate) fn on_a_machine<F: Future<Output = ()>>(
 impl Machine {
     fn new() -> Self {
         let bin = tempfile::tempdir().unwrap();
-        let pilot = bin.path().join("mesh-pilot");
-        std::fs::write(&pilot, PILOT).unwrap();
-        for path in [bin.path(), &pilot] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        std::fs::set_permissions(bin.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(&bin.path().join("mesh-pilot"), PILOT);
         Self { bin }
     }
 
     /// Gives pods a program; where it is.
     pub(crate) fn add(&self, program: &Path) -> PathBuf {
         let copy = self.bin.path().join(program.file_name().unwrap());
-        std::fs::copy(program, &copy).unwrap();
+        copy_program(program, &copy);
         copy
     }
 
