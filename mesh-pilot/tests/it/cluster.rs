@@ -6,7 +6,7 @@ use std::process::Command;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use mesh_testkit::{Process, eventually_async, free_ports};
+use mesh_testkit::{Process, eventually, eventually_async, free_ports};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -89,7 +89,7 @@ fn api_server() -> Router {
 async fn an_api_server_is_waited_for_by_a_pilot_that_lives() {
     let (pilot, address) = Pilot::waiting().await;
     assert_eq!(page(pilot.http, "/live").await.unwrap().0, 200);
-    assert!(pilot.process.log().contains("trying again"), "{}", pilot.process.log());
+    eventually("a failed attempt", || pilot.process.log().contains("trying again").then_some(()));
     let listener = TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move { axum::serve(listener, api_server()).await });
     eventually_async("it to be ready", async || {

@@ -13,7 +13,7 @@ use mesh_xds::ResourceType::{self, Cluster, Endpoint, Listener, Route};
 async fn a_proxy_gets_everything_in_order_and_is_listed() {
     let pilot = Pilot::start().await;
     let peer = Peer::connect(pilot.xds, "reviews-v1").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     assert_eq!(peer.take_types(), [Cluster, Endpoint, Listener, Route]);
     assert_eq!(pilot.page("/ready").await.unwrap(), "ready\n");
 
@@ -39,7 +39,7 @@ async fn a_route_changes_only_routes_and_its_rollout_ends() {
     let pilot = Pilot::start().await;
     let (a, b) =
         (Peer::connect(pilot.xds, "reviews-v1").await, Peer::connect(pilot.xds, "x").await);
-    pilot.settled().await;
+    pilot.settled(2).await;
     let version = pilot.apply(REVIEWS_SUBSETS).await.unwrap();
     pilot.rolled_out(version).await;
     for peer in [&a, &b] {
@@ -70,7 +70,7 @@ async fn a_route_changes_only_routes_and_its_rollout_ends() {
 async fn an_endpoint_that_is_not_ready_any_more_leaves_at_once() {
     let pilot = Pilot::start().await;
     let peer = Peer::connect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     peer.take_seen();
     pilot.write(
         "mesh.yaml",
@@ -94,7 +94,7 @@ async fn a_rejection_is_shown_and_not_repeated() {
     let pilot = Pilot::start().await;
     let peer = Peer::connect(pilot.xds, "x").await;
     pilot.apply(REVIEWS_SUBSETS).await.unwrap();
-    pilot.settled().await;
+    pilot.settled(1).await;
     let good = version_of(&pilot, Route).await;
     peer.reject(Route, "virtual host reviews: weights are bad");
     let version = pilot.apply(&reviews_split(&[("v1", 10), ("v2", 90)])).await.unwrap();
@@ -131,7 +131,7 @@ async fn a_rejection_is_shown_and_not_repeated() {
 async fn a_broken_file_is_named_and_what_was_good_stays() {
     let pilot = Pilot::start().await;
     let peer = Peer::connect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     let before = peer.take_seen().len();
     assert_eq!(before, 4);
     pilot.write("mesh.yaml", "kind: [Service\n");
@@ -159,14 +159,14 @@ async fn who_returns_is_sent_only_what_it_lacks_also_by_a_new_process() {
     let pilot = Pilot::start().await;
     pilot.apply(REVIEWS_SUBSETS).await.unwrap();
     let peer = Peer::connect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
 
     let peer = peer.reconnect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     assert!(peer.take_seen().is_empty());
     let pilot = pilot.restart().await;
     let peer = peer.reconnect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     assert!(peer.take_seen().is_empty());
     let version = pilot.apply(&reviews_split(&[("v2", 100)])).await.unwrap();
     pilot.rolled_out(version).await;

@@ -179,14 +179,15 @@ impl Pilot {
         last
     }
 
-    /// Waits until everything that is in force is at every proxy.
-    pub async fn settled(&self) {
+    /// Waits until there are so many proxies, and everything that is in force is at each of them.
+    /// One that has just connected need not be known yet.
+    pub async fn settled(&self, count: usize) {
         eventually_async("all proxies to be synced", async || {
             let proxies = self.proxies().await;
             let synced = |proxy: &Proxy| {
                 proxy.types.len() == 4 && proxy.types.iter().all(|t| !t.acked_version.is_empty())
             };
-            (!proxies.is_empty() && proxies.iter().all(synced)).then_some(())
+            (proxies.len() == count && proxies.iter().all(synced)).then_some(())
         })
         .await;
     }

@@ -124,7 +124,7 @@ async fn a_second_one_says_which_address_is_in_use() {
 async fn sigterm_ends_it_and_removes_the_socket() {
     let mut pilot = Pilot::start().await;
     let peer = crate::peer::Peer::connect(pilot.xds, "x").await;
-    pilot.settled().await;
+    pilot.settled(1).await;
     pilot.process.terminate();
     assert!(pilot.process.wait().success(), "{}", pilot.process.log());
     assert!(!pilot.socket().exists());

@@ -33,6 +33,8 @@ async fn post(pilot: &Pilot, path: &str, content_type: &str, body: &[u8]) -> (u1
     stream.write_all(head.as_bytes()).await.unwrap();
     // One that is refused for its head need not be read to its end.
     let _ = stream.write_all(body).await;
+    // What the socket had no room for is still here, and reading does not send it.
+    let _ = stream.flush().await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();
