@@ -97,7 +97,7 @@ fn another_endpoint_is_tried_when_one_does_not_answer() {
 fn silence_ends_a_connection() {
     let upstream = greeter("hello", "127.0.0.1:0");
     let address = local(free_port());
-    let settings = "cluster: a, idle_timeout: 1s";
+    let settings = "cluster: a, idle_timeout: 3s";
     let _proxy = Proxy::start(
         &[listener("l", address, "", &tcp_proxy(settings))],
         &[static_cluster("a", &[upstream])],
@@ -111,7 +111,7 @@ fn a_connection_lasts_as_long_as_it_may_and_is_logged_meanwhile() {
     let address = local(free_port());
     let log = "{name: log, typed_config: {'@type': type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog, log_format: {text_format_source: {inline_string: \"flags %RESPONSE_FLAGS% sent %BYTES_SENT%\\n\"}}}}";
     let settings = format!(
-        "cluster: a, max_downstream_connection_duration: 1s, access_log: [{log}], \
+        "cluster: a, max_downstream_connection_duration: 3s, access_log: [{log}], \
          access_log_options: {{flush_access_log_on_start: true, flush_access_log_on_connected: true, access_log_flush_interval: 0.05s}}"
     );
     let listeners = [listener("l", address, "", &tcp_proxy(&settings))];

@@ -265,9 +265,11 @@ mod tests {
             record.bytes_sent = sent;
             logs[sent as usize % 2].write(&record);
         }
-        writers.flush();
         let expected: String = (0..1000).map(|sent| format!("{sent}\n")).collect();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        mesh_testkit::eventually("every line", || {
+            writers.flush();
+            (std::fs::read_to_string(&path).unwrap() == expected).then_some(())
+        });
         assert_eq!(registry.counter("filesystem.write_buffered").value(), 1000);
         assert_eq!(registry.counter("filesystem.write_dropped").value(), 0);
     }

@@ -137,8 +137,8 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_come_by_tcp() {
-        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
+        let address = mesh_testkit::free_address();
+        let tcp = tokio::net::TcpListener::bind(address).await.unwrap();
         let udp = UdpSocket::bind(address).await.unwrap();
         tokio::spawn(async move {
             let mut buffer = [0; 512];

@@ -102,11 +102,16 @@ async fn echoes(io: &mut TcpStream) -> bool {
 
 /// A data plane with the clusters "one" and "two", a listener to "one", and its address.
 async fn serving() -> (DataPlane, SocketAddr) {
+    serving_at(([127, 0, 0, 1], 0).into()).await
+}
+
+/// [`serving`] at an address that nobody takes when it is given back.
+async fn serving_at(address: SocketAddr) -> (DataPlane, SocketAddr) {
     let plane = start();
     for name in ["one", "two"] {
         plane.shared.clusters.put(cluster(name, upstream(name).await));
     }
-    plane.put_listener(listener("l", "127.0.0.1:0", "one")).unwrap();
+    plane.put_listener(listener("l", &address.to_string(), "one")).unwrap();
     let address = plane.listeners()[0].address.ip().unwrap();
     (plane, address)
 }
@@ -127,7 +132,7 @@ async fn an_update_is_for_new_connections() {
 
 #[tokio::test]
 async fn a_removed_listener_frees_its_address_and_drains() {
-    let (plane, address) = serving().await;
+    let (plane, address) = serving_at(free_address()).await;
     let (mut old, _) = greeting(address).await;
     for _ in 0..10 {
         plane.remove_listener("l");
@@ -236,7 +241,7 @@ async fn what_comes_in_may_drain_alone() {
 
 #[tokio::test]
 async fn connections_that_wait_to_be_accepted_are_served_when_the_listener_goes() {
-    let (plane, address) = serving().await;
+    let (plane, address) = serving_at(free_address()).await;
     for _ in 0..20 {
         let mut waiting = Vec::new();
         for _ in 0..10 {

@@ -199,6 +199,9 @@ async fn without_its_control_plane_the_last_configuration_stays() {
     server.set("7", &[routes("a")]);
     server.wait_for_ack::<RouteConfiguration>("7");
     assert_eq!(get(front, "front", "/").await.unwrap().status, 200);
-    let dump = proxy.dump("ListenersConfigDump").await;
-    assert_eq!(dump["dynamic_listeners"][0]["active_state"]["version_info"], "7");
+    eventually_async("the listener's new version", async || {
+        let dump = proxy.dump("ListenersConfigDump").await;
+        (dump["dynamic_listeners"][0]["active_state"]["version_info"] == "7").then_some(())
+    })
+    .await;
 }

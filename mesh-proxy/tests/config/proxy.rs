@@ -72,6 +72,14 @@ impl Proxy {
         self.page(path).await.text()
     }
 
+    /// Waits until a page has this line.
+    pub(crate) async fn until_line(&self, path: &str, line: &str) {
+        eventually_async(&format!("{line} in {path}"), async || {
+            self.text(path).await.lines().any(|found| found == line).then_some(())
+        })
+        .await;
+    }
+
     /// A part of `/config_dump`, by its type.
     pub(crate) async fn dump(&self, name: &str) -> Value {
         let dump = self.page("/config_dump?include_eds").await.json();

@@ -56,7 +56,6 @@ async fn the_sample_serves_and_says_so() {
     assert_eq!(upstreams.each_ref().map(Upstream::requests), [2, 2, 2]);
 
     let first = upstreams[0].address();
-    let clusters = proxy.text("/clusters").await;
     for line in [
         "backends::observability_name::backends".to_owned(),
         "backends::default_priority::max_retries::3".to_owned(),
@@ -66,17 +65,15 @@ async fn the_sample_serves_and_says_so() {
         format!("backends::{first}::health_flags::healthy"),
         format!("backends::{first}::weight::1"),
     ] {
-        assert!(clusters.lines().any(|found| found == line), "{line} in\n{clusters}");
+        proxy.until_line("/clusters", &line).await;
     }
     let clusters = proxy.page("/clusters?format=json").await.json();
     let host = &clusters["cluster_statuses"][0]["host_statuses"][0];
     assert_eq!(host["address"]["socket_address"]["port_value"], first.port());
     assert_eq!(proxy.text("/listeners").await, format!("front::{}\n", sample.front));
-    let stats = proxy.text("/stats?filter=^http.front.downstream_rq_2xx$").await;
-    assert_eq!(stats, "http.front.downstream_rq_2xx: 6\n");
-    let prometheus = proxy.text("/stats/prometheus").await;
+    proxy.until_line("/stats", "http.front.downstream_rq_2xx: 6").await;
     let line = "envoy_cluster_upstream_rq_total{envoy_cluster_name=\"backends\"} 6";
-    assert!(prometheus.lines().any(|found| found == line), "{prometheus}");
+    proxy.until_line("/stats/prometheus", line).await;
     let info = proxy.page("/server_info").await.json();
     assert_eq!(
         (&info["state"], &info["node"]["user_agent_name"]),

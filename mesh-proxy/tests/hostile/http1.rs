@@ -57,7 +57,7 @@ fn a_tunnel_in_which_nothing_is_said() {
     const SWITCHED: &str =
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     let silent = upstream(SWITCHED, |mut io| _ = io.read_to_end(&mut Vec::new()));
-    let (_proxy, address) = http("stream_idle_timeout: 1s,", silent);
+    let (_proxy, address) = http("stream_idle_timeout: 3s,", silent);
     let mut io = connect(address);
     io.write_all(
         b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -77,7 +77,7 @@ fn a_client_that_does_not_read_its_response() {
         while io.write_all(&[b'x'; 65536]).is_ok() {}
         ENDED.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    let (_proxy, address) = http("stream_idle_timeout: 0.2s,", endless);
+    let (_proxy, address) = http("stream_idle_timeout: 2s,", endless);
     let mut io = connect(address);
     io.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     eventually("the upstream's end", || {

@@ -9,7 +9,7 @@ use super::*;
 fn endless(address: SocketAddr, begin: &[u8], more: &[u8]) -> (String, usize) {
     const MOST: usize = 64 * 1024 * 1024;
     let mut io = connect(address);
-    io.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    io.set_write_timeout(Some(mesh_testkit::DEADLINE)).unwrap();
     io.write_all(begin).unwrap();
     let mut taken = begin.len();
     while taken < MOST && io.write_all(more).is_ok() {

@@ -95,7 +95,7 @@ fn an_http2_client_that_gives_no_window() {
         while io.write_all(&[b'x'; 65536]).is_ok() {}
         ENDED.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    let (_proxy, address) = http("stream_idle_timeout: 1s,", endless);
+    let (_proxy, address) = http("stream_idle_timeout: 3s,", endless);
     let mut io = connect(address);
     io.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", NO_WINDOW, GET].concat()).unwrap();
     // The stream is reset, and the connection goes on.

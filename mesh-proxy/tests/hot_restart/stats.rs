@@ -65,7 +65,7 @@ fn counters_never_fall_and_count_each_request_once() {
     let histogram = page(site.admin, "/stats/prometheus?filter=^http.front.downstream_rq_time$");
     let count = format!("_count{{envoy_http_conn_manager_prefix=\"front\"}} {}", outcome.answered);
     assert!(histogram.as_ref().unwrap().contains(&count), "{count} in\n{histogram:?}");
-    assert_eq!(site.stat("http.front.downstream_cx_active"), 0);
+    site.until_stat("http.front.downstream_cx_active", 0);
     assert_eq!(site.stat("server.hot_restart_epoch"), 5);
     assert_eq!(site.stat("server.hot_restart_generation"), 6);
 }
@@ -82,9 +82,9 @@ fn what_the_new_process_has_not_made_yet_is_kept_and_levels_are_its_own() {
     for epoch in 1..=2 {
         let new = site.start(epoch, &["--drain-time-s", "1", "--concurrency", "3"]);
         site.until_epoch(epoch);
-        assert_eq!(site.stat("cluster.hello.upstream_cx_total"), 2);
+        site.until_stat("cluster.hello.upstream_cx_total", 2);
         if epoch == 1 {
-            assert_eq!(site.stat("cluster.hello.upstream_cx_active"), 1);
+            site.until_stat("cluster.hello.upstream_cx_active", 1);
             assert!(crate::site::echoes(&mut open));
             drop(open.shutdown(std::net::Shutdown::Both));
             site.until_stat("cluster.hello.upstream_cx_active", 0);

@@ -21,7 +21,7 @@ fn every_case_that_envoy_passes() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.xml");
     let mut command = Command::new(h2spec);
-    command.args(["--host", "127.0.0.1", "--timeout", "2", "--port"]);
+    command.args(["--host", "127.0.0.1", "--timeout", "20", "--port"]);
     command.arg(site.address.port().to_string()).arg("--junit-report").arg(&report);
     let output = command.output().unwrap();
     // It has bytes of frames in it.

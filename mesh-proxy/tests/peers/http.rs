@@ -15,7 +15,7 @@ fn file() -> tempfile::NamedTempFile {
 
 fn curl(args: &[&str]) -> Option<String> {
     let mut curl = Command::new(require_command("curl")?);
-    curl.args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"]);
+    curl.args(["--silent", "--show-error", "--max-time", "60", "--noproxy", "*"]);
     Some(ask(curl.args(args)))
 }
 

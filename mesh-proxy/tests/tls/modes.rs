@@ -44,7 +44,7 @@ fn permissive_takes_the_meshs_tls_plain_text_and_the_applications_own_tls() {
     let listeners = listener(
         "l",
         front,
-        "listener_filters_timeout: 2s, continue_on_listener_filters_timeout: true,",
+        "listener_filters_timeout: 5s, continue_on_listener_filters_timeout: true,",
         &chains,
     );
     let clusters = [static_cluster("plain", &[plain]), static_cluster("tls", &[tls])];

@@ -82,7 +82,7 @@ fn greet(
 pub(crate) fn curl(args: &[&str]) -> Option<(bool, String)> {
     require_command("curl")?;
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "20"])
+        .args(["--silent", "--show-error", "--max-time", "60"])
         .args(args)
         .output()
         .unwrap();

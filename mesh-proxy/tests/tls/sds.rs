@@ -8,7 +8,7 @@ use mesh_proto::envoy::config::core::v3::{DataSource, data_source::Specifier};
 use mesh_proto::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, Secret, TlsCertificate, secret::Type,
 };
-use mesh_testkit::{XdsServer, client, eventually, free_port};
+use mesh_testkit::{XdsServer, client, eventually, eventually_async, free_port};
 use mesh_tls::CertificateDetails;
 
 use crate::common::{self, Proxy, connect, static_cluster, tcp_proxy};
@@ -176,8 +176,11 @@ async fn a_listener_that_waited_enough_refuses_until_the_secret_comes() {
     drop(connect(bench.front));
     assert!(bench.ask().is_err(), "closed without a word");
     let name = "server_ssl_socket_factory.downstream_context_secrets_not_ready";
-    let stats = bench.stats(name).await;
-    assert!(stats.contains(name) && !stats.trim().ends_with(": 0"), "{stats}");
+    eventually_async("it to be counted", async || {
+        let stats = bench.stats(name).await;
+        (stats.contains(name) && !stats.trim().ends_with(": 0")).then_some(())
+    })
+    .await;
     let server = XdsServer::start_unix(&bench.socket);
     let own = bench.pki.files("server");
     server.set("1", &secrets(&bench.pki, &own));

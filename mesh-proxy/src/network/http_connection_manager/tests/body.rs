@@ -112,7 +112,7 @@ async fn a_client_that_does_not_read_stops_the_upstream() {
     let response = proxy.http1().await.send_request(get("/")).await.unwrap();
     // Stands still when nothing more is made for a while: sockets and buffers are full.
     let mut last = 0;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let now = made.load(Ordering::SeqCst);

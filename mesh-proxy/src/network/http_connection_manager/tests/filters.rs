@@ -47,10 +47,10 @@ async fn a_fault_is_active_until_its_request_is_over() {
     let waiting = tokio::spawn(async move { client.send_request(get("/")).await });
     proxy.until("http.test.fault.active_faults", 1).await;
     assert_eq!(proxy.get("/").await.1, "one");
-    assert_eq!(proxy.stat("http.test.fault.faults_overflow"), 1);
+    proxy.until("http.test.fault.faults_overflow", 1).await;
     waiting.abort();
     proxy.until("http.test.fault.active_faults", 0).await;
-    assert_eq!(proxy.stat("http.test.fault.delays_injected"), 1);
+    proxy.until("http.test.fault.delays_injected", 1).await;
 }
 
 #[tokio::test]
@@ -124,6 +124,6 @@ async fn the_limit_of_a_route_counts_for_itself() {
         statuses.push(head.status().as_u16());
     }
     assert_eq!(statuses, [200, 429, 200, 200, 429]);
-    assert_eq!(proxy.stat("own.http_local_rate_limit.enforced"), 1);
-    assert_eq!(proxy.stat("all.http_local_rate_limit.ok"), 2);
+    proxy.until("own.http_local_rate_limit.enforced", 1).await;
+    proxy.until("all.http_local_rate_limit.ok", 2).await;
 }

@@ -27,7 +27,7 @@ async fn redirects_and_direct_responses() {
     assert_eq!((head.status(), &*body), (StatusCode::IM_A_TEAPOT, "short and stout"));
     let (head, body) = proxy.get("/x").await;
     assert_eq!((head.status(), &*body), (StatusCode::NOT_FOUND, ""));
-    assert_eq!(proxy.stat("http.test.no_route"), 1);
+    proxy.until("http.test.no_route", 1).await;
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn failures_are_worded_as_envoys() {
         assert_eq!((head.status(), &*body), (StatusCode::SERVICE_UNAVAILABLE, expected));
     }
     // It is tried once more.
-    assert_eq!(proxy.stat("cluster.refused.upstream_cx_connect_fail"), 2);
+    proxy.until("cluster.refused.upstream_cx_connect_fail", 2).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_request_takes_no_longer_than_its_route_allows() {
     assert_eq!(body, "upstream request timeout");
     let response = proxy.http1().await.send_request(get("/body")).await.unwrap();
     assert!(response.into_body().collect().await.is_err());
-    assert_eq!(proxy.stat("cluster.c.upstream_rq_timeout"), 2);
+    proxy.until("cluster.c.upstream_rq_timeout", 2).await;
     let mut blamed = 0;
     let cluster = proxy.plane.shared().clusters.get("c").unwrap();
     cluster.visit(&mut |member| {
@@ -150,7 +150,7 @@ async fn a_request_must_arrive_in_time() {
     let request = Request::post("/").header("host", "a").body(BodyExt::boxed(endless)).unwrap();
     let (head, body) = proxy.ask(request).await;
     assert_eq!((head.status(), &*body), (StatusCode::REQUEST_TIMEOUT, "request timeout"));
-    assert_eq!(proxy.stat("http.test.downstream_rq_timeout"), 1);
+    proxy.until("http.test.downstream_rq_timeout", 1).await;
     // A request that came in time is not under that limit.
     assert_eq!(proxy.get("/").await.1, "done");
 }

@@ -20,6 +20,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use mesh_testkit::DEADLINE;
 use tokio::net::TcpStream;
 
 use crate::config::{
@@ -196,9 +197,18 @@ impl Proxy {
 
     /// Waits until a statistic has this value.
     async fn until(&self, name: &str, value: u64) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let deadline = tokio::time::Instant::now() + DEADLINE;
         while self.stat(name) != value {
             assert!(tokio::time::Instant::now() < deadline, "{name} is {}", self.stat(name));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until a GET is answered with 200.
+    async fn until_good(&self) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while self.get("/").await.0.status() != StatusCode::OK {
+            assert!(tokio::time::Instant::now() < deadline, "it never is");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

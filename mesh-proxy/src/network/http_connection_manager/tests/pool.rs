@@ -59,7 +59,7 @@ async fn no_more_than_a_few_wait() {
     let (head, body) = proxy.get("/").await;
     assert_eq!(head.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.ends_with("overflow"), "{body}");
-    assert_eq!(proxy.stat("cluster.c.upstream_rq_pending_overflow"), 1);
+    proxy.until("cluster.c.upstream_rq_pending_overflow", 1).await;
     // Whoever waits is let in when the others leave.
     for client in &clients {
         client.abort();
@@ -160,7 +160,7 @@ fn endpoint(
 
 /// Lets others do something until `is_done`.
 async fn until(what: &str, is_done: impl Fn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while !is_done() {
         assert!(tokio::time::Instant::now() < deadline, "{what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -181,7 +181,7 @@ async fn a_turn_that_comes_too_late_goes_to_the_next() {
         drop(lease);
         until("the connection's end", || cluster.stats().cx_active.value() == 0).await;
         drop(gone);
-        let next = tokio::time::timeout(Duration::from_secs(10), next).await;
+        let next = tokio::time::timeout(DEADLINE, next).await;
         assert!(next.expect("the turn was lost").is_ok());
     };
     tokio::task::LocalSet::new().run_until(waits).await;

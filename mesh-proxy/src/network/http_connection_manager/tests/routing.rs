@@ -239,7 +239,7 @@ async fn a_copy_goes_elsewhere_and_nobody_waits_for_it() {
         let expected = |host: &str| (host.to_owned(), Bytes::from(body));
         assert_eq!(found, [expected("a-shadow:1"), expected("a:1")]);
     }
-    assert_eq!(proxy.stat("cluster.copies.upstream_rq_total"), 4);
+    proxy.until("cluster.copies.upstream_rq_total", 4).await;
 }
 
 #[tokio::test]

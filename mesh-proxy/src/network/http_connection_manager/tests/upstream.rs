@@ -88,7 +88,7 @@ impl Upstream {
 
     /// Waits until this many connections are open.
     pub(super) async fn until_open(&self, count: usize) {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = tokio::time::Instant::now() + mesh_testkit::DEADLINE;
         while self.open.load(Ordering::SeqCst) != count {
             assert!(
                 tokio::time::Instant::now() < deadline,
