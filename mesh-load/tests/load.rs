@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test says where")]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -147,9 +148,19 @@ fn what_is_lost_is_counted_and_told() {
     let mut load = load(folder.path(), &json!({"clients": upstream.clients()}));
     let mut control = load.stdin.take().unwrap();
     let mut lines = lines(&mut load);
-    lines.next().unwrap();
+    // Until each has been answered.
+    let mut answered = BTreeSet::new();
+    while answered.len() < 7 {
+        let line = lines.next().unwrap();
+        let clients = line["clients"].as_object().unwrap().iter();
+        let now = clients.filter(|(_, times)| times["count"] != 0);
+        answered.extend(now.map(|(name, _)| name.clone()));
+    }
     control.write_all(b"phase after\n").unwrap();
     upstream.child.kill().unwrap();
+    upstream.child.wait().unwrap();
+    // A second in which nobody is, and one more.
+    while lines.next().unwrap()["all"]["count"] != 0 {}
     lines.next().unwrap();
     control.write_all(b"stop\n").unwrap();
     let report = &lines.last().unwrap()["report"];
