@@ -20,12 +20,25 @@ use crate::upstream::Upstreams;
 use crate::{graphed, normal};
 
 /// How long a proxy may take, once all is answered, until its statistics and log say so.
-const SETTLE: Duration = Duration::from_secs(4);
+const SETTLE: Patience = Patience { time: Duration::from_secs(4), looks: 200 };
 
 /// How much longer mesh-proxy has to tell what Envoy told.
-const GRACE: Duration = Duration::from_millis(600);
+const GRACE: Patience = Patience { time: Duration::from_millis(600), looks: 30 };
 
 const REFUSES: &str = "refuses the configuration";
+
+/// So long, and so often: on a machine that is busy a proxy gets to little between two looks, and
+/// it is slow to answer them, too.
+struct Patience {
+    time: Duration,
+    looks: u32,
+}
+
+impl Patience {
+    fn is_over(&self, since: Instant, looks: u32) -> bool {
+        looks > self.looks && since.elapsed() > self.time
+    }
+}
 
 /// What came of one case.
 pub(crate) struct Outcome {
@@ -200,23 +213,32 @@ impl<'a> Run<'a> {
         // Its connection ends.
         drop(client);
 
-        let mut done: Option<Instant> = None;
+        let mut done: Option<(Instant, u32)> = None;
         let start = Instant::now();
+        let (mut looks, mut last) = (0, Value::Null);
         loop {
             let stats = admin::stats(self.plan.admin()).await?;
             let outcome = self.observed(index, case, folder, &told, &before, &stats);
             let is_met = graphed::met(&stats, listener) >= dialled;
             let is_done = graphed::is_quiet(&stats) && is_logged(case, &outcome);
             let outcome = normal::outcome(outcome, &self.plan, case.hosts, &case.undetermined);
-            if is_done && reference.map_or(is_met, |reference| *reference == outcome) {
+            let is_settled = match reference {
+                Some(reference) => *reference == outcome,
+                // It may be about to count more.
+                None => is_met && last == outcome,
+            };
+            if is_done && is_settled {
                 return Ok(outcome);
             }
             if is_done && is_met {
-                done.get_or_insert_with(Instant::now);
+                done.get_or_insert_with(|| (Instant::now(), looks));
             }
-            if done.is_some_and(|at| at.elapsed() > GRACE) || start.elapsed() > SETTLE {
+            let had_grace = done.is_some_and(|(at, then)| GRACE.is_over(at, looks - then));
+            if had_grace || SETTLE.is_over(start, looks) {
                 return Ok(outcome);
             }
+            last = outcome;
+            looks += 1;
             sleep(Duration::from_millis(10)).await;
         }
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::command;
 
-const START_DEADLINE: Duration = Duration::from_secs(20);
+const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the kernel counts in: USER_HZ, 100 on every architecture that this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -121,7 +121,7 @@ impl Running {
     /// Waits until somebody listens on all these TCP ports in its network namespace.
     ///
     /// # Errors
-    /// When it ends, with what it said, and after 20 s.
+    /// When it ends, with what it said, and after a minute.
     pub(crate) fn listening(&mut self, ports: &[u16]) -> Result<()> {
         let start = Instant::now();
         while !ports.iter().all(|port| listens(self.child.id(), *port)) {

@@ -21,7 +21,7 @@ use crate::tls::{self, Certificates};
 use crate::wire::{self, Body, Io, Wire};
 
 /// How long a request may take to its upstream, on a machine that is busy.
-const ARRIVAL: Duration = Duration::from_secs(5);
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// All upstreams of an area.
 #[derive(Clone)]
@@ -128,7 +128,7 @@ impl Upstreams {
     /// Waits until there have been more than `before`.
     ///
     /// # Errors
-    /// When none comes in a few seconds.
+    /// When none comes in time.
     pub(crate) async fn more_than(&self, before: usize) -> Result<()> {
         let mut arrived = self.0.arrived.subscribe();
         let more = arrived.wait_for(|count| *count > before);

@@ -13,7 +13,7 @@ use crate::command::{self, as_root};
 const CLUSTER: &str = "mesh-cluster";
 
 /// Processes die after their parent was told that they were killed.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What there is at one moment: network namespaces, links, firewall rules, and processes of
 /// the binaries in a folder.
@@ -42,7 +42,7 @@ impl Leftovers {
     /// Waits until there is nothing that was not there before.
     ///
     /// # Errors
-    /// After 5 s, with what is left.
+    /// After 30 s, with what is left.
     pub(super) fn gone_but(before: &Self, folder: &Path) -> Result<()> {
         let start = Instant::now();
         loop {

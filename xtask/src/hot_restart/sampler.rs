@@ -17,7 +17,7 @@ use crate::process::{self, Usage};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long gauges may take to say that nothing is there any more.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
+const SETTLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Samples until it is stopped.
 pub(super) struct Sampler {
