@@ -7,7 +7,6 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
 
 use common::{Namespace, ip, possible, run};
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
@@ -132,7 +131,7 @@ fn connect_as(uid: u32, gid: u32, from: Option<&str>, to: &str) -> String {
         if let Some(from) = from {
             socket.bind(&SocketAddr::new(from, 0).into()).unwrap();
         }
-        match socket.connect_timeout(&to.into(), Duration::from_secs(5)) {
+        match socket.connect_timeout(&to.into(), mesh_testkit::DEADLINE) {
             Ok(()) => {
                 let mut answer = String::new();
                 TcpStream::from(socket).read_to_string(&mut answer).unwrap();

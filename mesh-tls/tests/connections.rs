@@ -6,9 +6,9 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use common::{authority, id, identity};
+use mesh_testkit::DEADLINE;
 use mesh_tls::{
     AcceptCounters, Authority, Connector, Identity, SanMatcher, VERSIONS, client_config,
     client_verifier, incoming, peer_spiffe_id, server_config, server_verifier,
@@ -63,7 +63,7 @@ async fn connections_take_the_certificates_of_their_time() {
 
     drop(accepted);
     // The listener goes with the stream.
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     while let Ok(mut left) = TcpStream::connect(("127.0.0.1", port)).await {
         let _ = left.read(&mut [0]).await;
         assert!(tokio::time::Instant::now() < deadline, "still accepted");

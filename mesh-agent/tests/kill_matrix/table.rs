@@ -8,7 +8,7 @@ use crate::cell::Victim;
 use crate::state::State;
 
 /// How much later than the kill a client may see that its connection is gone.
-const NOTICED_MS: u64 = 3000;
+const NOTICED_MS: u64 = 10_000;
 /// How far the clocks of the kill and of the client may differ.
 const BLUR_MS: u64 = 50;
 

@@ -100,7 +100,7 @@ impl Pods {
 
     /// What `curl` prints in a pod: the answer, then its status; 000 for none.
     fn curl(&self, pod: &str, url: &str) -> String {
-        self.run(pod, &["curl", "-s", "-m", "5", "-w", " %{http_code}", url])
+        self.run(pod, &["curl", "-s", "-m", "30", "-w", " %{http_code}", url])
     }
 
     /// What a program prints in a pod, whether it succeeds or not.

@@ -1,7 +1,5 @@
 //! What a real API server cannot be made to do, against a stub that does it.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -11,6 +9,7 @@ use axum::{Json, Router};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 use kube::runtime::watcher::Config;
+use mesh_testkit::DEADLINE;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -119,13 +118,13 @@ impl Stage {
     }
 
     async fn asked(&mut self) -> Asked {
-        let asked = timeout(Duration::from_secs(20), self.asked.recv());
+        let asked = timeout(DEADLINE, self.asked.recv());
         asked.await.expect("a request").unwrap()
     }
 
     /// As text: what, and of which pods.
     async fn told(&mut self) -> String {
-        let told = timeout(Duration::from_secs(20), self.told.recv());
+        let told = timeout(DEADLINE, self.told.recv());
         match told.await.expect("news").unwrap() {
             Told::Delta(Delta::All(all)) => {
                 let names: Vec<_> = all.keys().map(|name| name.name.as_str()).collect();

@@ -152,7 +152,7 @@ async fn a_replaced_cluster_asks_dns_no_more() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+    tokio::time::timeout(mesh_testkit::DEADLINE, ended).await.unwrap();
     assert!(!new.discovering.get().unwrap().is_finished());
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use mesh_model::Action;
+use mesh_testkit::DEADLINE;
 use tempfile::TempDir;
 
 use super::*;
@@ -54,11 +55,11 @@ async fn mesh() -> (TempDir, FilesAdapter) {
 async fn until(adapter: &FilesAdapter, what: &str, wanted: impl Fn(&Snapshot) -> bool) {
     let mut snapshots = adapter.snapshots();
     let seen = snapshots.wait_for(|snapshot| wanted(snapshot));
-    tokio::time::timeout(Duration::from_secs(20), seen).await.expect(what).unwrap();
+    tokio::time::timeout(DEADLINE, seen).await.expect(what).unwrap();
 }
 
 async fn until_problem(adapter: &FilesAdapter, wanted: &str) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + DEADLINE;
     loop {
         let problems = adapter.problems();
         if problems.iter().any(|problem| problem.to_string().contains(wanted)) {
