@@ -102,7 +102,11 @@ fn canary_with_everything_set() {
             "nodeSelector": {"edge": "true"},
             "tolerations": [{"key": "edge", "operator": "Exists"}],
             "podAnnotations": {"x": "y"},
-            "service": {"annotations": {"lb": "internal"}},
+            "service": {
+                "annotations": {"lb": "internal"},
+                "ipFamilyPolicy": "PreferDualStack",
+                "ipFamilies": ["IPv6", "IPv4"],
+            },
         },
     });
     compare("canary.yaml", vec![values]);

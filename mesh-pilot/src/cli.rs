@@ -36,8 +36,9 @@ pub struct Cli {
     pub revision: String,
 
     /// Where proxies ask for their configuration (xDS over gRPC) with the certificates that
-    /// their agents ask for there, too: TLS, with an identity for xDS.
-    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:15012")]
+    /// their agents ask for there, too: TLS, with an identity for xDS. As with the other
+    /// addresses, `[::]` is every one of both families, or of IPv4 where there is no IPv6.
+    #[arg(long, value_name = "HOST:PORT", default_value = "[::]:15012")]
     pub secure_address: SocketAddr,
 
     /// Where proxies without certificates ask for their configuration, without TLS: anybody

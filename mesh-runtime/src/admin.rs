@@ -21,8 +21,12 @@ pub struct BindError {
     error: io::Error,
 }
 
-/// Listens on `address`; the error says what the address was for.
+/// Listens on `address`; the error says what the address was for. `[::]` is every address, as
+/// with [`bind_any`].
 pub async fn bind(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, BindError> {
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        return bind_any(address.port(), purpose);
+    }
     TcpListener::bind(address).await.map_err(|error| BindError { address, purpose, error })
 }
 
@@ -88,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_socket_takes_both_families() {
-        let port = bind_any(0, "a test").unwrap();
+        let port = bind("[::]:0".parse().unwrap(), "a test").await.unwrap();
         let address = port.local_addr().unwrap();
         for host in ["127.0.0.1", "::1"] {
             let caller = tokio::net::TcpStream::connect((host, address.port())).await.unwrap();

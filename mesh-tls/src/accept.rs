@@ -44,7 +44,7 @@ pub struct Connection {
 /// Who is at the other end. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
-    /// From where.
+    /// From where; one of IPv4 in its own form, whatever the socket that took it.
     pub address: SocketAddr,
     /// The certificates that it showed, leaf first, verified; empty when it showed none.
     pub certificates: Arc<[CertificateDer<'static>]>,
@@ -122,6 +122,7 @@ async fn handshake(
     let stream = TlsAcceptor::from(config).accept(stream).await?;
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let certificates = certificates.iter().map(|one| one.clone().into_owned()).collect();
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     Ok(Connection { stream, peer: PeerInfo { address, certificates } })
 }
 

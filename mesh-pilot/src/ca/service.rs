@@ -153,7 +153,7 @@ impl IstioCertificateService for CertificateService {
 }
 
 fn address(peer: Option<&PeerInfo>) -> IpAddr {
-    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip().to_canonical())
+    peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.address.ip())
 }
 
 /// The token that was sent, if one was.

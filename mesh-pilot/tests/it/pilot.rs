@@ -1,6 +1,6 @@
 //! A mesh-pilot over a folder of its own, and scripted proxies.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -45,20 +45,26 @@ pub struct Pilot {
 impl Pilot {
     /// With a service `reviews` in three versions.
     pub async fn start() -> Self {
-        Self::start_with(None, free_ports()).await
+        Self::start_with(None, Ipv4Addr::LOCALHOST.into(), free_ports()).await
+    }
+
+    /// On every address of both families.
+    pub async fn start_everywhere() -> Self {
+        Self::start_with(None, Ipv6Addr::UNSPECIFIED.into(), free_ports()).await
     }
 
     /// In a network namespace, with xDS on 127.0.0.1:15010 there.
     pub async fn start_in(netns: &Netns) -> Self {
-        Self::start_with(Some(netns.name().to_owned()), [15010, 15014, 15012, 15017]).await
+        let ports = [15010, 15014, 15012, 15017];
+        Self::start_with(Some(netns.name().to_owned()), Ipv4Addr::LOCALHOST.into(), ports).await
     }
 
-    async fn start_with(netns: Option<String>, ports: [u16; 4]) -> Self {
+    async fn start_with(netns: Option<String>, host: IpAddr, ports: [u16; 4]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
         std::fs::write(folder.path().join("config/mesh.yaml"), reviews()).unwrap();
         std::fs::write(folder.path().join("inject.yaml"), "# the defaults\n").unwrap();
-        let addresses = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let addresses = ports.map(|port| SocketAddr::new(host, port));
         Self::start_again(folder, netns, addresses).await
     }
 

@@ -7,6 +7,7 @@ use mesh_proto::mesh::v1::{
     WatchRolloutRequest,
 };
 use mesh_testkit::{Process, eventually, free_port};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 fn key(kind: &str) -> RuleKey {
@@ -93,6 +94,17 @@ async fn a_snapshot_that_is_not_there_yet_is_not_waited_for() {
     let request = WatchRolloutRequest { version: 1 << 40, ..Default::default() };
     let error = pilot.status().await.watch_rollout(request).await.unwrap_err();
     assert_eq!(error.code(), Code::OutOfRange);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_address_is_one_of_both_families() {
+    let pilot = Pilot::start_everywhere().await;
+    for address in [pilot.xds, pilot.http, pilot.secure, pilot.webhook] {
+        for loopback in ["127.0.0.1", "::1"] {
+            let connected = TcpStream::connect((loopback, address.port())).await;
+            connected.unwrap_or_else(|error| panic!("{loopback}, {address}: {error}"));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
