@@ -49,6 +49,11 @@ static STAGES: [&[Test]; 10] = [
             "who has no sidecar gets in, but not with STRICT",
             tests::mtls::run,
         ),
+        test(
+            "gateway_api",
+            "its kinds come while the mesh runs: a gateway of the mesh's class, routes, and away",
+            tests::gateway_api::run,
+        ),
         test("job_completes", "a Job ends though it has a sidecar", tests::job::run),
         test(
             "statefulset_talks_to_itself",

@@ -2,11 +2,13 @@
 //! checksum database: Helm, with which our reading of the chart is compared, h2spec, and
 //! what one looks at gRPC and load with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
+use crate::command;
 use crate::paths::{self, find_command};
 use crate::progress;
 
@@ -39,6 +41,8 @@ pub(super) const GRPCURL: Program = Program {
 pub(super) const FORTIO: Program =
     Program { name: "fortio", package: "fortio.org/fortio", from: From::Version("v1.66.5") };
 
+const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.3.0";
+
 impl Program {
     /// Builds it into the tools folder, once; up to minutes.
     ///
@@ -49,12 +53,7 @@ impl Program {
         if bin.join(self.name).is_file() {
             return Ok(());
         }
-        find_command("go").with_context(|| {
-            format!(
-                "go is missing: {} is built from its Go module; install Go 1.24 or later",
-                self.name
-            )
-        })?;
+        needs_go(&format!("{} is built from its Go module", self.name))?;
         let mut build = self.command(&bin);
         build.envs([("CGO_ENABLED", "0"), ("GOWORK", "off")]);
         progress::watch(self.name, None, &mut build).map(drop)
@@ -66,9 +65,7 @@ impl Program {
         match self.from {
             From::Version(version) => {
                 go.arg("install").args(flags).arg(format!("{}@{version}", self.package));
-                // Somewhere without a module of ours.
-                go.current_dir(std::env::temp_dir()).envs([("GOFLAGS", "-mod=mod")]);
-                go.env("GOBIN", bin);
+                outside_of_modules(&mut go).env("GOBIN", bin);
             }
             From::Folder(folder) => {
                 go.args(["build", "-mod=readonly"]).args(flags);
@@ -78,4 +75,28 @@ impl Program {
         }
         go
     }
+}
+
+/// The folder of the Gateway API's CRDs, of the standard channel, in Go's cache of modules.
+///
+/// # Errors
+/// When there is no Go, or the module cannot be had.
+pub(super) fn gateway_api_crds() -> Result<PathBuf> {
+    needs_go("the Gateway API's CRDs are in its Go module")?;
+    let mut download = Command::new("go");
+    download.args(["mod", "download", "-json", GATEWAY_API]);
+    let said = command::read(outside_of_modules(&mut download))?;
+    let said: Value = serde_json::from_str(&said).context(GATEWAY_API)?;
+    let folder = said["Dir"].as_str().with_context(|| format!("{GATEWAY_API}: no folder"))?;
+    Ok(Path::new(folder).join("config/crd/standard"))
+}
+
+fn needs_go(why: &str) -> Result<()> {
+    let missing = || format!("go is missing: {why}; install Go 1.24 or later");
+    find_command("go").with_context(missing).map(drop)
+}
+
+/// Somewhere without a module of ours.
+fn outside_of_modules(go: &mut Command) -> &mut Command {
+    go.current_dir(std::env::temp_dir()).env("GOFLAGS", "-mod=mod")
 }

@@ -83,6 +83,14 @@ pub(crate) fn envoy() -> Result<PathBuf> {
     envoy::path()
 }
 
+/// The folder of the Gateway API's CRDs; fetched when it is missing.
+///
+/// # Errors
+/// When it cannot be fetched, or there is no Go.
+pub(crate) fn gateway_api_crds() -> Result<PathBuf> {
+    go::gateway_api_crds()
+}
+
 /// cargo-deny from the tools folder; built there when it is missing, which takes minutes.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ pub(super) mod bookinfo;
 pub(super) mod certificate_rotation;
 pub(super) mod endpoint_gone;
 pub(super) mod force_delete;
+pub(super) mod gateway_api;
 pub(super) mod hot_restart;
 pub(super) mod job;
 pub(super) mod mtls;
