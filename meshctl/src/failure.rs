@@ -19,8 +19,16 @@ pub(crate) struct Refused(pub(crate) String);
 
 /// Prints an error with its causes and gives the exit code (`--help` lists them).
 pub(crate) fn tell(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", text(error));
     ExitCode::from(code(error))
+}
+
+/// With its causes, but for those whose words it has already.
+fn text(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    causes
+        .reduce(|said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
+        .unwrap_or_default()
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -46,4 +54,19 @@ fn code(error: &anyhow::Error) -> u8 {
         || matches!(error.downcast_ref(), Some(mesh_install::UninstallError::Wait(_)))
         || matches!(error.downcast_ref(), Some(mesh_install::UpgradeError::Sick(_)));
     if is_late { 4 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let cause = anyhow::anyhow!("line 3: no colon");
+        let said =
+            |context: &'static str| text(&anyhow::anyhow!("line 3: no colon").context(context));
+        assert_eq!(text(&cause), "line 3: no colon");
+        assert_eq!(said("a.yaml"), "a.yaml: line 3: no colon");
+        assert_eq!(said("a.yaml: line 3: no colon"), "a.yaml: line 3: no colon");
+    }
 }
