@@ -200,6 +200,7 @@ mod tests {
             namespace: "shop".to_owned(),
             hostname: hostname.clone(),
             versions: Vec::new(),
+            aliases: Vec::new(),
         };
         let key = RuleKey {
             kind: "VirtualService".to_owned(),

@@ -66,6 +66,7 @@ pub(super) fn service(service: &model::Service) -> wire::Service {
         ports: ports.collect(),
         versions: service.versions(),
         endpoints: endpoints(service),
+        aliases: service.aliases.iter().map(|alias| alias.hostname.clone()).collect(),
     }
 }
 

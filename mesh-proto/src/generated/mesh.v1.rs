@@ -839,6 +839,8 @@ pub struct Service {
     pub versions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "7")]
     pub endpoints: ::prost::alloc::vec::Vec<Endpoint>,
+    #[prost(string, repeated, tag = "8")]
+    pub aliases: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 impl ::prost::Name for Service {
     const NAME: &'static str = "Service";

@@ -39,6 +39,8 @@ pub struct KnownService {
     pub hostname: String,
     /// The values of its pods' label `version`.
     pub versions: Vec<String>,
+    /// Other full names by which clients call it, which rules do not name.
+    pub aliases: Vec<String>,
 }
 
 impl KnownService {
@@ -79,6 +81,16 @@ pub enum RouteError {
         hint: String,
         /// Those that there are.
         known: String,
+    },
+    /// It is another name of a service.
+    #[error(
+        "{name} is another name (ExternalName) of {service}, whose routes it has; name that one"
+    )]
+    Alias {
+        /// What was asked for.
+        name: String,
+        /// The service.
+        service: String,
     },
     /// No such version.
     #[error("{service} has no version \"{version}\"{hint}; its pods have {known}")]
@@ -123,6 +135,14 @@ pub fn find_service<'a>(
             || service.hostname == name
     });
     found.ok_or_else(|| {
+        let is_behind = |service: &&KnownService| {
+            let full = mesh_model::fqdn(name, namespace, service.cluster_domain());
+            service.aliases.contains(&full)
+        };
+        if let Some(service) = services.iter().find(is_behind) {
+            let service = service.hostname.clone();
+            return RouteError::Alias { name: name.to_owned(), service };
+        }
         let names: Vec<String> = services
             .iter()
             .map(|service| match service.namespace == namespace {

@@ -7,6 +7,7 @@ fn reviews() -> KnownService {
         namespace: "default".into(),
         hostname: "reviews.default.svc.cluster.local".into(),
         versions: vec!["v1".into(), "v2".into(), "v3".into()],
+        aliases: Vec::new(),
     }
 }
 
@@ -126,6 +127,12 @@ fn refuses_what_makes_no_sense_and_says_what_to_type() {
     assert!(find_service("reviews.default", "shop", &services).is_ok());
     let error = find_service("reviewz", "default", &services).unwrap_err().to_string();
     assert!(error.contains("did you mean \"reviews\"?"), "{error}");
+    let aliases = vec!["stars.default.svc.cluster.local".to_owned()];
+    let services = [KnownService { aliases, ..reviews() }];
+    for name in ["stars", "stars.default"] {
+        let error = find_service(name, "default", &services).unwrap_err().to_string();
+        assert!(error.contains("of reviews.default.svc.cluster.local, whose"), "{error}");
+    }
     assert!(delete(&reviews(), &[]).is_err());
 }
 

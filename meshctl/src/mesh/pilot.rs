@@ -61,6 +61,7 @@ impl Pilot {
             namespace: service.namespace,
             hostname: service.hostname,
             versions: service.versions,
+            aliases: service.aliases,
         });
         Ok(known.collect())
     }
