@@ -67,16 +67,26 @@ static_resources:
     )
 }
 
-const TIMES: [&str; 8] = [
-    "--minimum-drain-s",
-    "0",
-    "--drain-time-s",
-    "1",
-    "--parent-shutdown-time-s",
-    "3",
-    "--concurrency",
-    "1",
-];
+/// Flags; `shutdown` is for how many seconds an old generation may go on.
+fn times(shutdown: &str) -> [&str; 8] {
+    [
+        "--minimum-drain-s",
+        "0",
+        "--drain-time-s",
+        "1",
+        "--parent-shutdown-time-s",
+        shutdown,
+        "--concurrency",
+        "1",
+    ]
+}
+
+/// For tests that do not look at an old generation.
+const SHORT: &str = "3";
+/// For those that wait until it has left, after they have seen it.
+const MIDDLE: &str = "6";
+/// For those that look at it alone.
+const LONG: &str = "60";
 
 struct Fixture {
     agent: Agent,
@@ -85,12 +95,17 @@ struct Fixture {
 
 /// An agent with this proxy, which serves.
 fn serving(proxy: &Path) -> Fixture {
-    serving_with(|_| proxy.to_owned())
+    serving_with(SHORT, |_| proxy.to_owned())
 }
 
-fn serving_with(prepare: impl FnOnce(&Path) -> PathBuf) -> Fixture {
+/// The same; an old generation may go on for so long.
+fn serving_for(shutdown: &str, proxy: &Path) -> Fixture {
+    serving_with(shutdown, |_| proxy.to_owned())
+}
+
+fn serving_with(shutdown: &str, prepare: impl FnOnce(&Path) -> PathBuf) -> Fixture {
     let namespace = Namespace::new();
-    let agent = Agent::start_static(&configuration("one"), prepare, &TIMES);
+    let agent = Agent::start_static(&configuration("one"), prepare, &times(shutdown));
     becomes("200", "ready");
     agent.generations(&[(0, "serving")]);
     Fixture { agent, _namespace: namespace }
@@ -144,7 +159,7 @@ impl Fixture {
 }
 
 fn by_signal_by_command_and_by_file(proxy: &Path) {
-    let test = serving(proxy);
+    let test = serving_for(MIDDLE, proxy);
     let connection = Connection::open();
     test.agent.signal(Signal::SIGHUP);
     test.agent.generations(&[(0, "draining"), (1, "serving")]);
@@ -176,7 +191,7 @@ fn a_bad_file_leaves_the_old_one(proxy: &Path) {
 
 fn a_new_program_under_the_old_name(proxy: &Path) {
     let name = proxy.file_name().unwrap();
-    let test = serving_with(|folder| {
+    let test = serving_with(SHORT, |folder| {
         let copy = folder.join(name);
         copy_program(proxy, &copy);
         copy
@@ -281,7 +296,7 @@ fn five_in_a_row_lose_nothing(proxy: &Path) {
 }
 
 fn a_new_agent_goes_on_with_a_handover(proxy: &Path) {
-    let mut test = serving(proxy);
+    let mut test = serving_for(MIDDLE, proxy);
     let load = Load::start();
     let _connection = Connection::open();
     // While the new one warms up, or has just taken over.
@@ -299,7 +314,7 @@ fn a_new_agent_goes_on_with_a_handover(proxy: &Path) {
 }
 
 fn told_to_end_both_generations_end(proxy: &Path) {
-    let mut test = serving(proxy);
+    let mut test = serving_for(LONG, proxy);
     let connection = Connection::open();
     test.agent.signal(Signal::SIGHUP);
     test.agent.generations(&[(0, "draining"), (1, "serving")]);
@@ -367,7 +382,7 @@ mod with_envoy {
     #[test]
     fn its_successor_is_started_again_when_it_crashes() {
         with(|envoy| {
-            let test = serving(envoy);
+            let test = serving_for(MIDDLE, envoy);
             test.agent.signal(Signal::SIGHUP);
             let both = test.agent.generations(&[(0, "draining"), (1, "serving")]);
             kill(both[1], Signal::SIGKILL).unwrap();
@@ -430,7 +445,7 @@ mod with_mesh_proxy {
     #[test]
     fn the_old_one_goes_on_when_its_successor_crashes() {
         with(|proxy| {
-            let test = serving(proxy);
+            let test = serving_for(LONG, proxy);
             let load = Load::start();
             let _connection = Connection::open();
             test.agent.signal(Signal::SIGHUP);
@@ -455,8 +470,10 @@ mod with_mesh_proxy {
         let unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"];
         let proxy = |_: &Path| binary("mesh-proxy");
         let own = configuration("one");
-        let mut agent = Agent::start_static_by(&unshare, &own, proxy, &TIMES);
+        let mut agent = Agent::start_static_by(&unshare, &own, proxy, &times(SHORT));
         becomes("200", "ready");
+        // The agent itself asks the proxy in its own time.
+        agent.generations(&[(0, "serving")]);
         let load = Load::start();
         for epoch in 1..=2 {
             let (code, said) = agent.restart();

@@ -6,8 +6,10 @@ use crate::case::Hosts;
 use crate::config::Plan;
 use crate::diff;
 
-/// What is left of a timeout is rounded up to this.
+/// What is left of a timeout is rounded up to this,
 const ROUND_MS: u64 = 500;
+/// and to this when it is more.
+const ROUND_MORE_MS: u64 = 5000;
 
 /// What is the same in every run of the same proxy.
 pub(crate) fn outcome(
@@ -48,7 +50,8 @@ fn plain(name: &str, value: &str) -> String {
         // A retry's is what is left of it: a little less, or on a busy machine more.
         "x-envoy-expected-rq-timeout-ms" if digits(value) => {
             let left: u64 = value.parse().unwrap_or_default();
-            left.next_multiple_of(ROUND_MS).to_string()
+            let step = if left > ROUND_MORE_MS { ROUND_MORE_MS } else { ROUND_MS };
+            left.next_multiple_of(step).to_string()
         }
         _ => value.to_owned(),
     }

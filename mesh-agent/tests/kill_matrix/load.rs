@@ -83,20 +83,21 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// Streams and upgraded connections live shorter than a drain takes.
+/// Streams and upgraded connections live shorter than a drain takes. All cells that run at a
+/// time have room on two processors.
 fn scenario() -> Value {
     let client = |name: &str, protocol, address, connections, streams, rate: f64, messages| {
         json!({"name": name, "protocol": protocol, "address": address, "rate": rate,
                "connections": connections, "streams": streams, "messages": messages})
     };
     json!({"clients": [
-        client("HTTP/1.1", "http1", HTTP, 8, 1, 100.0, 1),
-        client("HTTP/2", "http2", HTTP, 2, 4, 80.0, 1),
-        client("gRPC", "grpc", HTTP, 1, 4, 80.0, 20),
-        client("WebSocket", "websocket", HTTP, 2, 1, 40.0, 20),
-        client("TCP", "tcp", TCP, 2, 1, 40.0, 20),
-        client("TCP, short", "tcp", TCP, 1, 1, 20.0, 1),
-        client("connections", "connect", HTTP, 1, 1, 200.0, 1),
+        client("HTTP/1.1", "http1", HTTP, 8, 1, 50.0, 1),
+        client("HTTP/2", "http2", HTTP, 2, 4, 40.0, 1),
+        client("gRPC", "grpc", HTTP, 1, 4, 40.0, 20),
+        client("WebSocket", "websocket", HTTP, 2, 1, 20.0, 20),
+        client("TCP", "tcp", TCP, 2, 1, 20.0, 20),
+        client("TCP, short", "tcp", TCP, 1, 1, 10.0, 1),
+        client("connections", "connect", HTTP, 1, 1, 100.0, 1),
     ]})
 }
 
