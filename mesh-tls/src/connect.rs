@@ -19,6 +19,9 @@ use crate::explain;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the first dial may take; each one after it twice as long.
+const FIRST_DIAL: Duration = Duration::from_secs(1);
+
 /// Makes TLS connections for a tonic channel (`Endpoint::connect_with_connector_lazy`):
 /// dials the endpoint's host and port, but asks the server for `server_name`. Each
 /// connection takes the configuration that is current then. The endpoint's scheme is
@@ -87,7 +90,7 @@ impl Connector {
         address: &str,
     ) -> Result<TlsStream<TcpStream>, ConnectError> {
         let dial = |source| ConnectError::Dial { address: address.to_owned(), source };
-        let stream = TcpStream::connect((host, port)).await.map_err(dial)?;
+        let stream = again(|| TcpStream::connect((host, port))).await.map_err(dial)?;
         stream.set_nodelay(true).map_err(dial)?;
         let config = Arc::clone(&self.config.borrow());
         TlsConnector::from(config).connect(self.server_name.clone(), stream).await.map_err(
@@ -97,6 +100,22 @@ impl Connector {
                 source,
             },
         )
+    }
+}
+
+/// Tries until an attempt has come to its end, for ever. A SYN that is sent before a Service of
+/// Kubernetes leads somewhere is lost with all of its repetitions, as the kernel keeps the way of
+/// a flow; another one goes to where the Service leads by then.
+async fn again<T, F>(mut attempt: impl FnMut() -> F) -> io::Result<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut patience = FIRST_DIAL;
+    loop {
+        if let Ok(done) = timeout(patience, attempt()).await {
+            return done;
+        }
+        patience *= 2;
     }
 }
 
@@ -119,5 +138,25 @@ impl tower::Service<Uri> for Connector {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             Ok(TokioIo::new(connector.connect(host, port).await?))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_answered_tries_again_and_who_is_refused_does_not() {
+        let mut attempts = 0;
+        let third = again(|| {
+            attempts += 1;
+            let attempt = attempts;
+            async move { if attempt < 3 { pending().await } else { Ok(attempt) } }
+        });
+        assert_eq!(timeout(TIMEOUT, third).await.unwrap().unwrap(), 3);
+        let refused = again::<(), _>(|| ready(Err(io::ErrorKind::ConnectionRefused.into())));
+        assert_eq!(refused.await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }
