@@ -1,7 +1,9 @@
 //! Ports that nobody listens on.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use tokio::net::TcpSocket;
 
 /// Below the ports that the kernel gives to connections and to listeners without one (Linux:
 /// 32768 and up, `net.ipv4.ip_local_port_range`): one of those is soon somebody else's.
@@ -23,8 +25,19 @@ pub fn free_port() -> u16 {
     (0..COUNT)
         .map(|_| u32::from(TRIED.fetch_add(1, Ordering::Relaxed)))
         .map(|tried| FIRST + (begin.wrapping_add(tried) % u32::from(COUNT)) as u16)
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .find(|port| is_free(*port))
         .expect("a free port")
+}
+
+/// Looks without listening: a program that another thread starts meanwhile has this socket, too,
+/// until it runs, and would keep the port from whoever asked for it.
+fn is_free(port: u16) -> bool {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind((Ipv4Addr::LOCALHOST, port).into())
+    };
+    bind().is_ok()
 }
 
 /// `N` different ports as of [`free_port`].
@@ -48,8 +61,22 @@ pub fn free_address() -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_port_is_free_while_nobody_listens() {
+        let port = free_port();
+        let asked = TcpSocket::new_v4().unwrap();
+        asked.set_reuseaddr(true).unwrap();
+        asked.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+        // As by a program that has not begun to run.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(!is_free(port));
+        drop((listener, asked));
+        assert!(is_free(port));
+    }
 
     #[test]
     fn no_port_is_given_twice_or_is_one_of_the_kernels() {
