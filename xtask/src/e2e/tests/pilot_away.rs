@@ -48,12 +48,29 @@ fn rollout(system: &Ctx, late: &Ctx) -> Result<u32> {
     let (start, mut admitted) = (Instant::now(), 0);
     loop {
         ensure!(start.elapsed() < DEADLINE, "the rollout goes on after {DEADLINE:?}");
-        late.kubectl(&["create", "--dry-run=server", "--filename", &pod])?;
+        admit(late, &pod)?;
         admitted += 1;
         let said = system.kubectl(&["rollout", "status", PILOT, "--watch=false"])?;
         if said.contains("successfully") && all_pods(system)? == before {
             return Ok(admitted);
         }
+    }
+}
+
+/// The API server may write to a connection that a leaving pilot has just closed, and does not
+/// ask again for itself, as whoever makes pods does.
+fn admit(late: &Ctx, pod: &str) -> Result<()> {
+    let create = || late.kubectl(&["create", "--dry-run=server", "--filename", pod]).map(drop);
+    let was_closed = |why: &anyhow::Error| {
+        let why = format!("{why:#}");
+        ["broken pipe", "connection reset", "EOF"].iter().any(|end| why.contains(end))
+    };
+    match create() {
+        Err(why) if was_closed(&why) => {
+            late.say(format!("once more, after a connection that a pilot had closed: {why:#}"));
+            create()
+        }
+        done => done,
     }
 }
 
